@@ -1,0 +1,124 @@
+"""The contract that every method keeps."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gr_bench.methods.step import LossFunction
+
+
+class Workspace:
+    """Memory that a method keeps from step to step, so that a step allocates nothing for it."""
+
+    def __init__(self) -> None:
+        self._tensors: list[Tensor] = []
+
+    def like(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Uninitialised tensors of the same shapes, dtypes, devices and strides as ``tensors``."""
+        if len(self._tensors) != len(tensors) or not all(map(_alike, self._tensors, tensors)):
+            self._tensors = []  # let the old memory go before the new is taken
+            self._tensors = [torch.empty_like(t, requires_grad=False) for t in tensors]
+        return self._tensors
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held at present."""
+        return sum(t.nbytes for t in self._tensors)
+
+    def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
+        return Workspace, ()  # a copied or pickled method starts with empty hands
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and a.device == b.device
+        and a.stride() == b.stride()
+    )
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A rule that turns a loss into the gradient handed to the optimizer.
+
+    A method is a value: immutable, compared by its parameters, printed as
+    ``f-gr(gamma=0.1, epsilon=0.05)``. Subclasses are frozen dataclasses whose fields are the
+    method's numbers; a subclass that checks them does so in ``__post_init__`` and calls
+    ``super().__post_init__()``.
+    """
+
+    name: ClassVar[str]
+    """What tables, suites and the command line call it."""
+
+    gradient_evaluations: ClassVar[int]
+    """Cost of a step in forward-backward passes (3L matrix products for a net of L layers each)."""
+
+    workspace: Workspace = field(
+        default_factory=Workspace, init=False, repr=False, compare=False, kw_only=True
+    )
+
+    def __post_init__(self) -> None:
+        for key, value in self.parameters.items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, key, float(value))  # gamma=1 and gamma=1.0 print alike
+
+    @abstractmethod
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        """Put the method's direction d into ``p.grad`` of every parameter.
+
+        Afterwards every ``p.grad`` holds d (``None`` where no pass gave a gradient), whatever it
+        held before; every parameter holds its value from before, bit for bit; running statistics
+        have moved once. An exception in ``loss_fn`` leaves parameters and buffers as they were.
+        Nothing in here waits for the device.
+
+        Args:
+            loss_fn: runs a forward pass and returns the scalar loss, not yet differentiated.
+            params: the parameters; those with ``requires_grad=False`` are passed over.
+
+        Returns:
+            The detached loss at the unperturbed θ, NaN or infinite if it is so.
+        """
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The method's numbers by name, in order."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "workspace"}
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{key}={_short(v)}" for key, v in self.parameters.items())
+        return f"{self.name}({arguments})" if arguments else self.name
+
+
+def _short(value: object) -> str:
+    """The shortest spelling that reads back as the same value: 1, not 1.0."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return repr(value)
+
+
+def require_at_least_zero(**values: float) -> None:
+    """Raise ValueError unless every value is a finite number >= 0."""
+    for key, value in values.items():
+        if not (_is_number(value) and value >= 0):
+            raise ValueError(f"{key} must be a finite number >= 0, not {value!r}")
+
+
+def require_positive(**values: float) -> None:
+    """Raise ValueError unless every value is a finite number > 0."""
+    for key, value in values.items():
+        if not (_is_number(value) and value > 0):
+            raise ValueError(f"{key} must be a finite number > 0, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    )

@@ -1,0 +1,309 @@
+r"""Methods that combine the gradients at two points: SGD, SAM, F-GR, B-GR and their family.
+
+With g = ∇L(θ) on the mini-batch and g' = ∇L(θ') on the *same* mini-batch, all of them are
+
+    θ' = θ + s·g,    d = (1 - c)·g + c·g',
+
+and differ in the step s and the weight c alone. The second pass is differentiated with the factor c
+in front of its loss and accumulates onto (1 - c)·g, so that one gradient buffer is enough. A step
+holds θ, θ' and one gradient: one parameter copy more than SGD.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from gr_bench.methods.base import Method, require_at_least_zero, require_positive
+from gr_bench.methods.step import LossFunction, Step
+
+
+@dataclass(frozen=True)
+class TwoPoint(Method):
+    """The kernel of the family; a subclass says what :attr:`weight` and :meth:`scale` are."""
+
+    gradient_evaluations: ClassVar[int] = 2
+
+    @property
+    @abstractmethod
+    def weight(self) -> float:
+        """c, the share of the second gradient."""
+
+    @abstractmethod
+    def scale(self, gradients: list[Tensor]) -> float | Tensor:
+        """s, the step to the second point: a number, or a 0-d tensor that depends on g."""
+
+    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
+        """θ' = θ + s·g, in memory of its own; ``p.grad`` is g."""
+        gradients = [p.grad for p in params if p.grad is not None]
+        return offset(params, gradients, self.scale(gradients), self)
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        """See :meth:`Method.backward`."""
+        with Step(loss_fn, params) as step:
+            loss = step.first()
+            loss.backward()
+            moved = step.with_gradient()
+            if self.weight != 0 and moved:
+                with torch.no_grad():
+                    elsewhere = self.perturbed(moved)
+                keep_share(moved, 1 - self.weight)
+                with step.at(moved, elsewhere):
+                    again = step.again()
+                    again.backward(torch.full_like(again, self.weight))
+                for p in moved:
+                    if p.grad is None:  # no gradient at θ': d = c·0
+                        p.grad = torch.zeros_like(p)
+            return loss.detach()
+
+
+def keep_share(params: list[Tensor], share: float) -> None:
+    """g <- share·g in place; with a share of 0 the memory of g is let go."""
+    if share == 0:
+        for p in params:
+            p.grad = None
+    elif share != 1:
+        torch._foreach_mul_([p.grad for p in params if p.grad is not None], share)
+
+
+def offset(
+    params: list[Tensor], directions: list[Tensor], scale: float | Tensor, method: Method
+) -> list[Tensor]:
+    """params + scale·directions, out of place.
+
+    On a GPU two fused launches beat one launch a tensor, and its allocator makes new memory cheap;
+    on a CPU new memory is what costs, so the method's workspace is used.
+    """
+    if params[0].is_cuda:
+        moved = torch._foreach_mul(directions, scale)
+        torch._foreach_add_(moved, params)
+        return list(moved)
+    moved = method.workspace.like(params)
+    for p, direction, out in zip(params, directions, moved, strict=True):
+        if isinstance(scale, Tensor):
+            torch.addcmul(p, direction, scale, out=out)
+        else:
+            torch.add(p, direction, alpha=scale, out=out)
+    return moved
+
+
+def radius_over_norm(radius: float, tensors: list[Tensor]) -> Tensor:
+    """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0."""
+    norm = get_total_norm(tensors)
+    return torch.where(norm > 0, radius / norm, 0.0)
+
+
+@dataclass(frozen=True)
+class SGD(Method):
+    """Plain gradient: d = g."""
+
+    name: ClassVar[str] = "sgd"
+    gradient_evaluations: ClassVar[int] = 1
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        """See :meth:`Method.backward`."""
+        with Step(loss_fn, params) as step:
+            loss = step.first()
+            loss.backward()
+            return loss.detach()
+
+
+@dataclass(frozen=True)
+class ForwardGR(TwoPoint):
+    """Gradient regularization by a forward finite difference: s = ε, c = γ/ε.
+
+    d = g + γ·(∇L(θ + εg) - g)/ε, which tends to g + γ·Hg, the gradient of L + (γ/2)·‖∇L‖², as
+    ε -> 0. Ascent, then descent. With γ = ε it is :class:`UnnormalizedSAM`.
+
+    Args:
+        gamma: γ >= 0, strength of the penalty (γ/2)·‖∇L‖². With 0 the step is SGD's, one pass.
+        epsilon: ε > 0, ascent step (a multiple of the unnormalised gradient).
+
+    Source: Karakida et al., ICML 2023 (arXiv 2210.02720), Algorithm 1.
+    """
+
+    gamma: float = 0.1
+    epsilon: float = 0.05
+    name: ClassVar[str] = "f-gr"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(gamma=self.gamma)
+        require_positive(epsilon=self.epsilon)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = γ/ε."""
+        return self.gamma / self.epsilon
+
+    def scale(self, gradients: list[Tensor]) -> float:
+        """s = ε."""
+        return self.epsilon
+
+
+@dataclass(frozen=True)
+class BackwardGR(TwoPoint):
+    """Gradient regularization by a backward finite difference: s = -ε, c = -γ/ε.
+
+    d = g + γ·(g - ∇L(θ - εg))/ε, which tends to g + γ·Hg, the gradient of L + (γ/2)·‖∇L‖², as
+    ε -> 0. Descent first.
+
+    Args:
+        gamma: γ >= 0, strength of the penalty (γ/2)·‖∇L‖². With 0 the step is SGD's, one pass.
+        epsilon: ε > 0, descent step (a multiple of the unnormalised gradient).
+
+    Source: Karakida et al., ICML 2023 (arXiv 2210.02720).
+    """
+
+    gamma: float = 0.1
+    epsilon: float = 0.05
+    name: ClassVar[str] = "b-gr"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(gamma=self.gamma)
+        require_positive(epsilon=self.epsilon)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = -γ/ε."""
+        return -self.gamma / self.epsilon
+
+    def scale(self, gradients: list[Tensor]) -> float:
+        """s = -ε."""
+        return -self.epsilon
+
+
+@dataclass(frozen=True)
+class UnnormalizedSAM(TwoPoint):
+    """SAM without the normalisation of its ascent step: s = ρ, c = 1, d = ∇L(θ + ρg).
+
+    It is :class:`ForwardGR` with γ = ε = ρ.
+
+    Args:
+        rho: ρ >= 0, ascent step (a multiple of the gradient).
+
+    Source: Andriushchenko & Flammarion, ICML 2022 (arXiv 2206.06232).
+    """
+
+    rho: float = 0.05
+    name: ClassVar[str] = "unnormalized-sam"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(rho=self.rho)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = 1."""
+        return 1.0
+
+    def scale(self, gradients: list[Tensor]) -> float:
+        """s = ρ."""
+        return self.rho
+
+
+@dataclass(frozen=True)
+class SAM(TwoPoint):
+    """Sharpness-aware minimization: s = ρ/‖g‖, c = 1, d = ∇L(θ + ρ·g/‖g‖).
+
+    It is :class:`ForwardGR` with γ = ε = ρ/‖g‖. A zero gradient gives a zero perturbation.
+
+    Args:
+        rho: ρ >= 0, radius of the ascent step in parameter space.
+
+    Source: Foret et al., ICLR 2021 (arXiv 2010.01412).
+    """
+
+    rho: float = 0.05
+    name: ClassVar[str] = "sam"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(rho=self.rho)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = 1."""
+        return 1.0
+
+    def scale(self, gradients: list[Tensor]) -> Tensor:
+        """s = ρ/‖g‖."""
+        return radius_over_norm(self.rho, gradients)
+
+
+@dataclass(frozen=True)
+class GNP(TwoPoint):
+    """Gradient norm penalty: s = r/‖g‖, c = α, d = (1 - α)·g + α·∇L(θ + r·g/‖g‖).
+
+    It penalises λ·‖∇L‖, not its square, with λ = α·r.
+
+    Args:
+        r: r >= 0, radius of the ascent step in parameter space.
+        alpha: α in [0, 1], share of the second gradient; 0 is SGD, 1 is SAM.
+
+    Source: Zhao, Zhang & Hu, ICML 2022 (arXiv 2202.03599).
+    """
+
+    r: float = 0.05
+    alpha: float = 0.8
+    name: ClassVar[str] = "gnp"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(r=self.r, alpha=self.alpha)
+        if self.alpha > 1:
+            raise ValueError(f"alpha must be in [0, 1], not {self.alpha!r}")
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = α."""
+        return self.alpha
+
+    def scale(self, gradients: list[Tensor]) -> Tensor:
+        """s = r/‖g‖."""
+        return radius_over_norm(self.r, gradients)
+
+
+@dataclass(frozen=True)
+class ASAM(TwoPoint):
+    """Adaptive SAM: θ' = θ + ρ·T²g/‖Tg‖ with T = diag|θ|, c = 1, d = ∇L(θ').
+
+    A parameter that is 0 is not perturbed: the paper's η, which adds a constant to T, is 0 here.
+
+    Args:
+        rho: ρ >= 0, radius of the ascent step in units of the parameters' own size.
+
+    Source: Kwon et al., ICML 2021 (arXiv 2102.11600), elementwise operator.
+    """
+
+    rho: float = 0.5
+    name: ClassVar[str] = "asam"
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(rho=self.rho)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> float:
+        """c = 1."""
+        return 1.0
+
+    def scale(self, gradients: list[Tensor]) -> Tensor:
+        """ρ/‖Tg‖, given Tg."""
+        return radius_over_norm(self.rho, gradients)
+
+    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
+        """θ' = θ + ρ·T²g/‖Tg‖; T enters squared, so that the sign of θ does not matter."""
+        # c = 1: the gradient's memory is let go after this, so T·g can take its place.
+        scaled = [p.grad.mul_(p) for p in params if p.grad is not None]
+        scale = self.scale(scaled)
+        for p, direction in zip(params, scaled, strict=True):
+            direction.mul_(p)
+        return offset(params, scaled, scale, self)
