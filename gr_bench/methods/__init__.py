@@ -71,7 +71,7 @@ def get(name: str, **parameters: float) -> Method:
     """
     if name not in METHODS:
         near = get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(METHODS)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(METHODS)}"
         raise ValueError(f"no method {name!r}: {hint}")
     cls = METHODS[name]
     known = inspect.signature(cls).parameters

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -67,8 +68,8 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         for key, value in self.parameters.items():
-            if isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, key, float(value))  # gamma=1 and gamma=1.0 print alike
+            if _is_number(value):
+                object.__setattr__(self, key, float(value))  # 1, 1.0 and NumPy's print alike
 
     @abstractmethod
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
@@ -119,6 +120,4 @@ def require_positive(**values: float) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -17,9 +17,9 @@ from gr_bench.methods.step import LossFunction, Step
 class DoubleBackpropGR(Method):
     """The exact gradient of L + (γ/2)·‖∇L‖²: d = g + γ·Hg.
 
-    g is computed with its own graph, and Hg by differentiating <g, v> at v = g held fixed, which
-    is the gradient of (1/2)·‖g‖². Every operation in the forward pass must have a second
-    derivative; fused attention and compiled graphs have none.
+    g is computed with its own graph, and d by differentiating L + γ·<g, v> at v = g held fixed, where
+    the gradient of <g, v> is Hg, that of (1/2)·‖g‖². Every operation in the forward pass must have
+    a second derivative; fused attention and compiled graphs have none.
 
     Args:
         gamma: γ >= 0, strength of the penalty (γ/2)·‖∇L‖². With 0 the step is SGD's, one pass.
@@ -43,27 +43,15 @@ class DoubleBackpropGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            if self.gamma == 0 or not loss.requires_grad:
+            if self.gamma == 0 or not step.params or not loss.requires_grad:
                 loss.backward()
                 return loss.detach()
-            gradients = torch.autograd.grad(
-                loss, step.params, create_graph=True, allow_unused=True
-            )
+            gradients = torch.autograd.grad(loss, step.params, create_graph=True, allow_unused=True)
             # A gradient without a graph is constant in θ: its row of Hg is zero.
             curved = [g for g in gradients if g is not None and g.requires_grad]
-            penalty: tuple[Tensor | None, ...] = (None,) * len(step.params)
-            if curved:
-                penalty = torch.autograd.grad(
-                    curved,
-                    step.params,
-                    [g.detach() * self.gamma for g in curved],
-                    allow_unused=True,
-                )
-            for p, g, h in zip(step.params, gradients, penalty, strict=True):
-                if g is not None and h is not None:
-                    p.grad = h.add_(g.detach())
-                elif g is not None:
-                    p.grad = g.detach()
-                else:
-                    p.grad = h
+            torch.autograd.backward(
+                [loss, *curved],
+                [None, *(g.detach() * self.gamma for g in curved)],
+                inputs=step.params,
+            )
             return loss.detach()

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from gr_bench.methods.base import Method, require_at_least_zero
@@ -39,5 +38,5 @@ class Flooding(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            loss.backward(torch.sign(loss.detach() - self.level))
+            (loss - self.level).abs().backward()
             return loss.detach()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -24,26 +25,28 @@ class Step:
     """One step of a method: ``with Step(loss_fn, params) as step: ...``.
 
     - :meth:`first` runs the pass at θ, :meth:`again` a further pass on the same mini-batch;
-    - :meth:`at` puts the parameters elsewhere for the length of a ``with``;
+    - :meth:`at` puts the parameters elsewhere for the length of a ``with``; passes in there, forward
+      and backward, start from the buffers that the first one found and leave those that it left;
     - when the ``with`` ends by an exception, buffers are as they were when it began.
 
     Parameters are moved by pointing ``p.data`` to other memory and back, never by arithmetic:
     that is exact to the bit, and it costs neither the copy that saves θ nor the one that restores it.
 
-    Buffers are those of every module called by the first pass and of the modules inside it, while
-    they are in training mode. Statistics kept elsewhere are not known here: a direct call of
-    ``torch.nn.functional.batch_norm`` on plain tensors moves them in every pass.
+    Buffers are those of every module that ``loss_fn`` calls and of the modules registered inside
+    it, while they are in training mode. Statistics kept elsewhere are not known here: a direct call
+    of ``torch.nn.functional.batch_norm`` on plain tensors moves them in every pass.
 
     Args:
         loss_fn: runs a forward pass and returns the scalar loss, not yet differentiated.
-        params: the parameters to train; those with ``requires_grad=False`` are passed over.
+        params: the parameters to train; those with ``requires_grad=False`` are not moved, and lose
+            a ``p.grad`` from before they were frozen.
     """
 
     def __init__(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> None:
         self._loss_fn = loss_fn
-        self.params = [p for p in dict.fromkeys(params) if p.requires_grad]
-        self._stateful: dict[nn.Module, bool] = {}  # module -> is it a batch norm?
-        self._before: list[tuple[Tensor, Tensor]] = []
+        self._given = list(dict.fromkeys(params))
+        self.params = [p for p in self._given if p.requires_grad]
+        self._before: dict[nn.Module, list[_SavedBuffer]] = {}
 
     def __enter__(self) -> Step:
         devices = {p.device for p in self.params if p.is_cuda}
@@ -58,11 +61,12 @@ class Step:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            _put_back(self._before)
+            for saved in self._before.values():
+                _put_back(saved)
 
     def first(self) -> Tensor:
         """The loss at θ, with its graph. Clears every ``p.grad``."""
-        for p in self.params:
+        for p in self._given:
             p.grad = None
         with _on_module_call(self._note):
             return self._loss_fn()
@@ -73,11 +77,8 @@ class Step:
         while pending:
             module = pending.pop()
             pending += [m for m in module._modules.values() if m is not None]
-            if module._buffers and module.training and module not in self._stateful:
-                saved = _saved(module)
-                if saved:
-                    self._before += saved
-                    self._stateful[module] = isinstance(module, _BatchNorm)
+            if module._buffers and module.training and module not in self._before:
+                self._before[module] = _saved(module)
 
     def again(self) -> Tensor:
         """The loss at the parameters' present values, same mini-batch and random draws.
@@ -88,30 +89,43 @@ class Step:
         torch.set_rng_state(self._cpu_random_state)
         for device, state in self._random_states:
             torch.cuda.set_rng_state(state, device)
-        batch_norms = [m for m, is_batch_norm in self._stateful.items() if is_batch_norm]
-        others = [m for m, is_batch_norm in self._stateful.items() if not is_batch_norm]
-        after_first = [pair for module in others for pair in _saved(module)]
-        # PyTorch's own switch: normalise by the batch, leave the running statistics alone.
-        for module in batch_norms:
-            module.track_running_stats = False
-        try:
-            return self._loss_fn()
-        finally:
-            for module in batch_norms:
-                module.track_running_stats = True
-            _put_back(after_first)
+        return self._loss_fn()
 
     @contextmanager
     def at(self, params: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
-        """Let ``params`` hold ``values`` (same shapes, dtypes and devices) inside the ``with``."""
+        """Let ``params`` hold ``values`` (same shapes, dtypes and devices) inside the ``with``.
+
+        The backward pass belongs inside too: it may run modules once more (checkpoints do).
+        """
         kept = [p.data for p in params]
         try:
             for p, value in zip(params, values, strict=True):
                 p.data = value
-            yield
+            torch.clear_autocast_cache()  # its casts of p are those of the old values
+            with self._buffers_rewound():
+                yield
         finally:
             for p, value in zip(params, kept, strict=True):
                 p.data = value
+            torch.clear_autocast_cache()
+
+    @contextmanager
+    def _buffers_rewound(self) -> Iterator[None]:
+        """Take buffers back to where the first pass found them, and then to where it left them."""
+        switched = [m for m in self._before if _has_switch(m)]
+        switches = [m.track_running_stats for m in switched]
+        after_first = {m: _saved(m) for m in self._before if not _has_switch(m)}
+        try:
+            for module in switched:
+                module.track_running_stats = False
+            for module in after_first:
+                _put_back(self._before[module])
+            yield
+        finally:
+            for module, switch in zip(switched, switches, strict=True):
+                module.track_running_stats = switch
+            for saved in after_first.values():
+                _put_back(saved)
 
     def with_gradient(self) -> list[Tensor]:
         """The parameters that the passes so far gave a gradient."""
@@ -147,11 +161,40 @@ def _on_module_call(note: Callable[[nn.Module], None]) -> Iterator[None]:
         remove()
 
 
-def _saved(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    return [(b, b.clone()) for b in module._buffers.values() if b is not None]
+def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
+    """Does it normalise by the batch and leave its statistics alone when told not to track them?
+
+    PyTorch's own batch norm does. A subclass with a forward pass of its own may not.
+    """
+    return isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward
+
+
+class _SavedBuffer(NamedTuple):
+    """What a module calls ``name``: which tensor, and a copy of its value."""
+
+    module: nn.Module
+    name: str
+    buffer: Tensor | None
+    value: Tensor | None
+
+
+def _saved(module: nn.Module) -> list[_SavedBuffer]:
+    return [
+        # An expanded buffer cannot be written to, so there is nothing to copy back.
+        _SavedBuffer(module, name, b, None if b is None or _is_expanded(b) else b.clone())
+        for name, b in module._buffers.items()
+    ]
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    return any(
+        stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
 
 
 @torch.no_grad()
-def _put_back(saved: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, value in saved:
-        buffer.copy_(value)
+def _put_back(saved: list[_SavedBuffer]) -> None:
+    for module, name, buffer, value in saved:
+        module._buffers[name] = buffer
+        if buffer is not None and value is not None:
+            buffer.copy_(value)

@@ -1,0 +1,196 @@
+"""The command line. What a command needs is imported when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gr_bench import __version__
+from gr_bench.errors import RequestError, unknown
+
+OK, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="gr-bench",
+    help="""What gradient regularization costs, what it gains, and which solution it picks.
+
+    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 130 interrupted, with
+    everything measured until then kept.""",
+    epilog="""Examples: [bold]gr-bench run quick[/] · [bold]gr-bench run quick --only '*f-gr*'[/] ·
+    [bold]gr-bench report runs/quick[/] · [bold]gr-bench list methods[/]""",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    html = "html"
+    md = "md"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"gr-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(
+    "list",
+    epilog="Examples: [bold]gr-bench list[/] · [bold]gr-bench list models[/]",
+)
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="One of methods, models, datasets, experiments, suites; or all."),
+    ] = None,
+) -> None:
+    """List what there is to measure, by the names that suites use."""
+    from gr_bench import listing
+
+    if kind is not None and kind not in listing.KINDS:
+        raise unknown("list of", kind, listing.KINDS)
+    for each in [kind] if kind else listing.KINDS:
+        if kind is None:
+            print(f"{each}:")
+        for name, about in listing.KINDS[each]():
+            print(f"  {name:<18} {about}".rstrip() if kind is None else f"{name}\t{about}".rstrip())
+
+
+@app.command(
+    epilog="""Examples: [bold]gr-bench run quick[/] · [bold]gr-bench run my.toml --out runs/mine[/] ·
+    [bold]gr-bench run cpu --only 'step_cost*resnet*' --dry-run[/] ·
+    [bold]gr-bench run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64][/]""",
+)
+def run(
+    suite: Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting: experiment.key=value for all grids of an experiment.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Only cells that match, as --dry-run prints them."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run's folder.", show_default="runs/SUITE"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Measure on cpu, cuda or cuda:N.", show_default="the suite's")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Put earlier results in the folder aside; start over.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and measure nothing.")
+    ] = False,
+) -> None:
+    """Measure a suite, or go on with a run that was interrupted."""
+    from rich.console import Console
+
+    from gr_bench.progress import Display
+    from gr_bench.runs.executors import LocalExecutor
+    from gr_bench.runs.runner import run as run_suite
+    from gr_bench.runs.suite import load_suite
+
+    chosen = load_suite(suite, settings=settings or (), only=only, device=device)
+    if dry_run:
+        for cell in chosen.cells:
+            print(cell)
+        return
+    folder = out or Path("runs") / chosen.name
+    console = Console(stderr=True)
+    try:
+        with Display(console) as display:
+            outcome = run_suite(chosen, folder, LocalExecutor, display, fresh=fresh)
+    except KeyboardInterrupt:
+        again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
+        console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if not outcome.measured_now:
+        console.print("everything was measured already; --fresh measures anew", markup=False)
+    summary = f"{outcome.cells} cells in {folder}"
+    if outcome.failed:
+        console.print(f"{outcome.failed} of {summary} failed: see its failures table", style="red")
+    else:
+        console.print(f"{summary}; next: gr-bench report {folder}", markup=False, soft_wrap=True)
+    print(folder)
+    if outcome.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command(
+    epilog="""Examples: [bold]gr-bench report runs/quick[/] ·
+    [bold]gr-bench report runs/quick --format md[/]""",
+)
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    formats: Annotated[
+        str, typer.Option("--format", metavar="html,md", help="What to write, by commas.")
+    ] = "html,md",
+) -> None:
+    """Make tables and figures from what a run has so far."""
+    wanted = []
+    for text in formats.split(","):
+        if text not in list(Format):
+            raise unknown("format", text, list(Format))
+        wanted.append(Format(text))
+    from gr_bench.report import write_report
+
+    for path in write_report(folder, wanted):
+        print(path)
+
+
+def main() -> None:
+    """Run the command line; whatever is wrong with a request ends in one line and exit code 2."""
+    # A pipe that is closed early (``| head``) ends the program, as it does any other.
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    usage_error: Any = typer.BadParameter.__base__
+    try:
+        code = command()
+    except RequestError as error:
+        return _wrong(str(error))
+    except usage_error as error:
+        return _wrong(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except OSError as error:
+        return _wrong(f"{error.filename or 'file'}: {error.strerror or error}")
+    return code if isinstance(code, int) else OK
+
+
+def _wrong(message: str) -> int:
+    print(f"gr-bench: {' '.join(message.split())}", file=sys.stderr)
+    return WRONG_REQUEST

@@ -1,0 +1,18 @@
+"""The one exception that the command line turns into a one-line message and exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RequestError(ValueError):
+    """What was asked for cannot be done as asked; the message says what would be right."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> RequestError:
+    """The error for a name that is not known, with the nearest right one."""
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    return RequestError(f"no {kind} {name!r}: {hint}")

@@ -1,0 +1,20 @@
+"""The questions that gr-bench answers, by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from gr_bench.experiments.base import Experiment
+from gr_bench.experiments.generalization import Generalization
+from gr_bench.experiments.step_cost import StepCost
+
+__all__ = ["EXPERIMENTS", "Experiment", "all_experiments"]
+
+EXPERIMENTS: tuple[Experiment, ...] = (StepCost(), Generalization())
+"""The built-in experiments, in the order in which a run does them."""
+
+
+def all_experiments() -> dict[str, Experiment]:
+    """The built-in experiments, then those of other packages, by name."""
+    found = [entry.load()() for entry in entry_points(group="gr_bench.experiments")]
+    return {experiment.name: experiment for experiment in (*EXPERIMENTS, *found)}

@@ -1,0 +1,261 @@
+"""What an experiment is: cells from a grid, records from cells, tables from records."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gr_bench import registry
+from gr_bench.spec import Spec, expand, parse
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of a grid: everything that decides its result. Experiments add their own fields."""
+
+    experiment: ClassVar[str]
+
+    method: str
+    """The method as a suite spells it, parameters in full: ``f-gr(gamma=0.1, epsilon=0.05)``."""
+
+    model: str
+    dataset: str
+    batch_size: int
+    device: str
+    dtype: str
+    threads: int
+    compiled: bool = False
+
+    @property
+    def id(self) -> str:
+        """Identity: a hash of the experiment's name and all fields."""
+        text = json.dumps([self.experiment, dataclasses.asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def workload(self) -> tuple[Any, ...]:
+        """What the cells of one comparison share: everything but the method."""
+        rest = dataclasses.asdict(self)
+        del rest["method"]
+        return tuple(rest.items())
+
+    def __str__(self) -> str:
+        parts = (self.experiment, self.model, self.dataset, f"batch {self.batch_size}", self.method)
+        return " / ".join(parts)
+
+
+COLUMNS = (
+    "method",
+    "gamma",
+    "epsilon",
+    "rho",
+    "model",
+    "dataset",
+    "batch_size",
+    "device",
+    "dtype",
+    "threads",
+    "compiled",
+    "label",
+)
+"""The columns that every table starts with; ``label`` is the method spelled in full."""
+
+
+def columns(cell: Cell) -> dict[str, Any]:
+    """A cell's fields as the first columns of a row (see :data:`COLUMNS`)."""
+    method = parse(cell.method)
+    numbers = {key: method.parameters.get(key) for key in ("gamma", "epsilon", "rho")}
+    rest = {key: getattr(cell, key) for key in COLUMNS[4:-1]}
+    return {"method": method.name, **numbers, **rest, "label": cell.method}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one measurement of one cell gave: a line of a run's journal."""
+
+    cell: Cell
+    kind: str
+    """Which sort of result: an experiment names its own; ``failure`` belongs to all."""
+
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the unit at hand is, as a part of 1; a measurement may yield these on its way."""
+
+    part: float
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Cells that are measured together, by one call of :meth:`Experiment.measure`."""
+
+    cells: tuple[Cell, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the measurement needs to know beside the cells: its pass, its replicate, its budget."""
+
+    @property
+    def sort(self) -> str:
+        """What units of like length have in common: the experiment and its pass."""
+        first = self.cells[0].experiment
+        return f"{first} {self.options['pass']}" if "pass" in self.options else first
+
+    def __str__(self) -> str:
+        first = self.cells[0]
+        if len(self.cells) == 1:
+            return str(first)
+        together = f"{len(self.cells)} methods"
+        return " / ".join((first.experiment, first.model, first.dataset, together))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Units to be measured now.
+
+    A job that is not exclusive may be spread over worker processes that run side by side. An
+    exclusive one is timed: one freshly started process walks through its units, alone.
+    """
+
+    units: tuple[Unit, ...]
+    exclusive: bool = False
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1)]
+Sizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+Dtype = Literal["float32", "float64", "bfloat16"]
+
+
+class Grid(BaseModel):
+    """The part of a suite that spans a grid of cells; each experiment adds its own settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Names
+    models: Names
+    datasets: Names
+    batch_sizes: Sizes
+    device: str = "cpu"
+    dtypes: Annotated[list[Dtype], Field(min_length=1)] = ["float32"]
+    threads: Sizes = [1]
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, texts: list[str]) -> list[str]:
+        specs = [spec for text in texts for spec in expand(text)]
+        return _distinct("method", [str(registry.build_method(str(spec))) for spec in specs])
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, texts: list[str]) -> list[str]:
+        specs = [spec for text in texts for spec in expand(text)]
+        for spec in specs:
+            registry.MODELS.resolve(spec, given=2)
+        return _distinct("model", map(str, specs))
+
+    @field_validator("datasets")
+    @classmethod
+    def _known_datasets(cls, texts: list[str]) -> list[str]:
+        specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+        for spec in specs:
+            registry.DATASETS.resolve(spec)
+        return _distinct("dataset", map(str, specs))
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """The fields that every cell has, method varying fastest."""
+        for model, dataset, batch_size, dtype, threads, method in itertools.product(
+            self.models, self.datasets, self.batch_sizes, self.dtypes, self.threads, self.methods
+        ):
+            yield {
+                "method": method,
+                "model": model,
+                "dataset": dataset,
+                "batch_size": batch_size,
+                "device": self.device,
+                "dtype": dtype,
+                "threads": threads,
+            }
+
+
+def _distinct(kind: str, texts: Iterable[str]) -> list[str]:
+    seen = list(texts)
+    for text in seen:
+        if seen.count(text) > 1:
+            raise ValueError(f"{kind} {text!r} is named twice")
+    return seen
+
+
+class Experiment(ABC):
+    """One question. A new one is a folder with a subclass, and a line in ``experiments``."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    grid: ClassVar[type[Grid]]
+    cell: ClassVar[type[Cell]]
+
+    @abstractmethod
+    def cells(self, grid: Any) -> list[Cell]:
+        """The cells that a grid of this experiment's type spans."""
+
+    @abstractmethod
+    def pending(self, grid: Any, cells: Sequence[Cell], records: Sequence[Record]) -> list[Job]:
+        """What is still to be measured of ``cells``, given what has been; none when done.
+
+        The runner asks again after every round of jobs, so a measurement can depend on what the
+        ones before it showed. A cell with a ``failure`` among its records is not asked for again.
+        """
+
+    @abstractmethod
+    def outlook(
+        self, grid: Any, cells: Sequence[Cell], records: Sequence[Record]
+    ) -> dict[str, int]:
+        """How many units there are still to come, at least, by :attr:`Unit.sort`."""
+
+    @abstractmethod
+    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
+        """Measure one unit, in a worker process. What it raises becomes a failure of its cells."""
+
+    @abstractmethod
+    def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
+        """The experiment's tables by name, each starting with :data:`COLUMNS`."""
+
+    @abstractmethod
+    def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """The tables that a reader is shown, in order."""
+
+    @abstractmethod
+    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+        """The figures that a reader is shown, in order."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table for a reader, with what its numbers are."""
+
+    name: str
+    title: str
+    caption: str
+    table: DataFrame
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for a reader, with what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure

@@ -1,0 +1,164 @@
+"""The generalization figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from gr_bench import stats
+from gr_bench.experiments import look
+from gr_bench.experiments.base import Picture
+
+WORKLOAD = ("model", "dataset", "batch_size", "learning_rate")
+
+CURVES = {
+    "train_loss": "train loss (nats)",
+    "validation_loss": "validation loss (nats)",
+    "validation_accuracy": "validation accuracy (%)",
+    "gradient_norm": "‖∇L‖ on the training part",
+}
+RESULTS = {
+    "test_accuracy": "test accuracy (%)",
+    "gap_accuracy": "accuracy gap (points)",
+    "gap_loss": "loss gap (nats)",
+}
+PERCENT = ("validation_accuracy", "test_accuracy", "gap_accuracy")
+
+
+def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
+    """Results by seed, curves, accuracy against cost; each only where there is something to show."""
+    look.set_look()
+    done = table[table["status"] == "ok"]
+    if len(done):
+        yield Picture(
+            "test_accuracy_and_gap",
+            "Test accuracy and generalization gap",
+            "Small dots: one training each (a seed). Large dots: their mean with the 95 % interval "
+            "over seeds. Accuracy gap is train minus test, loss gap test minus train. "
+            "Methods that diverged or failed in every seed have no dot.",
+            _results(done),
+        )
+    if len(curves):
+        yield Picture(
+            "training_curves",
+            "Training curves",
+            "Mean over seeds at the end of every epoch; the band is their range. A curve that "
+            "stops early belongs to runs that diverged.",
+            _curves(curves),
+        )
+    if len(done):
+        yield Picture(
+            "accuracy_against_cost",
+            "Test accuracy against training time",
+            "Mean over seeds, with the 95 % interval of the accuracy. Seconds of training steps "
+            "alone, in worker processes that ran side by side: use the step-time ratios for "
+            "comparing cost.",
+            _against_cost(done),
+        )
+
+
+def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{c: 100 * table[c].astype(float) for c in PERCENT if c in table})
+
+
+def _results(table: pd.DataFrame) -> Figure:
+    table = _in_percent(table)
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels = look.in_order(table["label"])
+    names, shapes = look.short(labels), look.markers(labels)
+    figure, axes = look.panels(len(groups), rows_each=len(RESULTS))
+    for row, (column, title) in enumerate(RESULTS.items()):
+        for place, (workload, part) in enumerate(groups):
+            ax = axes[row * len(groups) + place]
+            for x, label in enumerate(labels):
+                values = part.loc[part["label"] == label, column].dropna().astype(float)
+                if not len(values):
+                    continue
+                shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
+                ax.plot(x + np.asarray(shift) + 0.15, values, ".", color=look.color(label), alpha=0.6)
+                mean = stats.t_interval(values)
+                half = mean.half_width if np.isfinite(mean.half_width) else 0.0
+                ax.errorbar(
+                    x - 0.15,
+                    mean.center,
+                    yerr=half,
+                    color=look.color(label),
+                    marker=shapes[label],
+                    capsize=2,
+                )
+            ax.set_xticks(range(len(labels)), [names[label] for label in labels], rotation=30)
+            ax.set_xlim(-0.6, len(labels) - 0.4)
+            ax.grid(axis="x", visible=False)
+            if row == 0:
+                ax.set_title(_narrow(workload))
+            if place == 0:
+                ax.set_ylabel(title)
+    return figure
+
+
+def _curves(curves: pd.DataFrame) -> Figure:
+    curves = _in_percent(curves)
+    groups = list(look.workloads(curves, *WORKLOAD))
+    labels = look.in_order(curves["label"])
+    figure, axes = look.panels(len(groups), rows_each=len(CURVES))
+    for row, (column, title) in enumerate(CURVES.items()):
+        for place, (workload, part) in enumerate(groups):
+            ax = axes[row * len(groups) + place]
+            sns.lineplot(
+                part,
+                x="epoch",
+                y=column,
+                hue="label",
+                hue_order=labels,
+                style="label",
+                style_order=labels,
+                palette={label: look.color(label) for label in labels},
+                errorbar=("pi", 100),
+                err_kws={"alpha": 0.12, "linewidth": 0},
+                linewidth=1.2,
+                legend=False,
+                ax=ax,
+            )
+            ax.set(xlabel="epoch" if row == len(CURVES) - 1 else "", ylabel="" if place else title)
+            if column != "validation_accuracy":
+                ax.set_yscale("log")
+            if row == 0:
+                ax.set_title(_narrow(workload))
+    look.method_legend(figure, labels)
+    return figure
+
+
+def _against_cost(table: pd.DataFrame) -> Figure:
+    table = _in_percent(table)
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels = look.in_order(table["label"])
+    shapes = look.markers(labels)
+    figure, axes = look.panels(len(groups))
+    for ax, (workload, part) in zip(axes, groups, strict=True):
+        for label in labels:
+            own = part[part["label"] == label]
+            if not len(own):
+                continue
+            mean = stats.t_interval(own["test_accuracy"])
+            ax.errorbar(
+                own["training_s"].mean(),
+                mean.center,
+                yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
+                color=look.color(label),
+                marker=shapes[label],
+                capsize=2,
+            )
+        ax.set(title=_narrow(workload), xlabel="training time (s)", ylabel="test accuracy (%)")
+        ax.set_xlim(left=0)
+    look.method_legend(figure, labels)
+    return figure
+
+
+def _narrow(title: str) -> str:
+    """A panel's title, the model on a line of its own."""
+    model, _, rest = title.partition(" · ")
+    return f"{model}\n{rest}"

@@ -1,0 +1,143 @@
+"""From records to the generalization tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from gr_bench import stats
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns
+from gr_bench.experiments.generalization.experiment import GeneralizationCell
+
+SETTING = ("seed", "epochs", "learning_rate", "momentum", "weight_decay")
+RESULT = (
+    "train_loss",
+    "validation_loss",
+    "test_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "gap_loss",
+    "gap_accuracy",
+    "gradient_norm",
+    "steps",
+    "gradient_evaluations",
+    "training_s",
+    "diverged_step",
+    "split",
+    "status",
+)
+CURVE = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "gradient_norm",
+)
+GROUP = ["model", "dataset", "batch_size", "learning_rate", "epochs", "label"]
+"""What trainings that differ in their seed alone have in common."""
+
+
+def generalization(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a training.
+
+    Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
+    the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
+    ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization gets
+    worse. ``status`` is ``ok``, ``diverged``, or the reason of a failure.
+    """
+    rows = []
+    for record in records:
+        row: dict[str, Any] = _head(record)
+        if record.kind == "failure":
+            rows.append(row | {"status": record.data["reason"]})
+            continue
+        row |= {key: value for key, value in record.data.items() if key in RESULT}
+        row["status"] = "ok" if record.data["diverged_step"] is None else "diverged"
+        if row["status"] == "ok":
+            row |= {key: value for key, value in record.data["curve"][-1].items() if key in RESULT}
+            row["gap_loss"] = row["test_loss"] - row["train_loss"]
+            row["gap_accuracy"] = row["train_accuracy"] - row["test_accuracy"]
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])
+
+
+def training_curves(records: Sequence[Record]) -> pd.DataFrame:
+    """A row an epoch of a training, the parameters as they are at its end."""
+    rows = [
+        {**_head(record), **point}
+        for record in records
+        if record.kind == "training"
+        for point in record.data["curve"]
+    ]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *CURVE])
+
+
+def _head(record: Record) -> dict[str, Any]:
+    cell = record.cell
+    assert isinstance(cell, GeneralizationCell)
+    return columns(cell) | {key: getattr(cell, key) for key in SETTING}
+
+
+def paired_difference(
+    table: pd.DataFrame, own: pd.DataFrame, column: str, baseline: str = "sgd"
+) -> stats.Interval | None:
+    """Mean over seeds of ``own``'s column minus the baseline's at the same seed, with a t-interval.
+
+    None where no seed has both.
+    """
+    first = own.iloc[0]
+    same = table[table["label"] == baseline]
+    for key in GROUP[:-1]:
+        same = same[same[key] == first[key]]
+    joined = own.merge(same, on="seed", suffixes=("", "_base"))
+    difference = (joined[column] - joined[f"{column}_base"]).dropna()
+    return stats.t_interval(difference) if len(difference) else None
+
+
+def summaries(table: pd.DataFrame) -> list[Summary]:
+    """A row for every method on every workload, over seeds."""
+    rows = []
+    for key, group in table.groupby(GROUP, sort=False, dropna=False):
+        done = group[group["status"] == "ok"]
+        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        row["test accuracy (%)"] = _mean(100 * done["test_accuracy"], "{:.2f}")
+        row["minus SGD (points)"] = "-"
+        if row["label"] != "sgd" and len(done):
+            difference = paired_difference(table, done, "test_accuracy")
+            if difference is not None:
+                row["minus SGD (points)"] = (
+                    f"{100 * difference.center:+.2f} "
+                    f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+                )
+        row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
+        row["test loss"] = _mean(done["test_loss"], "{:.3f}")
+        row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
+        row["‖∇L‖"] = _mean(done["gradient_norm"], "{:.2g}")
+        row["training (s)"] = _mean(done["training_s"], "{:.1f}")
+        row["seeds"] = len(done)
+        row["diverged"] = int((group["status"] == "diverged").sum())
+        row["failed"] = len(group) - len(done) - row["diverged"]
+        rows.append(row)
+    return [
+        Summary(
+            "generalization",
+            "Generalization",
+            "At equal epochs; mean ± standard deviation over seeds. Minus SGD: mean of the "
+            "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
+            "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
+            "gradient norm on the whole training part at the end. Diverged and failed runs are "
+            "counted, and are in no mean.",
+            pd.DataFrame(rows),
+        )
+    ]
+
+
+def _mean(values: pd.Series, number: str) -> str:
+    if not len(values):
+        return "-"
+    text = number.format(values.mean())
+    return f"{text} ± {number.format(values.std())}" if len(values) > 1 else text

@@ -1,0 +1,128 @@
+"""One look for all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gr_bench.methods import METHODS
+from gr_bench.spec import parse
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+"""Told apart by shape: the settings of one method, or the batch sizes of one workload."""
+
+PANEL = (3.6, 2.7)
+"""Width and height of one panel, in inches."""
+
+_COLORS = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
+_MORE = sns.color_palette("dark", 8)
+
+
+def set_look() -> None:
+    """Fonts, grid and sizes, for every figure from here on."""
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        rc={
+            "figure.dpi": 100,
+            "savefig.dpi": 160,
+            "savefig.bbox": "tight",
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "grid.linewidth": 0.6,
+            "svg.hashsalt": "gr-bench",  # the same figure is the same file
+        },
+    )
+
+
+def color(label: str) -> tuple[float, float, float]:
+    """A method's colour: the same in every figure, distinct to the colour-blind."""
+    name = parse(label).name
+    if name not in _COLORS:
+        _COLORS[name] = _MORE[(len(_COLORS) - len(METHODS)) % len(_MORE)]
+    return _COLORS[name]
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Distinct labels in the order of the methods, then of their settings."""
+    distinct = list(dict.fromkeys(labels))
+    names = list(METHODS)
+
+    def place(label: str) -> int:
+        name = parse(label).name
+        return names.index(name) if name in names else len(names)
+
+    return sorted(distinct, key=place)
+
+
+def short(labels: Iterable[str]) -> dict[str, str]:
+    """Each label as figures print it: the bare name where that tells the labels apart."""
+    distinct = in_order(labels)
+    names = [parse(label).name for label in distinct]
+    return {
+        label: name if names.count(name) == 1 else label
+        for label, name in zip(distinct, names, strict=True)
+    }
+
+
+def markers(labels: Iterable[str]) -> dict[str, str]:
+    """A marker for every label: settings of one method share a colour and differ in this."""
+    count: dict[str, int] = {}
+    chosen = {}
+    for label in in_order(labels):
+        name = parse(label).name
+        chosen[label] = MARKERS[count.setdefault(name, 0) % len(MARKERS)]
+        count[name] += 1
+    return chosen
+
+
+def panels(count: int, *, rows_each: int = 1, height: float = PANEL[1]) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels, at most four side by side (``rows_each`` rows of them)."""
+    columns = min(4, count) if rows_each == 1 else count
+    rows = -(-count // columns) * rows_each
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(PANEL[0] * columns, height * rows),
+        squeeze=False,
+        layout="constrained",
+    )
+    flat = list(axes.flat)
+    for spare in flat[count * rows_each :]:
+        spare.remove()
+    return figure, flat[: count * rows_each]
+
+
+def workloads(table: pd.DataFrame, *keys: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The table's parts that share the values of ``keys``, each with a title for its panel."""
+    for values, part in table.groupby(list(keys), sort=False, dropna=False):
+        pairs = zip(keys, values, strict=True)
+        yield " · ".join(_words(key, value) for key, value in pairs), part
+
+
+def _words(key: str, value: object) -> str:
+    units = {"batch_size": "batch {}", "threads": "{} threads", "learning_rate": "lr {}"}
+    return units.get(key, "{}").format(value)
+
+
+def method_legend(figure: Figure, labels: Iterable[str]) -> None:
+    """A legend of the methods' colours and markers, beside the panels."""
+    names, shapes = short(labels), markers(labels)
+    handles = [
+        Line2D([], [], color=color(label), marker=shapes[label], label=name)
+        for label, name in names.items()
+    ]
+    figure.legend(handles=handles, loc="outside right upper", title="method")

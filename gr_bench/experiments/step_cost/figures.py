@@ -1,0 +1,199 @@
+"""The step-cost figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from gr_bench.experiments import look
+from gr_bench.experiments.base import Picture
+from gr_bench.experiments.step_cost.tables import MEMORY
+
+WORKLOAD = ("model", "dataset", "threads")
+
+
+def pictures(table: pd.DataFrame) -> Iterator[Picture]:
+    """Ratio, time, time against batch size, memory; each only where there is something to show."""
+    look.set_look()
+    timed = table[table["time_ms"].notna()]
+    if len(timed[timed["time_ratio"].notna()]):
+        yield Picture(
+            "step_time_ratio",
+            "Time per step against SGD",
+            "Dots: time over SGD's time in the same rounds, with the 95 % interval over freshly "
+            "started processes. Bars across: what the matrix products alone would cost (FLOP "
+            "ratio). A dot left of its bar is a method whose overhead is relatively smaller "
+            "than SGD's.",
+            _ratios(timed[timed["time_ratio"].notna()]),
+        )
+    if len(timed):
+        yield Picture(
+            "step_time",
+            "Time per step",
+            "Milliseconds a step, geometric mean over freshly started processes with the 95 % "
+            "interval. These drift with the machine by the hour; the ratios do not.",
+            _times(timed),
+        )
+    if timed["batch_size"].nunique() > 1:
+        yield Picture(
+            "step_time_by_batch",
+            "Time per step against batch size",
+            "Milliseconds a step over the batch size, both on logarithmic axes.",
+            _by_batch(timed),
+        )
+    measured = table[table["peak_memory_bytes"].notna()]
+    if len(measured):
+        yield Picture(
+            "step_memory",
+            "Peak memory of a step",
+            "Bytes allocated at the peak of a step, at the largest batch size. The number at the "
+            "end is the excess over SGD in multiples of the parameters' bytes, P.",
+            _memory(measured),
+        )
+
+
+def _dots(ax: Axes, part: pd.DataFrame, value: str, labels: list[str], batches: list[int]) -> None:
+    """A row a method, a marker a batch size, with intervals."""
+    rows = {label: index for index, label in enumerate(labels)}
+    offsets = np.linspace(-0.22, 0.22, len(batches)) if len(batches) > 1 else [0.0]
+    for row in part.to_dict("records"):
+        at = batches.index(row["batch_size"])
+        y = rows[row["label"]] + offsets[at]
+        low, high = row[f"{value}_low"], row[f"{value}_high"]
+        ax.errorbar(
+            row[value],
+            y,
+            xerr=[[row[value] - low], [high - row[value]]] if np.isfinite([low, high]).all() else None,
+            color=look.color(row["label"]),
+            marker=look.MARKERS[at],
+            markersize=5,
+            capsize=2,
+            linewidth=1,
+        )
+        if value == "time_ratio" and np.isfinite(row["flop_ratio"]):
+            ax.plot(row["flop_ratio"], y, marker="|", color="0.25", markersize=9, zorder=1)
+    names = look.short(labels)
+    ax.set_yticks(range(len(labels)), [names[label] for label in labels])
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+
+
+def _batch_legend(figure: Figure, batches: list[int], *more: Line2D) -> None:
+    handles = [
+        Line2D([], [], color="0.4", linestyle="", marker=look.MARKERS[at], label=f"batch {size}")
+        for at, size in enumerate(batches)
+    ]
+    figure.legend(handles=[*handles, *more], loc="outside right upper")
+
+
+def _ratios(table: pd.DataFrame) -> Figure:
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
+    figure, axes = look.panels(len(groups))
+    for ax, (title, part) in zip(axes, groups, strict=True):
+        _dots(ax, part, "time_ratio", labels, batches)
+        ax.axvline(1, color="0.5", linewidth=0.8)
+        ax.set(title=_narrow(title), xlabel="time / SGD's time", xlim=(0.8, None))
+    flops = Line2D([], [], color="0.25", linestyle="", marker="|", markersize=9, label="FLOP ratio")
+    _batch_legend(figure, batches, flops)
+    return figure
+
+
+def _times(table: pd.DataFrame) -> Figure:
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
+    figure, axes = look.panels(len(groups))
+    for ax, (title, part) in zip(axes, groups, strict=True):
+        _dots(ax, part, "time_ms", labels, batches)
+        ax.set(title=_narrow(title), xlabel="time per step (ms)", xscale="log")
+        _plain_ticks(ax, "x")
+    _batch_legend(figure, batches)
+    return figure
+
+
+def _by_batch(table: pd.DataFrame) -> Figure:
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
+    shapes = look.markers(labels)
+    figure, axes = look.panels(len(groups))
+    for ax, (title, part) in zip(axes, groups, strict=True):
+        sns.lineplot(
+            part,
+            x="batch_size",
+            y="time_ms",
+            hue="label",
+            style="label",
+            hue_order=labels,
+            style_order=labels,
+            palette={label: look.color(label) for label in labels},
+            markers=shapes,
+            dashes=False,
+            errorbar=None,
+            legend=False,
+            ax=ax,
+        )
+        ax.set(
+            title=_narrow(title),
+            xlabel="batch size",
+            ylabel="time per step (ms)",
+            xscale="log",
+            yscale="log",
+        )
+        ax.set_xticks(batches, [str(size) for size in batches])
+        ax.xaxis.set_minor_locator(NullLocator())
+        _plain_ticks(ax, "y")
+    look.method_legend(figure, labels)
+    return figure
+
+
+def _memory(table: pd.DataFrame) -> Figure:
+    largest = table[table["batch_size"] == table["batch_size"].max()]
+    groups = list(look.workloads(largest, "model", "dataset", "batch_size"))
+    labels = look.in_order(largest["label"])
+    names = look.short(labels)
+    shades = dict(zip(MEMORY, sns.color_palette("colorblind", len(MEMORY)), strict=True))
+    figure, axes = look.panels(len(groups))
+    for ax, (title, part) in zip(axes, groups, strict=True):
+        rows = part.set_index("label").reindex(labels)
+        left = np.zeros(len(labels))
+        for name in MEMORY:
+            width = rows[name].to_numpy(float) / 1e6
+            ax.barh(range(len(labels)), width, left=left, color=shades[name], height=0.7)
+            left = left + width
+        for y, (end, extra) in enumerate(zip(left, rows["extra_parameter_copies"], strict=True)):
+            if np.isfinite(extra):
+                ax.annotate(
+                    f"{extra:+.2f} P", (end, y), (3, 0), textcoords="offset points", va="center"
+                )
+        ax.set_yticks(range(len(labels)), [names[label] for label in labels])
+        ax.set_ylim(len(labels) - 0.5, -0.5)
+        ax.set(title=_narrow(title), xlabel="peak memory (MB)", xlim=(0, 1.28 * np.nanmax(left)))
+        ax.grid(axis="y", visible=False)
+    handles = [
+        Patch(color=shade, label=name.removesuffix("_bytes").replace("_", " "))
+        for name, shade in shades.items()
+    ]
+    figure.legend(handles=handles, loc="outside right upper", title="part")
+    return figure
+
+
+def _plain_ticks(ax: Axes, axis: str) -> None:
+    """Numbers in full on a logarithmic axis, also where it spans less than a decade."""
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_major_formatter(ScalarFormatter())
+    chosen.set_minor_formatter(ScalarFormatter())
+    ax.tick_params(axis=axis, which="minor", labelsize=7)  # type: ignore[arg-type]
+
+
+def _narrow(title: str) -> str:
+    """A panel's title, the model on a line of its own."""
+    model, _, rest = title.partition(" · ")
+    return f"{model}\n{rest.replace('1 threads', '1 thread')}"

@@ -1,0 +1,207 @@
+"""From records to the step-cost tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from gr_bench import stats
+from gr_bench.experiments.base import COLUMNS, Cell, Record, Summary, columns
+from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed, known_to
+
+MEMORY = (
+    "parameter_bytes",
+    "gradient_bytes",
+    "optimizer_state_bytes",
+    "method_bytes",
+    "rest_bytes",
+)
+"""The parts that a peak is made of."""
+
+MEASURED = (
+    "time_ms",
+    "time_ms_low",
+    "time_ms_high",
+    "time_ratio",
+    "time_ratio_low",
+    "time_ratio_high",
+    "flops",
+    "flop_ratio",
+    "efficiency",
+    "peak_memory_bytes",
+    "extra_parameter_copies",
+    *MEMORY,
+    "replicates",
+    "rounds",
+    "within_spread",
+    "between_spread",
+    "allocator",
+    "stop_reason",
+    "status",
+)
+
+
+def step_cost(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a cell.
+
+    ``time_ms`` is the geometric mean over replicates of their median step time; ``time_ratio`` that
+    of the median over rounds of the ratio to the baseline, both with 95 % t-intervals over
+    replicates. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method
+    costs just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's peak)/P.
+    ``within_spread`` is the typical standard error of one replicate's log-ratio by its own rounds,
+    ``between_spread`` the standard deviation over replicates.
+    """
+    timed = Timed(records)
+    counters = {r.cell.id: r.data for r in records if r.kind == "counters"}
+    failures = {r.cell.id: r.data["reason"] for r in records if r.kind == "failure"}
+    cells = {r.cell.id: r.cell for r in records}
+    by_workload = {(*cell.workload, cell.method): cell.id for cell in cells.values()}
+    rows = []
+    for cell in cells.values():
+        assert isinstance(cell, StepCostCell)
+        baseline = by_workload.get((*cell.workload, cell.baseline), "")
+        row = columns(cell) | _times(cell, timed) | _counted(counters, cell.id, baseline)
+        if "flop_ratio" in row and "time_ratio" in row:
+            row["efficiency"] = row["flop_ratio"] / row["time_ratio"]
+        finite = counters.get(cell.id, {}).get("finite", True)
+        row["status"] = failures.get(cell.id) or ("ok" if finite else "loss is not finite")
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED])
+
+
+def _times(cell: Cell, timed: Timed) -> dict[str, Any]:
+    replicates = timed.records.get(cell.id)
+    if not replicates:
+        return {"replicates": 0, "rounds": 0}
+    data = [record.data for record in replicates.values()]
+    time = stats.ratio_interval([math.log(stats.median(d["step_s"])) for d in data])
+    row: dict[str, Any] = {
+        "time_ms": 1e3 * time.center,
+        "time_ms_low": 1e3 * time.low,
+        "time_ms_high": 1e3 * time.high,
+        "replicates": len(data),
+        "rounds": sum(len(d["step_s"]) for d in data),
+        "allocator": ", ".join(sorted({d["conditions"]["allocator"] for d in data})),
+    }
+    ratio = timed.ratio(cell.id)
+    if ratio is not None:
+        logs = list(timed.log_ratios[cell.id].values())
+        row |= {
+            "time_ratio": ratio.center,
+            "time_ratio_low": ratio.low,
+            "time_ratio_high": ratio.high,
+            "within_spread": stats.within_spread(logs),
+            "between_spread": stats.between_spread([stats.median(log) for log in logs]),
+            "stop_reason": _stop_reason(ratio, data),
+        }
+    return row
+
+
+def _stop_reason(ratio: stats.Interval, replicates: list[dict[str, Any]]) -> str:
+    protocol = replicates[-1]
+    if known_to(ratio, protocol["target_half_width"]):
+        return "target"
+    if len(replicates) >= protocol["most_replicates"]:
+        return "replicates"
+    return "not finished"
+
+
+def _counted(
+    counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str
+) -> dict[str, Any]:
+    own, base = counters.get(cell_id), counters.get(baseline_id)
+    if own is None:
+        return {}
+    row = {
+        "flops": own["flops"],
+        "peak_memory_bytes": own["peak_bytes"],
+        **{part: own[part] for part in MEMORY},
+    }
+    if base is not None:
+        extra = own["peak_bytes"] - base["peak_bytes"]
+        row["extra_parameter_copies"] = extra / own["parameter_bytes"]
+        if base["flops"]:
+            row["flop_ratio"] = own["flops"] / base["flops"]
+    return row
+
+
+def step_samples(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a sample: its replicate, its round, its place in the round's order, ms a step."""
+    rows = [
+        {
+            **columns(record.cell),
+            "replicate": record.data["replicate"],
+            "round": number,
+            "position": position,
+            "steps_per_sample": record.data["steps_per_sample"],
+            "time_ms": 1e3 * seconds,
+        }
+        for record in records
+        if record.kind == "times"
+        for number, (seconds, position) in enumerate(
+            zip(record.data["step_s"], record.data["position"], strict=True)
+        )
+    ]
+    extra = ("replicate", "round", "position", "steps_per_sample", "time_ms")
+    return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
+
+
+def summaries(table: pd.DataFrame) -> list[Summary]:
+    """The times and ratios of every cell, then its memory."""
+    cell = ["model", "dataset", "batch_size", "threads", "label"]
+    time = pd.DataFrame(
+        {
+            **{key: table[key] for key in cell},
+            "time (ms)": table["time_ms"].map("{:.3g}".format),
+            "time / SGD": [_interval(row) for row in table.to_dict("records")],
+            "FLOPs / SGD": table["flop_ratio"].map("{:.3f}".format),
+            "efficiency": table["efficiency"].map("{:.2f}".format),
+            "replicates": table["replicates"],
+            "rounds": table["rounds"],
+            "between": table["between_spread"].map("{:.2%}".format),
+            "stopped by": table["stop_reason"],
+            "status": table["status"],
+        }
+    )
+    mb = 1e6
+    memory = pd.DataFrame(
+        {
+            **{key: table[key] for key in cell},
+            "peak (MB)": (table["peak_memory_bytes"] / mb).map("{:.2f}".format),
+            "extra over SGD (P)": table["extra_parameter_copies"].map("{:+.2f}".format),
+            **{
+                f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)": (table[part] / mb).map(
+                    "{:.2f}".format
+                )
+                for part in MEMORY
+            },
+        }
+    )
+    return [
+        Summary(
+            "step_time",
+            "Time per step",
+            "Ratio to SGD, timed in the same rounds: geometric mean over freshly started processes "
+            "of each one's median, with the 95 % t-interval over processes. FLOPs count matrix "
+            "products and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means "
+            "that a method costs just its arithmetic. Between: standard deviation of the "
+            "log-ratio over processes.",
+            time,
+        ),
+        Summary(
+            "step_memory",
+            "Peak memory of a step",
+            "Bytes that PyTorch's allocator had given out at the peak of a steady-state step, and "
+            "its parts. P is the bytes of the parameters.",
+            memory,
+        ),
+    ]
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if pd.isna(row["time_ratio"]):
+        return "-"
+    return f"{row['time_ratio']:.3f} [{row['time_ratio_low']:.3f}, {row['time_ratio_high']:.3f}]"

@@ -1,0 +1,142 @@
+"""All that differs between devices, behind one small interface."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from gr_bench.errors import RequestError
+
+Work = Callable[[], object]
+
+
+class Device(ABC):
+    """Where steps run and how time and memory are read there."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        self.torch_device = torch.device(name)
+
+    @abstractmethod
+    def time(self, work: Work) -> float:
+        """Seconds that ``work`` takes on the device, with one synchronisation at either end."""
+
+    @abstractmethod
+    def peak_growth(self, work: Work) -> int:
+        """How far the bytes allocated rise above their level at the start while ``work`` runs."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Hardware and numeric settings, for the record."""
+
+
+class CPU(Device):
+    """The host's processor. Memory is read from the profiler's allocator events."""
+
+    kind = "cpu"
+
+    def time(self, work: Work) -> float:
+        """Seconds of wall time."""
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    def peak_growth(self, work: Work) -> int:
+        """Largest running sum of the bytes that PyTorch's CPU allocator gives out and takes back.
+
+        What a library allocates behind the allocator's back (oneDNN's scratch) is not seen.
+        """
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            work()
+        events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+        changes = sorted(
+            (event.start_ns(), index, event.nbytes())
+            for index, event in enumerate(events)
+            if event.name() == "[memory]"
+        )
+        level = peak = 0
+        for _, _, change in changes:
+            level += change
+            peak = max(peak, level)
+        return peak
+
+    def describe(self) -> dict[str, Any]:
+        """The processor's name and PyTorch's CPU capability."""
+        return {
+            "name": _processor_name(),
+            "cores": os.cpu_count(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        }
+
+
+class CUDA(Device):
+    """An NVIDIA GPU. Not yet run on one: written to the documentation, tested nowhere."""
+
+    kind = "cuda"
+
+    def time(self, work: Work) -> float:
+        """Seconds between two events on the stream; waits for the second one only."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
+
+    def peak_growth(self, work: Work) -> int:
+        """``max_memory_allocated`` above ``memory_allocated`` at the start."""
+        torch.cuda.synchronize(self.torch_device)
+        before = torch.cuda.memory_allocated(self.torch_device)
+        torch.cuda.reset_peak_memory_stats(self.torch_device)
+        work()
+        torch.cuda.synchronize(self.torch_device)
+        return torch.cuda.max_memory_allocated(self.torch_device) - before
+
+    def describe(self) -> dict[str, Any]:
+        """The GPU's name, memory and the settings that change its arithmetic."""
+        properties = torch.cuda.get_device_properties(self.torch_device)
+        return {
+            "name": properties.name,
+            "memory_bytes": properties.total_memory,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+            "tf32_cudnn": torch.backends.cudnn.allow_tf32,
+        }
+
+
+def get_device(name: str) -> Device:
+    """The device called ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        RequestError: no such device here.
+    """
+    kind, _, index = name.partition(":")
+    if kind == "cpu" and not index:
+        return CPU(name)
+    if kind == "cuda" and (not index or index.isdigit()):
+        if torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count():
+            return CUDA(name)
+        raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")
+    raise RequestError(f"no device {name!r}: use cpu, cuda or cuda:N")
+
+
+def _processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    import platform
+
+    return platform.processor() or platform.machine()

@@ -1,0 +1,62 @@
+"""Peak memory of a step, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench.meters.device import Device, Work
+from gr_bench.methods import Method
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes allocated at the peak of a steady-state step, in parts that add up to the peak."""
+
+    peak_bytes: int
+    parameter_bytes: int
+    gradient_bytes: int
+    optimizer_state_bytes: int
+    method_bytes: int
+    """What the method keeps between steps, such as the memory of θ'."""
+
+    rest_bytes: int
+    """Batch, buffers, activations and whatever else was alive at the peak."""
+
+
+def measure_memory(
+    step: Work,
+    device: Device,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    method: Method,
+    batch: Iterable[Tensor],
+) -> Memory:
+    """Read the peak of one step. Run two steps before, so that all lasting state is there.
+
+    The step begins without gradients, as every method's does: what the step before left in
+    ``p.grad`` is let go here, since the CPU's profiler cannot see older memory being freed.
+    """
+    parameters = list(model.parameters())
+    state = [
+        value
+        for of_parameter in optimizer.state.values()
+        for value in of_parameter.values()
+        if isinstance(value, Tensor)
+    ]
+    optimizer.zero_grad(set_to_none=True)
+    method_bytes = method.workspace.nbytes
+    lasting = nbytes([*parameters, *state, *model.buffers(), *batch]) + method_bytes
+    peak = lasting + device.peak_growth(step)
+    gradient_bytes = nbytes(p.grad for p in parameters if p.grad is not None)
+    parts = (nbytes(parameters), gradient_bytes, nbytes(state), method_bytes)
+    return Memory(peak, *parts, peak - sum(parts))
+
+
+def nbytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages behind ``tensors``."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())

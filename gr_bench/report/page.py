@@ -1,0 +1,149 @@
+"""Writing the report: Markdown, one self-contained HTML page, figures and tables as files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gr_bench import __version__
+from gr_bench.errors import RequestError
+from gr_bench.experiments.base import Picture, Summary
+from gr_bench.report.overview import overview
+from gr_bench.runs.results import Results
+
+FOLDER = "report"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment's part of the page."""
+
+    title: str
+    summaries: list[Summary]
+    pictures: list[Picture]
+
+
+def write_report(folder: Path, formats: Iterable[str]) -> list[Path]:
+    """Write the report of a run into its folder ``report``, which is replaced as a whole.
+
+    Figures go to ``figures/`` as PNG and SVG and every table to ``tables/`` as CSV.
+
+    Args:
+        folder: a run's folder, finished or not.
+        formats: of ``html`` and ``md``.
+
+    Returns:
+        The pages written.
+
+    Raises:
+        RequestError: the folder is not a run's, or nothing has been measured yet.
+    """
+    results = Results(folder)
+    if not results.experiments:
+        raise RequestError(f"{folder} has no results yet")
+    sections = [
+        Section(e.title, e.summaries(results.tables), list(e.figures(results.tables)))
+        for e in results.experiments.values()
+    ]
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
+        fresh = Path(made) / FOLDER
+        images = _write_figures(fresh / "figures", sections)
+        _write_tables(fresh / "tables", results.tables)
+        about = _about(results) | {"sections": sections, "overview": overview(results)}
+        names = []
+        for format_ in formats:
+            template = _templates().get_template(f"report.{format_}.j2")
+            name = f"report.{format_}"
+            (fresh / name).write_text(template.render(**about, images=images), encoding="utf-8")
+            names.append(name)
+        target = folder / FOLDER
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    return [target / name for name in names]
+
+
+def _write_figures(folder: Path, sections: list[Section]) -> dict[str, str]:
+    """Save and close every figure; returns each one's SVG as a data URI, by name."""
+    folder.mkdir(parents=True)
+    images = {}
+    for section in sections:
+        for picture in section.pictures:
+            picture.figure.savefig(folder / f"{picture.name}.png")
+            svg = _svg(picture.figure)
+            (folder / f"{picture.name}.svg").write_bytes(svg)
+            images[picture.name] = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+            plt.close(picture.figure)
+    return images
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    folder.mkdir(parents=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+
+
+def _about(results: Results) -> dict[str, Any]:
+    about = results.about
+    environment = about["environment"]
+    machine, device = environment["machine"], environment["device"]
+    git = environment.get("git")
+    facts = {
+        "Measured on": f"{device['name']} ({machine['cores']} cores, "
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']})",
+        "Device": device["kind"],
+        "Software": f"Python {environment['python']}, "
+        + ", ".join(f"{k} {v}" for k, v in environment["packages"].items() if v),
+        "gr-bench": environment["gr_bench"]
+        + (f", commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else ""),
+        "Started": about["started"],
+        "Status": about["status"],
+        "Load when started": ", ".join(f"{x:.2f}" for x in environment["load_average"]),
+        "Command": " ".join(about["command"]),
+    }
+    return {
+        "title": about["title"],
+        "description": about["description"],
+        "facts": facts,
+        "failures": results.tables["failures"],
+        "cells": about["cells"],
+        "version": __version__,
+    }
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gr_bench.report"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["html_table"] = _html_table
+    environment.filters["md_table"] = _md_table
+    return environment
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, na_rep="-", classes="data")
+
+
+def _md_table(table: pd.DataFrame) -> str:
+    return table.fillna("-").astype(str).to_markdown(index=False, disable_numparse=True)

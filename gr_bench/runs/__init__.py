@@ -1,0 +1,1 @@
+"""One execution of a suite: reading it, measuring it, keeping what was measured."""

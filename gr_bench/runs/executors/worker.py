@@ -1,0 +1,69 @@
+"""The program of a worker process: reads units, one line each, measures them, writes what comes.
+
+Its standard output belongs to the coordinator. What the measured code prints goes to the log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+
+def main() -> None:
+    """Measure units until the input ends."""
+    _die_with_parent()
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a stray print must not be taken for a message
+
+    def say(message: dict[str, Any]) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    from gr_bench.meters.conditions import hold_still
+
+    held = hold_still()
+    say({"ready": True})
+    for line in sys.stdin:
+        request = json.loads(line)
+        error = None
+        try:
+            for message in _measure(request, held):
+                say(message)
+        except Exception as problem:
+            traceback.print_exc()
+            error = f"{type(problem).__name__}: {problem}".strip()
+        say({"error": error})
+
+
+def _measure(request: dict[str, Any], held: dict[str, Any]) -> Any:
+    import torch
+
+    from gr_bench.experiments import all_experiments
+    from gr_bench.experiments.base import Progress, Record, Unit
+    from gr_bench.runs.store import encode
+
+    experiment = all_experiments()[request["experiment"]]
+    cells = tuple(experiment.cell(**cell) for cell in request["cells"])
+    torch.set_num_threads(cells[0].threads)
+    for result in experiment.measure(Unit(cells, request["options"])):
+        if isinstance(result, Progress):
+            yield {"progress": result.part}
+        else:
+            record = Record(result.cell, result.kind, {**result.data, "conditions": held})
+            yield {"record": encode(record)}
+
+
+def _die_with_parent() -> None:
+    """On Linux, ask to be killed when the coordinator dies, so that no worker is left behind."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

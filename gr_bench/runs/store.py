@@ -1,0 +1,200 @@
+"""A run's folder: ``run.json``, the append-only journal, and the tables made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from gr_bench.errors import RequestError
+from gr_bench.experiments import all_experiments
+from gr_bench.experiments.base import Record
+
+RUN = "run.json"
+JOURNAL = "journal.jsonl"
+LOCK = ".lock"
+
+
+class Store:
+    """A run folder that is being written to: open it with :func:`open_store`."""
+
+    def __init__(self, folder: Path, about: dict[str, Any], journal: IO[str]) -> None:
+        self.folder = folder
+        self.about = about
+        self.records = read_journal(folder)
+        self._journal = journal
+
+    def append(self, record: Record) -> None:
+        """Write a record to the journal and to the disk, before anything else happens."""
+        self._journal.write(encode(record) + "\n")
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+        self.records.append(record)
+
+    def describe(self, **changes: Any) -> None:
+        """Change ``run.json``."""
+        self.about |= changes
+        text = json.dumps(self.about, indent=2)
+        write_whole(self.folder / RUN, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[Store]:
+    """Open a run's folder for writing, new or to go on with.
+
+    Args:
+        folder: made if it is not there.
+        about: what goes into ``run.json``; ``about["suite"]`` says which run this is.
+        fresh: put what the folder has of an earlier run aside.
+
+    Raises:
+        RequestError: the folder is another run's, is in use, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "a")  # noqa: SIM115
+    except OSError as error:
+        raise RequestError(f"cannot write to {folder}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RequestError(
+                f"{folder} is in use by another run: wait for it, or choose another --out"
+            ) from error
+        if fresh:
+            _put_aside(folder)
+        earlier = read_about(folder) if (folder / RUN).exists() else None
+        if earlier is None and _own_files(folder):
+            raise RequestError(f"{folder} is not empty and not a run's: choose another --out")
+        if earlier is not None and earlier["suite"] != about["suite"]:
+            raise RequestError(
+                f"{folder} holds another run ({earlier['name']}, with other settings): "
+                "choose another --out, or --fresh to start over"
+            )
+        _mend(folder / JOURNAL)
+        with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
+            store = Store(folder, earlier or about, journal)
+            if earlier is None:
+                store.describe()
+            yield store
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The contents of a folder's ``run.json``.
+
+    Raises:
+        RequestError: it is not there or not readable.
+    """
+    try:
+        about = json.loads((folder / RUN).read_text())
+    except FileNotFoundError as error:
+        raise RequestError(f"{folder} is no run's folder: it has no {RUN}") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
+    if not isinstance(about, dict) or "suite" not in about:
+        raise RequestError(f"{folder / RUN} is not a run's description")
+    return about
+
+
+def read_journal(folder: Path) -> list[Record]:
+    """Every record of a run so far. A last line that was cut off by a kill is passed over.
+
+    Raises:
+        RequestError: a line that is not the last cannot be read.
+    """
+    try:
+        lines = (folder / JOURNAL).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            records.append(decode(line))
+        except (ValueError, KeyError, TypeError) as error:
+            where = f"{folder / JOURNAL}, line {number}"
+            raise RequestError(f"{where}, cannot be read: {error}") from error
+    return records
+
+
+def encode(record: Record) -> str:
+    """A record as one line of JSON."""
+    cell = dataclasses.asdict(record.cell)
+    plain = {
+        "experiment": record.cell.experiment,
+        "id": record.cell.id,
+        "kind": record.kind,
+        "cell": cell,
+        "data": record.data,
+    }
+    return json.dumps(plain)
+
+
+def decode(line: str | bytes) -> Record:
+    """The record that :func:`encode` made a line of."""
+    plain = json.loads(line)
+    experiment = all_experiments()[plain["experiment"]]
+    return Record(experiment.cell(**plain["cell"]), plain["kind"], plain["data"])
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that, whatever happens, it is there whole or as it was before."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Records without the failures that a later attempt at the same cell made good."""
+    records = list(records)
+    last_success = {
+        record.cell.id: index for index, record in enumerate(records) if record.kind != "failure"
+    }
+    return [
+        record
+        for index, record in enumerate(records)
+        if record.kind != "failure" or index > last_success.get(record.cell.id, -1)
+    ]
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that a kill left without its end."""
+    if not journal.exists():
+        return
+    with open(journal, "rb+") as file:
+        text = file.read()
+        if text and not text.endswith(b"\n"):
+            file.truncate(text.rfind(b"\n") + 1)
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """A folder's content without the lock and what was put aside."""
+    return [f for f in folder.iterdir() if f.name != LOCK and not f.name.startswith("before-")]
+
+
+def _put_aside(folder: Path) -> None:
+    """Move an earlier run's files into a subfolder ``before-N``."""
+    files = _own_files(folder)
+    if not (folder / RUN).exists() or not files:
+        return
+    number = 1
+    while (folder / f"before-{number}").exists():
+        number += 1
+    aside = folder / f"before-{number}"
+    aside.mkdir()
+    for file in files:
+        file.rename(aside / file.name)

@@ -1,0 +1,199 @@
+"""Suites: TOML files that name experiments and their grids."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from gr_bench.errors import RequestError, unknown
+from gr_bench.experiments import Experiment, all_experiments
+from gr_bench.experiments.base import Cell, Grid
+
+
+class _Head(BaseModel):
+    """What a suite has beside its experiments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    description: str = ""
+    timeout_minutes: float = Field(60.0, gt=0)
+    """A unit of work that takes longer is stopped and recorded as failed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One grid of one experiment, spread out."""
+
+    experiment: Experiment
+    grid: Grid
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that has been checked."""
+
+    name: str
+    title: str
+    description: str
+    timeout_s: float
+    plans: tuple[Plan, ...]
+    resolved: dict[str, Any]
+    """The whole suite with every default filled in, as plain data."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell of the suite once, in order."""
+        return list({cell.id: cell for plan in self.plans for cell in plan.cells}.values())
+
+
+def shipped() -> dict[str, str]:
+    """Name and text of every suite that comes with gr-bench."""
+    folder = resources.files("gr_bench.suites")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return {file.name.removesuffix(".toml"): file.read_text() for file in files}
+
+
+def load_suite(
+    name: str,
+    *,
+    settings: Iterable[str] = (),
+    only: str | None = None,
+    device: str | None = None,
+) -> Suite:
+    """Read, check and spread out a suite.
+
+    Args:
+        name: of a shipped suite, or the path of a TOML file.
+        settings: changes of the form ``experiment.key=value`` (for every grid of the experiment) or
+            ``key=value``, the value in TOML.
+        only: keep the cells whose printed form, or a part of it, this pattern matches.
+        device: run every grid there.
+
+    Raises:
+        RequestError: whatever is wrong with any of these, in one line.
+    """
+    suites = shipped()
+    if name in suites:
+        text, source = suites[name], name
+    else:
+        path = Path(name)
+        if path.suffix != ".toml":
+            raise unknown("suite", name, suites)
+        try:
+            text, source = path.read_text(), path.stem
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise RequestError(f"suite {name!r}: {reason}") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"suite {name!r} is not valid TOML: {error}") from error
+    return build_suite(source, data, settings=settings, only=only, device=device)
+
+
+def build_suite(
+    name: str,
+    data: dict[str, Any],
+    *,
+    settings: Iterable[str] = (),
+    only: str | None = None,
+    device: str | None = None,
+) -> Suite:
+    """As :func:`load_suite`, from data already read."""
+    experiments = all_experiments()
+    for setting in settings:
+        _apply(data, setting, experiments)
+    if device is not None:
+        for key in experiments:
+            for grid in _grids(data, key):
+                grid["device"] = device
+    fields: Any = {key: (list[e.grid], []) for key, e in experiments.items()}
+    model = create_model("Suite", __base__=_Head, **fields)
+    try:
+        suite = model.model_validate(data)
+    except ValidationError as error:
+        raise RequestError(f"suite {name!r}: {_first_error(error, model)}") from error
+
+    plans = []
+    for key, experiment in experiments.items():
+        for grid in getattr(suite, key):
+            cells = tuple(cell for cell in experiment.cells(grid) if _matches(cell, only))
+            plans.append(Plan(experiment, grid, cells))
+    if not any(plan.cells for plan in plans):
+        if only is not None:
+            raise RequestError(f"suite {name!r} has no cell that matches {only!r}")
+        raise RequestError(
+            f"suite {name!r} names no experiment: add one of {', '.join(experiments)}"
+        )
+    head = _Head.model_validate({k: getattr(suite, k) for k in _Head.model_fields})
+    return Suite(
+        name=name,
+        title=head.title,
+        description=head.description,
+        timeout_s=60 * head.timeout_minutes,
+        plans=tuple(plan for plan in plans if plan.cells),
+        resolved={"only": only, **suite.model_dump(mode="json")},
+    )
+
+
+def _grids(data: dict[str, Any], experiment: str) -> list[dict[str, Any]]:
+    grids = data.get(experiment, [])
+    grids = [grids] if isinstance(grids, dict) else grids
+    return [grid for grid in grids if isinstance(grid, dict)] if isinstance(grids, list) else []
+
+
+def _matches(cell: Cell, only: str | None) -> bool:
+    return only is None or fnmatch.fnmatch(str(cell), f"*{only}*")
+
+
+def _apply(data: dict[str, Any], setting: str, experiments: dict[str, Experiment]) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise RequestError(f"cannot read --set {setting!r}: write key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    head, _, rest = key.partition(".")
+    if not rest:
+        if key not in _Head.model_fields:
+            raise unknown("setting", key, [*_Head.model_fields, *(f"{e}.…" for e in experiments)])
+        data[key] = value
+        return
+    if head not in experiments:
+        raise unknown("experiment", head, experiments)
+    grids = _grids(data, head)
+    if not grids:
+        raise RequestError(f"--set {setting!r}: this suite has no {head}")
+    for grid in grids:
+        grid[rest] = value
+
+
+def _first_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong, in one line, with the nearest right name for a wrong key."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        owner: Any = model
+        for part in where[:-1]:
+            if not part.isdigit():
+                owner = owner.model_fields[part].annotation.__args__[0]
+        near = get_close_matches(where[-1], owner.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(owner.model_fields)}"
+        return f"unknown key {'.'.join(where)!r}: {hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_short":
+        message = "is empty: give at least one value"
+    elif not isinstance(first["input"], dict | list) and first["type"] != "value_error":
+        message = f"{message}, not {first['input']!r}"
+    return f"{'.'.join(where)}: {message}"

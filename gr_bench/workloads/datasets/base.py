@@ -1,0 +1,177 @@
+"""What a dataset is, and the two things that every real one needs: a split and a scale."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Samples of one part of a dataset.
+
+    Attributes
+    ----------
+    inputs
+        (N, *input_shape).
+    targets
+        int64, (N,), or (N, T) for one target a position.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise ValueError(
+                f"a part needs as many targets as inputs, not {len(self.targets)} for "
+                f"{len(self.inputs)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Part":
+        """This part on `device`; floating-point inputs become `dtype`, whole numbers stay."""
+        dtype = dtype if self.inputs.is_floating_point() else None
+        return Part(self.inputs.to(device=device, dtype=dtype), self.targets.to(device=device))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification problem: hyper-parameters are chosen on `validation`, `test` is read once.
+
+    Attributes
+    ----------
+    name
+        The name in `DATASETS`.
+    train, validation, test
+        Parts without a sample in common.
+    num_classes
+        K; targets are whole numbers in [0, K).
+    kind
+        Whether the samples were observed in the world or made by a program.
+    source
+        One line that says where the data come from.
+    split
+        One line that says how the parts were made.
+    """
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    num_classes: int
+    kind: Literal["real", "synthetic"]
+    source: str
+    split: str
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without the batch."""
+        return tuple(self.train.inputs.shape[1:])
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Dataset":
+        """This dataset on `device`; floating-point inputs become `dtype`, whole numbers stay."""
+        return replace(
+            self,
+            train=self.train.to(device, dtype),
+            validation=self.validation.to(device, dtype),
+            test=self.test.to(device, dtype),
+        )
+
+
+def stratified_split(
+    targets: ArrayLike, validation: float, test: float, seed: int
+) -> tuple[Indices, Indices, Indices]:
+    """Indices of the train, validation and test parts, each with the classes' proportions.
+
+    Parameters
+    ----------
+    targets
+        Class of every sample, (N,).
+    validation, test
+        Fractions of all N samples; 0 leaves that part empty. The train part gets the rest.
+    seed
+        The same seed and targets always give the same split.
+
+    Returns
+    -------
+    tuple
+        Three sorted index arrays that together hold 0 ... N-1 once each.
+
+    Raises
+    ------
+    ValueError
+        If the fractions leave nothing to train on, or some part cannot have every class.
+    """
+    if validation < 0 or test < 0 or validation + test >= 1:
+        raise ValueError(
+            "validation and test must be fractions of at least 0 and together below 1, "
+            f"not {validation} and {test}"
+        )
+    classes = np.asarray(targets)
+    everything = np.arange(len(classes), dtype=np.int64)
+    rest, test_part = _hold_out(everything, classes, round(test * len(classes)), seed)
+    train, validation_part = _hold_out(rest, classes, round(validation * len(classes)), seed)
+    wanted = np.unique(classes)
+    for name, part, fraction in (
+        ("train", train, 1.0),
+        ("validation", validation_part, validation),
+        ("test", test_part, test),
+    ):
+        missing = np.setdiff1d(wanted, classes[part])
+        if len(classes) == 0 or (fraction > 0 and len(missing)):
+            raise ValueError(
+                f"{len(classes)} samples of {len(wanted)} classes are too few to split: the {name} "
+                f"part would lack {len(missing)} classes; give every class more samples"
+            )
+    return train, validation_part, test_part
+
+
+def _hold_out(
+    indices: Indices, classes: NDArray[np.generic], count: int, seed: int
+) -> tuple[Indices, Indices]:
+    """`indices` without, and only, a stratified choice of `count` of them."""
+    # Imported where it is used, here and for other datasets' libraries: it takes seconds and
+    # starts a second thread pool, which a process that times steps on random data should not have.
+    from sklearn.model_selection import train_test_split
+
+    if count == 0:
+        return indices, indices[:0]
+    try:
+        kept, held_out = train_test_split(
+            indices, test_size=count, random_state=seed, stratify=classes[indices]
+        )
+    except ValueError as error:
+        raise ValueError(f"{len(indices)} samples are too few to split: {error}") from error
+    return np.sort(kept), np.sort(held_out)
+
+
+def standardise(train: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """(x - mean) / std for each channel, with the mean and std of `train` alone.
+
+    Every tensor is float32, (N, C, ...). A channel that is constant in `train` is only centred.
+    """
+    # In float64, one channel at a time: the statistics then do not depend on the number of
+    # threads, and no second copy of the data in double precision is made.
+    spreads = [torch.std_mean(channel.double(), correction=0) for channel in train.unbind(1)]
+    shape = [1, -1] + [1] * (train.ndim - 2)
+    mean = torch.stack([mean for _, mean in spreads]).float().view(shape)
+    std = torch.stack([std if std > 0 else torch.ones_like(std) for std, _ in spreads])
+    std = std.float().view(shape)
+    return tuple((part - mean).div_(std) for part in (train, *others))

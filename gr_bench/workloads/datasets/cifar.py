@@ -1,0 +1,194 @@
+"""CIFAR-10 and CIFAR-100, read from their binary distribution."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gr_bench.workloads.datasets.base import Dataset, Part, standardise, stratified_split
+
+SPLIT_SEED = 0
+DATA_VARIABLE = "GR_BENCH_DATA"
+IMAGE_SHAPE = (3, 32, 32)
+IMAGE_BYTES = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where one of the two datasets is, and what its files look like.
+
+    A file is a sequence of records without a header: `label_bytes` labels, the last of which is
+    the class, then 3,072 bytes of red, green and blue planes, each 32x32 and row by row.
+    """
+
+    name: str
+    folder: str
+    train_files: tuple[str, ...]
+    test_file: str
+    label_bytes: int
+    num_classes: int
+    url: str
+    md5: str
+
+    @property
+    def archive(self) -> str:
+        """Name of the archive in the cache."""
+        return f"{self.folder}.tar.gz"
+
+
+CIFAR10 = Distribution(
+    name="cifar10",
+    folder="cifar-10-batches-bin",
+    train_files=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    test_file="test_batch.bin",
+    label_bytes=1,
+    num_classes=10,
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    md5="c32a1d4ab5d03f1284b67883e8d87530",
+)
+CIFAR100 = Distribution(
+    name="cifar100",
+    folder="cifar-100-binary",
+    train_files=("train.bin",),
+    test_file="test.bin",
+    label_bytes=2,
+    num_classes=100,
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    md5="03b5dce01913d631647c71ecec9e9cb8",
+)
+
+
+def cifar10(root: str | os.PathLike[str] | None = None) -> Dataset:
+    """CIFAR-10 of Krizhevsky 2009: 60,000 photographs of 32x32 pixels in ten classes.
+
+    Inputs are float32 (N, 3, 32, 32), standardised for each channel with the mean and standard
+    deviation of the train part. The published test part (10,000) is kept; a stratified tenth of
+    the published train part (5,000 of 50,000) is for validation, always the same.
+
+    Parameters
+    ----------
+    root
+        Folder of the .bin files, or its parent. Without it the environment variable
+        `GR_BENCH_DATA` names that folder; without both, the archive is downloaded once (170 MB)
+        into the user's cache folder and checked against its MD5 sum.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing from the folder, or the archive cannot be downloaded.
+    ValueError
+        If a file is not made of whole records with valid labels, or the archive has another
+        checksum.
+    """
+    return _load(CIFAR10, root)
+
+
+def cifar100(root: str | os.PathLike[str] | None = None) -> Dataset:
+    """CIFAR-100 of Krizhevsky 2009: 60,000 photographs of 32x32 pixels in 100 classes.
+
+    Classes are the fine labels. All else is as for `cifar10`.
+    """
+    return _load(CIFAR100, root)
+
+
+def _load(distribution: Distribution, root: str | os.PathLike[str] | None) -> Dataset:
+    given = root or os.environ.get(DATA_VARIABLE)
+    folder = _find(distribution, Path(given)) if given else _fetch(distribution)
+    images, targets = _read(distribution, [folder / file for file in distribution.train_files])
+    test_images, test_targets = _read(distribution, [folder / distribution.test_file])
+    train, validation, _ = stratified_split(targets, validation=0.1, test=0.0, seed=SPLIT_SEED)
+    inputs = standardise(
+        *(
+            torch.from_numpy(part).float()
+            for part in (images[train], images[validation], test_images)
+        )
+    )
+    classes = torch.from_numpy(targets)
+    return Dataset(
+        name=distribution.name,
+        train=Part(inputs[0], classes[train]),
+        validation=Part(inputs[1], classes[validation]),
+        test=Part(inputs[2], torch.from_numpy(test_targets)),
+        num_classes=distribution.num_classes,
+        kind="real",
+        source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, "
+        f"{distribution.url}",
+        split="the published test part; of the rest, 90/10 % train/validation, stratified, "
+        f"seed {SPLIT_SEED}",
+    )
+
+
+def _find(distribution: Distribution, root: Path) -> Path:
+    """The folder with all files of the distribution: `root` or its usual subfolder."""
+    files = (*distribution.train_files, distribution.test_file)
+    candidates = [root, root / distribution.folder]
+    for folder in candidates:
+        if (folder / distribution.test_file).is_file():
+            missing = [file for file in files if not (folder / file).is_file()]
+            if missing:
+                raise FileNotFoundError(
+                    f"{distribution.name}: {folder} lacks {', '.join(missing)}; unpack "
+                    f"{distribution.url} again"
+                )
+            return folder
+    raise FileNotFoundError(
+        f"{distribution.name}: no {distribution.test_file} in {root} or its folder "
+        f"{distribution.folder}; unpack {distribution.url} there, or give neither root nor "
+        f"{DATA_VARIABLE} to download it"
+    )
+
+
+def _fetch(distribution: Distribution) -> Path:
+    """The folder of the unpacked archive in the user's cache, downloaded at the first call."""
+    import pooch
+
+    cache = Path(pooch.os_cache("gr-bench"))
+    try:
+        pooch.retrieve(
+            distribution.url,
+            known_hash=f"md5:{distribution.md5}",
+            fname=distribution.archive,
+            path=cache,
+            processor=pooch.Untar(),
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{distribution.name}: {distribution.url} could not be downloaded to "
+            f"{cache} ({type(error).__name__}); fetch it elsewhere and give its unpacked folder "
+            f"as root or in {DATA_VARIABLE}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{distribution.name}: {distribution.url} does not have the MD5 sum "
+            f"{distribution.md5}; try again, or give a folder as root or in {DATA_VARIABLE}"
+        ) from error
+    return _find(distribution, cache / f"{distribution.archive}.untar")
+
+
+def _read(
+    distribution: Distribution, files: Sequence[Path]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 3, 32, 32) and classes (N,) of all records, in the order of the files."""
+    size = distribution.label_bytes + IMAGE_BYTES
+    images, targets = [], []
+    for path in files:
+        content = np.fromfile(path, dtype=np.uint8)
+        if len(content) == 0 or len(content) % size:
+            raise ValueError(
+                f"{distribution.name}: {path} has {len(content)} bytes, which is no multiple of "
+                f"a record's {size}; delete it and fetch the binary version again"
+            )
+        records = content.reshape(-1, size)
+        classes = records[:, distribution.label_bytes - 1].astype(np.int64)
+        if classes.max() >= distribution.num_classes:
+            raise ValueError(
+                f"{distribution.name}: {path} has a label {classes.max()}; labels must be below "
+                f"{distribution.num_classes}, so this is another dataset's file"
+            )
+        images.append(records[:, distribution.label_bytes :].reshape(-1, *IMAGE_SHAPE))
+        targets.append(classes)
+    return np.concatenate(images), np.concatenate(targets)
