@@ -80,12 +80,13 @@ def list_(
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench run quick[/] · [bold]gr-bench run my.toml --out runs/mine[/] ·
+    epilog="""Examples: [bold]gr-bench run quick[/] ·
+    [bold]gr-bench run my.toml --out runs/mine[/] ·
     [bold]gr-bench run cpu --only 'step_cost*resnet*' --dry-run[/] ·
     [bold]gr-bench run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64][/]""",
 )
 def run(
-    suite: Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")],
+    suite: Annotated[str, typer.Argument(help="A shipped suite's name, or a TOML file's path.")],
     settings: Annotated[
         list[str] | None,
         typer.Option(

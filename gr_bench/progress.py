@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -113,7 +113,7 @@ class Tally:
     def __init__(self) -> None:
         self._left: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
-        self._spent: Counter[str] = Counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
         self._begin = self._last = time.monotonic()
 
     def outlook(self, units: dict[str, int]) -> None:

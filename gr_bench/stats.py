@@ -40,7 +40,7 @@ def log_ratios(times: ArrayLike, baseline: ArrayLike) -> list[float]:
         raise ValueError(f"need two equally long rows of times, not {a.shape} and {b.shape}")
     if not (np.isfinite(a) & (a > 0) & np.isfinite(b) & (b > 0)).all():
         raise ValueError("a time must be a finite number > 0")
-    return (np.log(a) - np.log(b)).tolist()
+    return [float(x) for x in np.log(a) - np.log(b)]
 
 
 def median(values: ArrayLike) -> float:

@@ -81,6 +81,24 @@ def columns(cell: Cell) -> dict[str, Any]:
     return {"method": method.name, **numbers, **rest, "label": cell.method}
 
 
+def method_place(label: str) -> int:
+    """Where a method stands in tables and figures: the built-in ones in order, then others."""
+    names = list(registry.METHODS)
+    name = parse(label).name
+    return names.index(name) if name in names else len(names)
+
+
+def in_order(table: DataFrame, *more: str) -> DataFrame:
+    """A table's rows by workload, then by method, then by the columns ``more``.
+
+    The order does not depend on which worker was done first.
+    """
+    by = ["model", "dataset", "batch_size", "threads", "dtype", "device"]
+    placed = table.assign(_place=table["label"].map(method_place).astype(int))
+    placed = placed.sort_values([*by, "_place", "label", *more], kind="stable", ignore_index=True)
+    return placed.drop(columns="_place")
+
+
 @dataclass(frozen=True)
 class Record:
     """What one measurement of one cell gave: a line of a run's journal."""

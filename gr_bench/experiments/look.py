@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gr_bench.experiments.base import method_place
 from gr_bench.methods import METHODS
 from gr_bench.spec import parse
 
@@ -58,14 +59,7 @@ def color(label: str) -> tuple[float, float, float]:
 
 def in_order(labels: Iterable[str]) -> list[str]:
     """Distinct labels in the order of the methods, then of their settings."""
-    distinct = list(dict.fromkeys(labels))
-    names = list(METHODS)
-
-    def place(label: str) -> int:
-        name = parse(label).name
-        return names.index(name) if name in names else len(names)
-
-    return sorted(distinct, key=place)
+    return sorted(dict.fromkeys(labels), key=method_place)
 
 
 def short(labels: Iterable[str]) -> dict[str, str]:
@@ -89,7 +83,9 @@ def markers(labels: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def panels(count: int, *, rows_each: int = 1, height: float = PANEL[1]) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, *, rows_each: int = 1, height: float = PANEL[1]
+) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most four side by side (``rows_each`` rows of them)."""
     columns = min(4, count) if rows_each == 1 else count
     rows = -(-count // columns) * rows_each

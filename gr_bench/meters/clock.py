@@ -80,9 +80,7 @@ def interleave(
     gc.disable()
     try:
         done = 0
-        while done < most_rounds and (
-            done < least_rounds or time.monotonic() - begin < budget_s
-        ):
+        while done < most_rounds and (done < least_rounds or time.monotonic() - begin < budget_s):
             order.shuffle(names)
             for place, name in enumerate(names):
                 sample = device.time(_repeated(steps[name], counts[name]))

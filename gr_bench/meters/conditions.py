@@ -26,7 +26,7 @@ def hold_still() -> dict[str, Any]:
 
 
 def _hold_allocator() -> bool:
-    """Make glibc keep freed memory; True if a large block then no longer is a mapping of its own."""
+    """Make glibc keep freed memory; True if a large block then is no mapping of its own."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None)
@@ -45,7 +45,7 @@ def _hold_allocator() -> bool:
 
 
 class _MallInfo2(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         (name, ctypes.c_size_t)
         for name in (
             "arena",
@@ -63,7 +63,7 @@ class _MallInfo2(ctypes.Structure):
 
 
 def _mapped_blocks(libc: Any, nbytes: int) -> int:
-    """How many blocks are mappings of their own while one of ``nbytes`` is allocated; -1 unknown."""
+    """How many blocks are their own mappings while one of ``nbytes`` is alive; -1 unknown."""
     try:
         mallinfo2 = libc.mallinfo2
     except AttributeError:  # glibc before 2.33

@@ -55,7 +55,7 @@ class CPU(Device):
         """
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             work()
-        events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+        events = profiler.profiler.kineto_results.events()
         changes = sorted(
             (event.start_ns(), index, event.nbytes())
             for index, event in enumerate(events)

@@ -17,9 +17,9 @@ from gr_bench.methods.step import LossFunction, Step
 class DoubleBackpropGR(Method):
     """The exact gradient of L + (γ/2)·‖∇L‖²: d = g + γ·Hg.
 
-    g is computed with its own graph, and d by differentiating L + γ·<g, v> at v = g held fixed, where
-    the gradient of <g, v> is Hg, that of (1/2)·‖g‖². Every operation in the forward pass must have
-    a second derivative; fused attention and compiled graphs have none.
+    g is computed with its own graph, and d by differentiating L + γ·<g, v> at v = g held fixed:
+    the gradient of <g, v> is then Hg, that of (1/2)·‖g‖². Every operation in the forward pass must
+    have a second derivative; fused attention and compiled graphs have none.
 
     Args:
         gamma: γ >= 0, strength of the penalty (γ/2)·‖∇L‖². With 0 the step is SGD's, one pass.

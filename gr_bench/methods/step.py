@@ -25,12 +25,12 @@ class Step:
     """One step of a method: ``with Step(loss_fn, params) as step: ...``.
 
     - :meth:`first` runs the pass at θ, :meth:`again` a further pass on the same mini-batch;
-    - :meth:`at` puts the parameters elsewhere for the length of a ``with``; passes in there, forward
-      and backward, start from the buffers that the first one found and leave those that it left;
+    - :meth:`at` puts the parameters elsewhere for the length of a ``with``; passes in there start
+      from the buffers that the first one found, and leave no trace in them;
     - when the ``with`` ends by an exception, buffers are as they were when it began.
 
     Parameters are moved by pointing ``p.data`` to other memory and back, never by arithmetic:
-    that is exact to the bit, and it costs neither the copy that saves θ nor the one that restores it.
+    that is exact to the bit, and costs neither the copy that saves θ nor the one that restores it.
 
     Buffers are those of every module that ``loss_fn`` calls and of the modules registered inside
     it, while they are in training mode. Statistics kept elsewhere are not known here: a direct call
@@ -116,14 +116,14 @@ class Step:
         switches = [m.track_running_stats for m in switched]
         after_first = {m: _saved(m) for m in self._before if not _has_switch(m)}
         try:
-            for module in switched:
-                module.track_running_stats = False
+            for norm in switched:
+                norm.track_running_stats = False
             for module in after_first:
                 _put_back(self._before[module])
             yield
         finally:
-            for module, switch in zip(switched, switches, strict=True):
-                module.track_running_stats = switch
+            for norm, switch in zip(switched, switches, strict=True):
+                norm.track_running_stats = switch
             for saved in after_first.values():
                 _put_back(saved)
 

@@ -81,9 +81,9 @@ def offset(
     on a CPU new memory is what costs, so the method's workspace is used.
     """
     if params[0].is_cuda:
-        moved = torch._foreach_mul(directions, scale)
-        torch._foreach_add_(moved, params)
-        return list(moved)
+        fused = torch._foreach_mul(directions, scale)
+        torch._foreach_add_(fused, params)
+        return list(fused)
     moved = method.workspace.like(params)
     for p, direction, out in zip(params, directions, moved, strict=True):
         if isinstance(scale, Tensor):

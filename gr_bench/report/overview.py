@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from gr_bench.experiments.look import in_order
@@ -15,35 +17,45 @@ def overview(results: Results) -> pd.DataFrame:
     """
     tables = results.tables
     labels = in_order(
-        label for name in ("step_cost", "generalization") if name in tables
+        label
+        for name in ("step_cost", "generalization")
+        if name in tables
         for label in tables[name]["label"]
     )
     columns: dict[str, dict[str, str]] = {}
     if "step_cost" in tables:
-        groups = tables["step_cost"].groupby("label")
-        columns["time / SGD"] = {k: _range(g["time_ratio"], "{:.2f}") for k, g in groups}
-        columns["FLOPs / SGD"] = {k: _range(g["flop_ratio"], "{:.2f}") for k, g in groups}
-        columns["memory over SGD (P)"] = {
-            k: _range(g["extra_parameter_copies"], "{:+.2f}") for k, g in groups
-        }
-    if "generalization" in tables:
-        groups = tables["generalization"].groupby("label")
-        workload = ["model", "dataset", "batch_size", "learning_rate"]
-        for column, title, scale in (
-            ("test_accuracy", "test accuracy (%)", 100),
-            ("gap_accuracy", "accuracy gap (points)", 100),
+        for column, title, number in (
+            ("time_ratio", "time / SGD", "{:.2f}"),
+            ("flop_ratio", "FLOPs / SGD", "{:.2f}"),
+            ("extra_parameter_copies", "memory over SGD (P)", "{:+.2f}"),
         ):
             columns[title] = {
-                k: _range(scale * g.groupby(workload)[column].mean(), "{:.1f}") for k, g in groups
+                label: _range(own[column], number) for label, own in _by_label(tables["step_cost"])
+            }
+    if "generalization" in tables:
+        workload = ["model", "dataset", "batch_size", "learning_rate"]
+        for column, title in (
+            ("test_accuracy", "test accuracy (%)"),
+            ("gap_accuracy", "accuracy gap (points)"),
+        ):
+            columns[title] = {
+                label: _range(100 * own.groupby(workload)[column].mean(), "{:.1f}")
+                for label, own in _by_label(tables["generalization"])
             }
         columns["diverged"] = {
-            k: f"{(g['status'] == 'diverged').sum()} of {len(g)}" for k, g in groups
+            label: f"{(own['status'] == 'diverged').sum()} of {len(own)}"
+            for label, own in _by_label(tables["generalization"])
         }
     rows = [
         {"method": label, **{title: by.get(label, "-") for title, by in columns.items()}}
         for label in labels
     ]
     return pd.DataFrame(rows)
+
+
+def _by_label(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for label, own in table.groupby("label", sort=False):
+        yield str(label), own
 
 
 def _range(values: pd.Series, number: str) -> str:

@@ -112,7 +112,9 @@ def _about(results: Results) -> dict[str, Any]:
         "Software": f"Python {environment['python']}, "
         + ", ".join(f"{k} {v}" for k, v in environment["packages"].items() if v),
         "gr-bench": environment["gr_bench"]
-        + (f", commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else ""),
+        + (
+            f", commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else ""
+        ),
         "Started": about["started"],
         "Status": about["status"],
         "Load when started": ", ".join(f"{x:.2f}" for x in environment["load_average"]),

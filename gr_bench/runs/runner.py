@@ -97,9 +97,7 @@ def run(
             store.describe(status=status, ended=_now())
         wanted = {cell.id for cell in suite.cells}
         failures = Results(folder).failures
-        return Outcome(
-            folder, len(wanted), len(failures), measured_now=len(store.records) - before
-        )
+        return Outcome(folder, len(wanted), len(failures), measured_now=len(store.records) - before)
 
 
 def _next_jobs(suite: Suite, store: Store, before: int, watcher: Watcher) -> list[Job]:

@@ -117,7 +117,7 @@ def build_suite(
         for key in experiments:
             for grid in _grids(data, key):
                 grid["device"] = device
-    fields: Any = {key: (list[e.grid], []) for key, e in experiments.items()}
+    fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
     model = create_model("Suite", __base__=_Head, **fields)
     try:
         suite = model.model_validate(data)
@@ -144,6 +144,10 @@ def build_suite(
         plans=tuple(plan for plan in plans if plan.cells),
         resolved={"only": only, **suite.model_dump(mode="json")},
     )
+
+
+def _list_of(grid: type[Grid]) -> Any:
+    return list[grid]  # type: ignore[valid-type]
 
 
 def _grids(data: dict[str, Any], experiment: str) -> list[dict[str, Any]]:

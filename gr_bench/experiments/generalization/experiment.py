@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,7 @@ class GeneralizationCell(Cell):
     learning_rate: float
     momentum: float
     weight_decay: float
+    augmentation: str
 
     @property
     def workload(self) -> tuple[Any, ...]:
@@ -55,6 +56,7 @@ class GeneralizationGrid(Grid):
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    augmentation: Literal["none", "crop-flip"] = "none"
 
 
 class Generalization(Experiment):
@@ -74,6 +76,7 @@ class Generalization(Experiment):
                 learning_rate=learning_rate,
                 momentum=grid.momentum,
                 weight_decay=grid.weight_decay,
+                augmentation=grid.augmentation,
                 **point,
             )
             for point, learning_rate, seed in itertools.product(

@@ -30,7 +30,7 @@ PERCENT = ("validation_accuracy", "test_accuracy", "gap_accuracy")
 
 
 def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
-    """Results by seed, curves, accuracy against cost; each only where there is something to show."""
+    """Results by seed, curves, accuracy against cost, as far as there are any."""
     look.set_look()
     done = table[table["status"] == "ok"]
     if len(done):
@@ -79,7 +79,9 @@ def _results(table: pd.DataFrame) -> Figure:
                 if not len(values):
                     continue
                 shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
-                ax.plot(x + np.asarray(shift) + 0.15, values, ".", color=look.color(label), alpha=0.6)
+                ax.plot(
+                    x + np.asarray(shift) + 0.15, values, ".", color=look.color(label), alpha=0.6
+                )
                 mean = stats.t_interval(values)
                 half = mean.half_width if np.isfinite(mean.half_width) else 0.0
                 ax.errorbar(

@@ -15,6 +15,7 @@ from gr_bench.experiments.generalization.experiment import GeneralizationCell
 from gr_bench.experiments.training import build_training
 from gr_bench.meters.curvature import gradient_norm
 from gr_bench.meters.device import get_device
+from gr_bench.workloads.augmentation import AUGMENTATIONS
 from gr_bench.workloads.datasets import Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -60,12 +61,13 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         training.optimizer, T_max=cell.epochs * steps_per_epoch
     )
-    order = torch.Generator().manual_seed(cell.seed)
+    draws = torch.Generator().manual_seed(cell.seed)
+    augment = AUGMENTATIONS.get(cell.augmentation)
     curve: list[dict[str, Any]] = []
     training_s = 0.0
     diverged_step = None
     for epoch in range(1, cell.epochs + 1):
-        batches = torch.randperm(count, generator=order).to(device.torch_device)
+        batches = torch.randperm(count, generator=draws).to(device.torch_device)
         losses: list[Tensor] = []
 
         def one_epoch(batches: Tensor = batches, losses: list[Tensor] = losses) -> None:
@@ -73,7 +75,10 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
             # the last, incomplete batch is left out, as a batch of one breaks batch norm
             for index in range(steps_per_epoch):
                 chosen = batches[index * cell.batch_size : (index + 1) * cell.batch_size]
-                losses.append(training.step(data.train.inputs[chosen], data.train.targets[chosen]))
+                inputs = data.train.inputs[chosen]
+                if augment is not None:
+                    inputs = augment(inputs, draws)
+                losses.append(training.step(inputs, data.train.targets[chosen]))
                 schedule.step()
 
         training_s += device.time(one_epoch)
@@ -130,4 +135,3 @@ def evaluate(model: nn.Module, part: Part, *, with_gradient: bool = False) -> Ev
             total_accuracy += accuracy(logits, targets) * share
     norm = float(gradient_norm(model.parameters())) if with_gradient else None
     return Evaluation(float(total_loss), float(total_accuracy), norm)
-

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
 from gr_bench.experiments.generalization.experiment import GeneralizationCell
 
-SETTING = ("seed", "epochs", "learning_rate", "momentum", "weight_decay")
+SETTING = ("seed", "epochs", "learning_rate", "momentum", "weight_decay", "augmentation")
 RESULT = (
     "train_loss",
     "validation_loss",
@@ -46,8 +46,8 @@ def generalization(records: Sequence[Record]) -> pd.DataFrame:
 
     Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
     the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
-    ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization gets
-    worse. ``status`` is ``ok``, ``diverged``, or the reason of a failure.
+    ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
+    gets worse. ``status`` is ``ok``, ``diverged``, or the reason of a failure.
     """
     rows = []
     for record in records:
@@ -62,7 +62,7 @@ def generalization(records: Sequence[Record]) -> pd.DataFrame:
             row["gap_loss"] = row["test_loss"] - row["train_loss"]
             row["gap_accuracy"] = row["train_accuracy"] - row["test_accuracy"]
         rows.append(row)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT]), *SETTING)
 
 
 def training_curves(records: Sequence[Record]) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def training_curves(records: Sequence[Record]) -> pd.DataFrame:
         if record.kind == "training"
         for point in record.data["curve"]
     ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *CURVE])
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *CURVE]), *SETTING, "epoch")
 
 
 def _head(record: Record) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class StepCost(Experiment):
     def pending(
         self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
     ) -> list[Job]:
-        """First memory and FLOPs of every cell, side by side; then one replicate after the other."""
+        """First memory and FLOPs of every cell, side by side; then replicate after replicate."""
         state = _State(grid, cells, records)
         if state.uncounted:
             return [Job(tuple(Unit((cell,), {"pass": "counters"}) for cell in state.uncounted))]

@@ -71,7 +71,9 @@ def _dots(ax: Axes, part: pd.DataFrame, value: str, labels: list[str], batches: 
         ax.errorbar(
             row[value],
             y,
-            xerr=[[row[value] - low], [high - row[value]]] if np.isfinite([low, high]).all() else None,
+            xerr=[[row[value] - low], [high - row[value]]]
+            if np.isfinite([low, high]).all()
+            else None,
             color=look.color(row["label"]),
             marker=look.MARKERS[at],
             markersize=5,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.experiments.base import COLUMNS, Cell, Record, Summary, columns
+from gr_bench.experiments.base import COLUMNS, Cell, Record, Summary, columns, in_order
 from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed, known_to
 
 MEMORY = (
@@ -69,7 +69,7 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
         finite = counters.get(cell.id, {}).get("finite", True)
         row["status"] = failures.get(cell.id) or ("ok" if finite else "loss is not finite")
         rows.append(row)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED])
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED]))
 
 
 def _times(cell: Cell, timed: Timed) -> dict[str, Any]:
@@ -109,9 +109,7 @@ def _stop_reason(ratio: stats.Interval, replicates: list[dict[str, Any]]) -> str
     return "not finished"
 
 
-def _counted(
-    counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str
-) -> dict[str, Any]:
+def _counted(counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str) -> dict[str, Any]:
     own, base = counters.get(cell_id), counters.get(baseline_id)
     if own is None:
         return {}
@@ -146,7 +144,7 @@ def step_samples(records: Sequence[Record]) -> pd.DataFrame:
         )
     ]
     extra = ("replicate", "round", "position", "steps_per_sample", "time_ms")
-    return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *extra]), "replicate", "round")
 
 
 def summaries(table: pd.DataFrame) -> list[Summary]:
@@ -201,7 +199,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     ]
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["time_ratio"]):
         return "-"
     return f"{row['time_ratio']:.3f} [{row['time_ratio_low']:.3f}, {row['time_ratio_high']:.3f}]"

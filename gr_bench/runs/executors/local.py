@@ -100,10 +100,8 @@ class _Worker:
         }
         yield Started(unit)
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it has died: reading from it will tell
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        except BrokenPipeError:
-            pass  # it has died: reading from it will tell
 
     def read(self) -> Iterator[Event]:
         """What the worker has said since it was last asked."""

@@ -1,0 +1,1 @@
+"""Suites for asv and pytest-benchmark: thin readers over gr_bench."""
