@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import matplotlib as mpl
@@ -111,7 +112,17 @@ def workloads(table: pd.DataFrame, *keys: str) -> Iterator[tuple[str, pd.DataFra
 
 def _words(key: str, value: object) -> str:
     units = {"batch_size": "batch {}", "threads": "{} threads", "learning_rate": "lr {}"}
-    return units.get(key, "{}").format(value)
+    return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
+
+
+def two_lines(title: str) -> str:
+    """A panel's title, its first part (the model) on a line of its own."""
+    return title.replace(" · ", "\n", 1)
+
+
+def slug(text: object) -> str:
+    """A text as a part of a file's name: ``resnet-8(width=8)`` becomes ``resnet-8-width-8``."""
+    return re.sub(r"[^\w-]+", "-", str(text)).strip("-")
 
 
 def method_legend(figure: Figure, labels: Iterable[str]) -> None:

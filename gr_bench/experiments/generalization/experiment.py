@@ -37,7 +37,7 @@ class GeneralizationCell(Cell):
     learning_rate: float
     momentum: float
     weight_decay: float
-    augmentation: str
+    augmentation: str = "none"
 
     @property
     def workload(self) -> tuple[Any, ...]:

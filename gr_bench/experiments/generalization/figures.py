@@ -13,7 +13,8 @@ from gr_bench import stats
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
 
-WORKLOAD = ("model", "dataset", "batch_size", "learning_rate")
+WORKLOAD = ("dataset", "batch_size", "learning_rate")
+"""What tells the panels of one model's figure apart."""
 
 CURVES = {
     "train_loss": "train loss (nats)",
@@ -33,31 +34,31 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     """Results by seed, curves, accuracy against cost, as far as there are any."""
     look.set_look()
     done = table[table["status"] == "ok"]
-    if len(done):
+    for model, part in done.groupby("model", sort=False):
         yield Picture(
-            "test_accuracy_and_gap",
-            "Test accuracy and generalization gap",
+            f"test_accuracy_and_gap_{look.slug(model)}",
+            f"Test accuracy and generalization gap: {model}",
             "Small dots: one training each (a seed). Large dots: their mean with the 95 % interval "
             "over seeds. Accuracy gap is train minus test, loss gap test minus train. "
             "Methods that diverged or failed in every seed have no dot.",
-            _results(done),
+            _results(part),
         )
-    if len(curves):
+    for model, part in curves.groupby("model", sort=False):
         yield Picture(
-            "training_curves",
-            "Training curves",
-            "Mean over seeds at the end of every epoch; the band is their range. A curve that "
-            "stops early belongs to runs that diverged.",
-            _curves(curves),
+            f"training_curves_{look.slug(model)}",
+            f"Training curves: {model}",
+            "Mean over seeds at the end of every epoch; the band is their range. Runs that "
+            "diverged are in the mean up to their last whole epoch.",
+            _curves(part),
         )
-    if len(done):
+    for model, part in done.groupby("model", sort=False):
         yield Picture(
-            "accuracy_against_cost",
-            "Test accuracy against training time",
+            f"accuracy_against_cost_{look.slug(model)}",
+            f"Test accuracy against training time: {model}",
             "Mean over seeds, with the 95 % interval of the accuracy. Seconds of training steps "
             "alone, in worker processes that ran side by side: use the step-time ratios for "
             "comparing cost.",
-            _against_cost(done),
+            _against_cost(part),
         )
 
 
@@ -96,7 +97,7 @@ def _results(table: pd.DataFrame) -> Figure:
             ax.set_xlim(-0.6, len(labels) - 0.4)
             ax.grid(axis="x", visible=False)
             if row == 0:
-                ax.set_title(_narrow(workload))
+                ax.set_title(workload)
             if place == 0:
                 ax.set_ylabel(title)
     return figure
@@ -129,7 +130,7 @@ def _curves(curves: pd.DataFrame) -> Figure:
             if column != "validation_accuracy":
                 ax.set_yscale("log")
             if row == 0:
-                ax.set_title(_narrow(workload))
+                ax.set_title(workload)
     look.method_legend(figure, labels)
     return figure
 
@@ -154,13 +155,7 @@ def _against_cost(table: pd.DataFrame) -> Figure:
                 marker=shapes[label],
                 capsize=2,
             )
-        ax.set(title=_narrow(workload), xlabel="training time (s)", ylabel="test accuracy (%)")
+        ax.set(title=workload, xlabel="training time (s)", ylabel="test accuracy (%)")
         ax.set_xlim(left=0)
     look.method_legend(figure, labels)
     return figure
-
-
-def _narrow(title: str) -> str:
-    """A panel's title, the model on a line of its own."""
-    model, _, rest = title.partition(" · ")
-    return f"{model}\n{rest}"

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
@@ -103,7 +104,7 @@ def _ratios(table: pd.DataFrame) -> Figure:
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ratio", labels, batches)
         ax.axvline(1, color="0.5", linewidth=0.8)
-        ax.set(title=_narrow(title), xlabel="time / SGD's time", xlim=(0.8, None))
+        ax.set(title=look.two_lines(title), xlabel="time / SGD's time", xlim=(0.8, None))
     flops = Line2D([], [], color="0.25", linestyle="", marker="|", markersize=9, label="FLOP ratio")
     _batch_legend(figure, batches, flops)
     return figure
@@ -115,8 +116,8 @@ def _times(table: pd.DataFrame) -> Figure:
     figure, axes = look.panels(len(groups))
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ms", labels, batches)
-        ax.set(title=_narrow(title), xlabel="time per step (ms)", xscale="log")
-        _plain_ticks(ax, "x")
+        ax.set(title=look.two_lines(title), xlabel="time per step (ms)", xscale="log")
+        _plain_ticks(ax.xaxis)
     _batch_legend(figure, batches)
     return figure
 
@@ -143,7 +144,7 @@ def _by_batch(table: pd.DataFrame) -> Figure:
             ax=ax,
         )
         ax.set(
-            title=_narrow(title),
+            title=look.two_lines(title),
             xlabel="batch size",
             ylabel="time per step (ms)",
             xscale="log",
@@ -151,7 +152,7 @@ def _by_batch(table: pd.DataFrame) -> Figure:
         )
         ax.set_xticks(batches, [str(size) for size in batches])
         ax.xaxis.set_minor_locator(NullLocator())
-        _plain_ticks(ax, "y")
+        _plain_ticks(ax.yaxis)
     look.method_legend(figure, labels)
     return figure
 
@@ -177,7 +178,9 @@ def _memory(table: pd.DataFrame) -> Figure:
                 )
         ax.set_yticks(range(len(labels)), [names[label] for label in labels])
         ax.set_ylim(len(labels) - 0.5, -0.5)
-        ax.set(title=_narrow(title), xlabel="peak memory (MB)", xlim=(0, 1.28 * np.nanmax(left)))
+        ax.set(
+            title=look.two_lines(title), xlabel="peak memory (MB)", xlim=(0, 1.28 * np.nanmax(left))
+        )
         ax.grid(axis="y", visible=False)
     handles = [
         Patch(color=shade, label=name.removesuffix("_bytes").replace("_", " "))
@@ -187,15 +190,8 @@ def _memory(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _plain_ticks(ax: Axes, axis: str) -> None:
-    """Numbers in full on a logarithmic axis, also where it spans less than a decade."""
-    chosen = ax.xaxis if axis == "x" else ax.yaxis
-    chosen.set_major_formatter(ScalarFormatter())
-    chosen.set_minor_formatter(ScalarFormatter())
-    ax.tick_params(axis=axis, which="minor", labelsize=7)  # type: ignore[arg-type]
-
-
-def _narrow(title: str) -> str:
-    """A panel's title, the model on a line of its own."""
-    model, _, rest = title.partition(" · ")
-    return f"{model}\n{rest.replace('1 threads', '1 thread')}"
+def _plain_ticks(axis: Axis) -> None:
+    """1, 2, 5, 10, 20 and so on, in full, on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
