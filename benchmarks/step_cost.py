@@ -22,6 +22,8 @@ PROTOCOL = {
     "most_rounds": 200,
     "most_replicates": 1,
     "target_half_width": 0.01,
+    "budget_minutes": None,
+    "contrast": False,
 }
 
 
@@ -36,7 +38,7 @@ class StepCostSuite:
         import torch
 
         torch.set_num_threads(1)
-        conditions = hold_still()
+        conditions = hold_still("held")
         experiment = StepCost()
         values = {}
         for model in MODELS:

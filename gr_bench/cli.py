@@ -138,6 +138,8 @@ def run(
     if not outcome.measured_now:
         console.print("everything was measured already; --fresh measures anew", markup=False)
     summary = f"{outcome.cells} cells in {folder}"
+    if outcome.unsupported:
+        console.print(f"{outcome.unsupported} of {summary} cannot work, as recorded", markup=False)
     if outcome.failed:
         console.print(f"{outcome.failed} of {summary} failed: see its failures table", style="red")
     else:
@@ -145,6 +147,31 @@ def run(
     print(folder)
     if outcome.failed:
         raise typer.Exit(FAILED)
+
+
+@app.command(
+    epilog="""Examples: [bold]gr-bench calibrate[/] · [bold]gr-bench calibrate --budget 10m[/]""",
+)
+def calibrate(
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="About how long to take, as 90s, 2m or 1h.")
+    ] = "2m",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder.")] = Path(
+        "runs/calibrate"
+    ),
+) -> None:
+    """Measure this machine's noise: equal things timed as if they were different."""
+    from rich.console import Console
+
+    from gr_bench.calibrate import calibrate as measure_noise
+    from gr_bench.calibrate import parse_duration
+    from gr_bench.progress import Display
+
+    console = Console(stderr=True)
+    with Display(console) as display:
+        lines = measure_noise(parse_duration(budget), out, display)
+    for line in lines:
+        print(line)
 
 
 @app.command(
@@ -161,7 +188,7 @@ def report(
     wanted = []
     for text in formats.split(","):
         if text not in list(Format):
-            raise unknown("format", text, list(Format))
+            raise unknown("format", text, map(str, Format))
         wanted.append(Format(text))
     from gr_bench.report import write_report
 
@@ -174,6 +201,7 @@ def main() -> None:
     # A pipe that is closed early (``| head``) ends the program, as it does any other.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.path.append(str(Path.cwd()))  # for a plug-in named as my_module:MyMethod
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 

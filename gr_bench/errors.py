@@ -10,6 +10,10 @@ class RequestError(ValueError):
     """What was asked for cannot be done as asked; the message says what would be right."""
 
 
+class Unsupported(Exception):
+    """A combination that cannot work, by the nature of its parts; recorded, and no failure."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> RequestError:
     """The error for a name that is not known, with the nearest right one."""
     known = list(known)

@@ -75,7 +75,8 @@ class Display(AbstractContextManager["Display"]):
             case Measured(unit, Part(part)):
                 self._units.update(self._tasks[unit], completed=part)
             case Measured(_, Record(cell, "failure", data)):
-                self._say(f"failed: {cell}: {data['reason']}", style="red")
+                word = "unsupported" if data["unsupported"] else "failed"
+                self._say(f"{word}: {cell}: {data['reason']}", style="red")
             case Finished(unit) | Crashed(unit):
                 self._units.remove_task(self._tasks.pop(unit))
                 self._tally.done(unit.sort)

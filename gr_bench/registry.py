@@ -51,7 +51,7 @@ class Registry:
                 return entries[0].load()  # type: ignore[no-any-return]
             if ":" in name:
                 return pkgutil.resolve_name(name)  # type: ignore[no-any-return]
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # importing runs somebody's code
             raise RequestError(f"{self.kind} {name!r} cannot be imported: {error}") from error
         raise unknown(self.kind, name, self)
 
@@ -66,7 +66,10 @@ class Registry:
             RequestError: no such thing, or no such parameter.
         """
         found = self.find(spec.name)
-        known = list(inspect.signature(found).parameters)[given:]
+        try:
+            known = list(inspect.signature(found).parameters)[given:]
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{self.kind} {spec.name!r} is not one: {error}") from error
         for key in spec.parameters:
             if key not in known:
                 takes = ", ".join(known) or "no parameters"
@@ -99,6 +102,16 @@ def build_method(text: str) -> Method:
     if not isinstance(method, Method):
         raise RequestError(f"method {text!r} is no gr_bench.methods.Method")
     return method
+
+
+def spell_method(text: str) -> str:
+    """``text`` with every parameter given, under the name by which it was found.
+
+    Raises:
+        RequestError: as in :func:`build_method`.
+    """
+    method = build_method(text)
+    return parse(text).name + str(method).removeprefix(method.name)
 
 
 def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -45,10 +45,10 @@ def parse(text: str) -> Spec:
         raise _not_a_spec(text)
     try:
         call = ast.parse(f"_({match['arguments'] or ''})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise _not_a_spec(text)
         pairs = [(str(k.arg), ast.literal_eval(k.value)) for k in call.keywords if k.arg]
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise _not_a_spec(text) from error
     if len(pairs) != len(call.keywords) or len(dict(pairs)) != len(pairs):
         raise _not_a_spec(text)

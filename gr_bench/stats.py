@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -107,3 +107,105 @@ def between_spread(log_ratios: ArrayLike) -> float:
     """Standard deviation over replicates of their log-ratios (NaN with fewer than two)."""
     x = np.asarray(log_ratios, float)
     return float(x.std(ddof=1)) if x.size > 1 else float("nan")
+
+
+def grid_ratio(log_ratios: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Geometric mean of a ratio over a grid of cells, with its interval over replicates.
+
+    One replicate walks through all cells in one process, so the cells of a replicate share its luck
+    and are not independent: the mean over cells is taken within each replicate, and the interval is
+    :func:`t_interval` over replicates.
+
+    Args:
+        log_ratios: (K, cells), one row a replicate.
+        confidence: nominal coverage in (0, 1).
+
+    Raises:
+        ValueError: not a table, or a value that is not finite.
+    """
+    x = np.asarray(log_ratios, float)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"need a table of replicates by cells, not shape {x.shape}")
+    return ratio_interval(x.mean(axis=1), confidence)
+
+
+def p_value(log_ratios: ArrayLike) -> float:
+    """Two-sided p-value of Student's t-test that the mean log-ratio is 0 (1 with one replicate).
+
+    Assumes what :func:`t_interval` does. Equal values give 0, or 1 where they all are 0.
+    """
+    x = np.asarray(log_ratios, float)
+    if x.size < 2:
+        return 1.0
+    error = x.std(ddof=1) / np.sqrt(x.size)
+    if error == 0:
+        return 0.0 if x.mean() else 1.0
+    return float(2 * special.stdtr(x.size - 1, -abs(x.mean()) / error))
+
+
+def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
+    """Which of many tests to believe: Benjamini-Hochberg at false-discovery rate ``rate``.
+
+    Rejects the i smallest p-values for the largest i with p_(i) <= rate·i/m. Holds for independent
+    or positively dependent tests.
+
+    Source: Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995).
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)
+    below = np.nonzero(p[order] <= rate * np.arange(1, p.size + 1) / p.size)[0]
+    believed = np.zeros(p.size, bool)
+    if below.size:
+        believed[order[: below[-1] + 1]] = True
+    return [bool(b) for b in believed]
+
+
+Verdict = Literal["slower", "faster", "same", "undecided"]
+
+
+def verdict(ratio: Interval, margin: float) -> Verdict:
+    """What an interval of a time ratio says about a difference that matters from ``margin`` on.
+
+    - ``same``: the whole interval is within 1/(1 + margin) to 1 + margin;
+    - ``slower``, ``faster``: it is not, and it does not contain 1;
+    - ``undecided``: neither.
+
+    So a difference is called only if it is both beyond chance and not shown to be negligible.
+
+    Args:
+        ratio: time over baseline's time.
+        margin: >= 0, relative.
+    """
+    if 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin:
+        return "same"
+    if ratio.low > 1:
+        return "slower"
+    return "faster" if ratio.high < 1 else "undecided"
+
+
+def replicates_needed(spread: float, half_width: float, confidence: float = 0.95) -> int:
+    """The smallest K >= 2 with t(K-1)·spread/√K <= half_width.
+
+    Args:
+        spread: standard deviation of log-ratios between replicates.
+        half_width: > 0, of the interval wanted, as a log-ratio (for small ones: relative).
+        confidence: nominal coverage in (0, 1).
+
+    Raises:
+        ValueError: a half-width that no number of replicates can reach.
+    """
+    if not half_width > 0:
+        raise ValueError("half_width must be > 0")
+    count = 2
+    while special.stdtrit(count - 1, (1 + confidence) / 2) * spread / np.sqrt(count) > half_width:
+        count += 1
+    return count
+
+
+def smallest_called(spread: float, replicates: int, confidence: float = 0.95) -> float:
+    """The noise floor: the smallest relative difference that an interval would tell from 0.
+
+    It is the half-width t(K-1)·spread/√K of K replicates, as a ratio minus 1.
+    """
+    t = special.stdtrit(replicates - 1, (1 + confidence) / 2)
+    return float(np.expm1(t * spread / np.sqrt(replicates)))

@@ -9,11 +9,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gr_bench import registry
+from gr_bench.errors import Unsupported
 from gr_bench.spec import Spec, expand, parse
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class Cell:
         return tuple(rest.items())
 
     def __str__(self) -> str:
-        parts = (self.experiment, self.model, self.dataset, f"batch {self.batch_size}", self.method)
-        return " / ".join(parts)
+        how = " compiled" if self.compiled else ""
+        size = f"batch {self.batch_size}{how}"
+        return " / ".join((self.experiment, self.model, self.dataset, size, self.method))
 
 
 COLUMNS = (
@@ -110,6 +112,15 @@ class Record:
     data: dict[str, Any]
 
 
+def failure(cell: Cell, error: BaseException | str) -> Record:
+    """The record of a cell that gave no result; one that is ``unsupported`` is no fault."""
+    if isinstance(error, str):
+        return Record(cell, "failure", {"reason": error, "unsupported": False})
+    unsupported = isinstance(error, Unsupported)
+    reason = f"{type(error).__name__}: {error}".strip()
+    return Record(cell, "failure", {"reason": reason, "unsupported": unsupported})
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far the unit at hand is, as a part of 1; a measurement may yield these on its way."""
@@ -149,6 +160,8 @@ class Job:
 
     units: tuple[Unit, ...]
     exclusive: bool = False
+    allocator: str = "held"
+    """The memory allocator of its processes (see :mod:`gr_bench.meters.conditions`)."""
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -169,12 +182,14 @@ class Grid(BaseModel):
     device: str = "cpu"
     dtypes: Annotated[list[Dtype], Field(min_length=1)] = ["float32"]
     threads: Sizes = [1]
+    compiled: Annotated[list[bool], Field(min_length=1)] = [False]
+    """Whether the forward and backward passes run under ``torch.compile``."""
 
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, texts: list[str]) -> list[str]:
         specs = [spec for text in texts for spec in expand(text)]
-        return _distinct("method", [str(registry.build_method(str(spec))) for spec in specs])
+        return _distinct("method", [registry.spell_method(str(spec)) for spec in specs])
 
     @field_validator("models")
     @classmethod
@@ -192,10 +207,23 @@ class Grid(BaseModel):
             registry.DATASETS.resolve(spec)
         return _distinct("dataset", map(str, specs))
 
+    @model_validator(mode="after")
+    def _each_value_once(self) -> Self:
+        for key, values in self:
+            if isinstance(values, list):
+                _distinct(f"{key}: value", values)
+        return self
+
     def points(self) -> Iterator[dict[str, Any]]:
         """The fields that every cell has, method varying fastest."""
-        for model, dataset, batch_size, dtype, threads, method in itertools.product(
-            self.models, self.datasets, self.batch_sizes, self.dtypes, self.threads, self.methods
+        for model, dataset, batch_size, dtype, threads, compiled, method in itertools.product(
+            self.models,
+            self.datasets,
+            self.batch_sizes,
+            self.dtypes,
+            self.threads,
+            self.compiled,
+            self.methods,
         ):
             yield {
                 "method": method,
@@ -205,14 +233,15 @@ class Grid(BaseModel):
                 "device": self.device,
                 "dtype": dtype,
                 "threads": threads,
+                "compiled": compiled,
             }
 
 
-def _distinct(kind: str, texts: Iterable[str]) -> list[str]:
-    seen = list(texts)
-    for text in seen:
-        if seen.count(text) > 1:
-            raise ValueError(f"{kind} {text!r} is named twice")
+def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
+    seen = list(values)
+    for value in seen:
+        if seen.count(value) > 1:
+            raise ValueError(f"{kind} {value!r} is named twice")
     return seen
 
 

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from gr_bench.experiments.base import method_place
 from gr_bench.methods import METHODS
-from gr_bench.spec import parse
+from gr_bench.spec import Spec, parse
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 """Told apart by shape: the settings of one method, or the batch sizes of one workload."""
@@ -64,13 +64,19 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 
 def short(labels: Iterable[str]) -> dict[str, str]:
-    """Each label as figures print it: the bare name where that tells the labels apart."""
-    distinct = in_order(labels)
-    names = [parse(label).name for label in distinct]
-    return {
-        label: name if names.count(name) == 1 else label
-        for label, name in zip(distinct, names, strict=True)
-    }
+    """Each label as figures print it: the name, with the parameters that tell labels apart."""
+    specs = {label: parse(label) for label in in_order(labels)}
+    printed = {}
+    for label, spec in specs.items():
+        same = [other.parameters for other in specs.values() if other.name == spec.name]
+        differing = {
+            key: value
+            for key, value in spec.parameters.items()
+            if any(other.get(key) != value for other in same)
+        }
+        name = spec.name.rpartition(":")[2]
+        printed[label] = str(Spec(name, tuple(differing.items())))
+    return printed
 
 
 def markers(labels: Iterable[str]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr_bench.meters.device import Device, Work
@@ -22,17 +23,23 @@ SAMPLE_S = 2e-3
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """Samples of several methods read in the same rounds."""
+class Samples:
+    """The samples of one method, entry i of round i."""
 
-    steps: dict[str, int]
-    """Steps in one sample, by method."""
+    steps: int
+    """Steps in one sample."""
 
-    seconds: dict[str, list[float]]
-    """(rounds,) seconds a step, by method; entry i of every method is of round i."""
+    step_s: list[float]
+    """(rounds,) seconds a step on the device."""
 
-    position: dict[str, list[int]]
-    """(rounds,) place in the round's order, by method."""
+    wall_s: list[float]
+    """(rounds,) seconds of wall time a step."""
+
+    cpu_s: list[float]
+    """(rounds,) seconds a step that this process was on a processor."""
+
+    position: list[int]
+    """(rounds,) place in the round's order."""
 
 
 def warm_up(device: Device, step: Work, budget_s: float) -> float:
@@ -40,7 +47,7 @@ def warm_up(device: Device, step: Work, budget_s: float) -> float:
     end = time.monotonic() + budget_s
     last = float("inf")
     while True:
-        readings = [device.time(step) for _ in range(WARM_UP_STEPS)]
+        readings = [device.time(step).seconds for _ in range(WARM_UP_STEPS)]
         now = statistics.median(readings)
         if now > last * (1 - STEADY) or time.monotonic() > end:
             return now
@@ -55,26 +62,26 @@ def interleave(
     least_rounds: int,
     most_rounds: int,
     seed: int,
-) -> Rounds:
+) -> dict[str, Samples]:
     """Read every method once a round, in a fresh random order, until the budget is spent.
+
+    The garbage collector is off meanwhile.
 
     Args:
         device: where the steps run.
-        steps: one training step by method, each on state of its own.
+        steps: one training step by name, each on state of its own.
         budget_s: seconds for warm-up and rounds together; warm-up gets at most a third.
         least_rounds: rounds to read even if the budget is spent.
         most_rounds: rounds after which to stop even if it is not.
         seed: of the orders.
     """
     begin = time.monotonic()
+    samples = {}
+    for name, step in steps.items():
+        typical = warm_up(device, step, budget_s / 3 / len(steps))
+        samples[name] = Samples(max(1, math.ceil(SAMPLE_S / typical)), [], [], [], [])
     order = random.Random(seed)
     names = list(steps)
-    counts = {}
-    for name in names:
-        typical = warm_up(device, steps[name], budget_s / 3 / len(names))
-        counts[name] = max(1, round(SAMPLE_S / typical))
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    position: dict[str, list[int]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -83,24 +90,24 @@ def interleave(
         while done < most_rounds and (done < least_rounds or time.monotonic() - begin < budget_s):
             order.shuffle(names)
             for place, name in enumerate(names):
-                sample = device.time(_repeated(steps[name], counts[name]))
-                seconds[name].append(sample / counts[name])
-                position[name].append(place)
+                own = samples[name]
+                reading = device.time(repeated(steps[name], own.steps))
+                own.step_s.append(reading.seconds / own.steps)
+                own.wall_s.append(reading.wall_s / own.steps)
+                own.cpu_s.append(reading.cpu_s / own.steps)
+                own.position.append(place)
             done += 1
     finally:
         if collecting:
             gc.enable()
-    return Rounds(counts, seconds, position)
+    return samples
 
 
-def _repeated(step: Work, count: int) -> Work:
+def repeated(step: Work, count: int) -> Work:
+    """``count`` steps as one piece of work."""
+
     def work() -> None:
         for _ in range(count):
             step()
 
     return work
-
-
-def medians(rounds: Rounds, names: Sequence[str]) -> dict[str, float]:
-    """Median seconds a step, by method."""
-    return {name: statistics.median(rounds.seconds[name]) for name in names}

@@ -6,14 +6,29 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import psutil
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from gr_bench.errors import RequestError
 
 Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How long some work took, by three clocks."""
+
+    seconds: float
+    """On the device; for a CPU, wall time."""
+
+    wall_s: float
+    cpu_s: float
+    """Time that this process's threads spent on processors; on a CPU, less than the wall time
+    (times the threads) where something else had the processor."""
 
 
 class Device(ABC):
@@ -25,8 +40,12 @@ class Device(ABC):
         self.torch_device = torch.device(name)
 
     @abstractmethod
-    def time(self, work: Work) -> float:
-        """Seconds that ``work`` takes on the device, with one synchronisation at either end."""
+    def time(self, work: Work) -> Reading:
+        """How long ``work`` takes, with one synchronisation at its end."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What may change from minute to minute: load, clocks, throttling."""
 
     @abstractmethod
     def peak_growth(self, work: Work) -> int:
@@ -42,11 +61,21 @@ class CPU(Device):
 
     kind = "cpu"
 
-    def time(self, work: Work) -> float:
-        """Seconds of wall time."""
+    def time(self, work: Work) -> Reading:
+        """Wall and processor time around ``work``."""
+        cpu = time.process_time()
         start = time.perf_counter()
         work()
-        return time.perf_counter() - start
+        wall = time.perf_counter() - start
+        return Reading(wall, wall, time.process_time() - cpu)
+
+    def state(self) -> dict[str, Any]:
+        """Load average over the last minute and, where the system tells, the clock in MHz."""
+        frequency = psutil.cpu_freq()
+        return {
+            "load": os.getloadavg()[0],
+            "clock_mhz": frequency.current if frequency else None,
+        }
 
     def peak_growth(self, work: Work) -> int:
         """Largest running sum of the bytes that PyTorch's CPU allocator gives out and takes back.
@@ -81,14 +110,36 @@ class CUDA(Device):
 
     kind = "cuda"
 
-    def time(self, work: Work) -> float:
-        """Seconds between two events on the stream; waits for the second one only."""
+    def time(self, work: Work) -> Reading:
+        """Time between two events on the stream, and wall time; waits for the second event."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        cpu = time.process_time()
+        begin = time.perf_counter()
         start.record()
         work()
         end.record()
         end.synchronize()
-        return float(start.elapsed_time(end)) / 1e3
+        wall = time.perf_counter() - begin
+        return Reading(float(start.elapsed_time(end)) / 1e3, wall, time.process_time() - cpu)
+
+    def state(self) -> dict[str, Any]:
+        """Clocks in MHz, temperature and throttle reasons, through nvidia-ml-py where installed."""
+        try:
+            import pynvml
+        except ImportError:
+            return {}
+        pynvml.nvmlInit()
+        try:
+            properties = torch.cuda.get_device_properties(self.torch_device)
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
+            return {
+                "clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+                "memory_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
+                "temperature_c": pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
+                "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+            }
+        finally:
+            pynvml.nvmlShutdown()
 
     def peak_growth(self, work: Work) -> int:
         """``max_memory_allocated`` above ``memory_allocated`` at the start."""

@@ -62,6 +62,9 @@ class Method(ABC):
     gradient_evaluations: ClassVar[int]
     """Cost of a step in forward-backward passes (3L matrix products for a net of L layers each)."""
 
+    needs_second_derivatives: ClassVar[bool] = False
+    """Whether the loss must be differentiable twice by autograd."""
+
     workspace: Workspace = field(
         default_factory=Workspace, init=False, repr=False, compare=False, kw_only=True
     )
@@ -91,7 +94,7 @@ class Method(ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         """The method's numbers by name, in order."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "workspace"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{key}={_short(v)}" for key, v in self.parameters.items())

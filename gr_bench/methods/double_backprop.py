@@ -34,6 +34,7 @@ class DoubleBackpropGR(Method):
     gamma: float = 0.1
     name: ClassVar[str] = "db-gr"
     gradient_evaluations: ClassVar[int] = 3
+    needs_second_derivatives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)

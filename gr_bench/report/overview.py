@@ -24,13 +24,14 @@ def overview(results: Results) -> pd.DataFrame:
     )
     columns: dict[str, dict[str, str]] = {}
     if "step_cost" in tables:
+        methods = tables["step_cost"][~tables["step_cost"]["control"]]
         for column, title, number in (
             ("time_ratio", "time / SGD", "{:.2f}"),
             ("flop_ratio", "FLOPs / SGD", "{:.2f}"),
             ("extra_parameter_copies", "memory over SGD (P)", "{:+.2f}"),
         ):
             columns[title] = {
-                label: _range(own[column], number) for label, own in _by_label(tables["step_cost"])
+                label: _range(own[column], number) for label, own in _by_label(methods)
             }
     if "generalization" in tables:
         workload = ["model", "dataset", "batch_size", "learning_rate"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gr_bench.experiments import Experiment, all_experiments
-from gr_bench.experiments.base import columns
+from gr_bench.experiments.base import COLUMNS, columns
 from gr_bench.runs.store import latest, read_about, read_journal, write_whole
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ class Results:
                 self.experiments[name] = experiment
                 self.tables |= experiment.tables(own)
         failures = [
-            {"experiment": r.cell.experiment, **columns(r.cell), "reason": r.data["reason"]}
+            {"experiment": r.cell.experiment, **columns(r.cell), **r.data}
             for r in records
             if r.kind == "failure"
         ]
-        self.tables["failures"] = pd.DataFrame(failures)
+        self.tables["failures"] = pd.DataFrame(
+            failures, columns=["experiment", *COLUMNS, "reason", "unsupported"]
+        )
 
     def __getattr__(self, name: str) -> DataFrame:
         if name != "tables" and name in self.tables:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Job, Record
+from gr_bench.experiments.base import Job, Record, failure
 from gr_bench.runs import environment
 from gr_bench.runs.executors import Crashed, Event, Executor, Measured
 from gr_bench.runs.results import Results
@@ -36,6 +36,7 @@ class Outcome:
     folder: Path
     cells: int
     failed: int
+    unsupported: int
     measured_now: int
     """Records written by this execution; 0 if everything was there already."""
 
@@ -95,9 +96,15 @@ def run(
         finally:
             Results(folder).write_parquet()
             store.describe(status=status, ended=_now())
-        wanted = {cell.id for cell in suite.cells}
         failures = Results(folder).failures
-        return Outcome(folder, len(wanted), len(failures), measured_now=len(store.records) - before)
+        unsupported = int(failures["unsupported"].sum())
+        return Outcome(
+            folder=folder,
+            cells=len(suite.cells),
+            failed=len(failures) - unsupported,
+            unsupported=unsupported,
+            measured_now=len(store.records) - before,
+        )
 
 
 def _next_jobs(suite: Suite, store: Store, before: int, watcher: Watcher) -> list[Job]:
@@ -106,7 +113,8 @@ def _next_jobs(suite: Suite, store: Store, before: int, watcher: Watcher) -> lis
     Args:
         before: how many of the store's records are from earlier executions.
     """
-    known = [r for r in store.records[:before] if r.kind != "failure"] + store.records[before:]
+    known = [r for r in store.records[:before] if r.kind != "failure" or r.data["unsupported"]]
+    known += store.records[before:]
     outlook: Counter[str] = Counter()
     jobs: list[Job] = []
     for plan in suite.plans:
@@ -124,7 +132,7 @@ def _do(job: Job, store: Store, executor: Executor, timeout_s: float, watcher: W
             store.append(event.result)
         elif isinstance(event, Crashed):
             for cell in event.unit.cells:
-                store.append(Record(cell, "failure", {"reason": event.reason}))
+                store.append(failure(cell, event.reason))
         watcher.event(event)
 
 

@@ -159,15 +159,13 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """Records without the failures that a later attempt at the same cell made good."""
+    """Records without the failures after which the same cell was tried again."""
     records = list(records)
-    last_success = {
-        record.cell.id: index for index, record in enumerate(records) if record.kind != "failure"
-    }
+    last = {record.cell.id: index for index, record in enumerate(records)}
     return [
         record
         for index, record in enumerate(records)
-        if record.kind != "failure" or index > last_success.get(record.cell.id, -1)
+        if record.kind != "failure" or index == last[record.cell.id]
     ]
 
 

@@ -185,7 +185,8 @@ def _apply(data: dict[str, Any], setting: str, experiments: dict[str, Experiment
 
 def _first_error(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong, in one line, with the nearest right name for a wrong key."""
-    first = error.errors()[0]
+    # a misspelt key comes before the right one's absence
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         owner: Any = model

@@ -56,6 +56,7 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
         learning_rate=cell.learning_rate,
         momentum=cell.momentum,
         weight_decay=cell.weight_decay,
+        compiled=cell.compiled,
     )
     steps_per_epoch = count // cell.batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -81,7 +82,7 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
                 losses.append(training.step(inputs, data.train.targets[chosen]))
                 schedule.step()
 
-        training_s += device.time(one_epoch)
+        training_s += device.time(one_epoch).seconds
         finite = torch.stack(losses).isfinite().cpu()
         if not finite.all():
             diverged_step = (epoch - 1) * steps_per_epoch + int(finite.int().argmin()) + 1

@@ -47,13 +47,14 @@ def generalization(records: Sequence[Record]) -> pd.DataFrame:
     Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
     the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
     ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
-    gets worse. ``status`` is ``ok``, ``diverged``, or the reason of a failure.
+    gets worse. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
     """
     rows = []
     for record in records:
         row: dict[str, Any] = _head(record)
         if record.kind == "failure":
-            rows.append(row | {"status": record.data["reason"]})
+            status = "unsupported" if record.data["unsupported"] else "failed"
+            rows.append(row | {"status": status})
             continue
         row |= {key: value for key, value in record.data.items() if key in RESULT}
         row["status"] = "ok" if record.data["diverged_step"] is None else "diverged"

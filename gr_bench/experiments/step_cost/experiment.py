@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +23,7 @@ from gr_bench.experiments.base import (
     Summary,
     Unit,
 )
+from gr_bench.meters.conditions import Allocator
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,6 +36,18 @@ class StepCostCell(Cell):
     experiment: ClassVar[str] = "step_cost"
 
     baseline: str
+    allocator: str = "held"
+    control: bool = False
+    """The baseline a second time: its ratio to the first is 1 but for the noise."""
+
+    @property
+    def workload(self) -> tuple[Any, ...]:
+        """What the cells of a block share."""
+        return tuple(pair for pair in super().workload if pair[0] != "control")
+
+    def __str__(self) -> str:
+        how = "" if self.allocator == "held" else f" / {self.allocator} allocator"
+        return f"{super().__str__()}{how}{' (control)' if self.control else ''}"
 
 
 class StepCostGrid(Grid):
@@ -41,6 +55,19 @@ class StepCostGrid(Grid):
 
     baseline: str = "sgd"
     """The method that every other one is divided by; it must be one of ``methods``."""
+
+    control: bool = True
+    """Whether every block times its baseline twice, so that the run shows its own noise."""
+
+    contrast: bool = False
+    """Whether the baseline and its control are also timed one after the other, as harnesses that do
+    not interleave would."""
+
+    allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
+    """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""
+
+    budget_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Time for the replicates of this grid; what is not known by then is reported as it is."""
 
     replicates: Annotated[int, Field(ge=2)] = 5
     """Freshly started processes that every block is measured in, at least."""
@@ -60,7 +87,7 @@ class StepCostGrid(Grid):
     @field_validator("baseline")
     @classmethod
     def _spelled_in_full(cls, text: str) -> str:
-        return str(registry.build_method(text))
+        return registry.spell_method(text)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -84,8 +111,14 @@ class StepCost(Experiment):
     cell = StepCostCell
 
     def cells(self, grid: StepCostGrid) -> list[Cell]:
-        """One cell for every point of the grid."""
-        return [StepCostCell(baseline=grid.baseline, **point) for point in grid.points()]
+        """One cell for every point of the grid and allocator, and the controls."""
+        cells: list[Cell] = []
+        for point, allocator in itertools.product(grid.points(), grid.allocators):
+            cell = StepCostCell(baseline=grid.baseline, allocator=allocator, **point)
+            cells.append(cell)
+            if grid.control and cell.method == grid.baseline:
+                cells.append(replace(cell, control=True))
+        return cells
 
     def pending(
         self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
@@ -99,6 +132,8 @@ class StepCost(Experiment):
         timed, open_blocks = state.timed, state.open_blocks
         replicate = min(timed.replicates(block) for block in open_blocks)
         now = [block for block in open_blocks if timed.replicates(block) == replicate]
+        allocator = _allocator(now[0])
+        now = [block for block in now if _allocator(block) == allocator]
         random.Random(replicate).shuffle(now)
         options = {
             "pass": "times",
@@ -108,8 +143,11 @@ class StepCost(Experiment):
             "most_rounds": grid.most_rounds,
             "most_replicates": grid.most_replicates,
             "target_half_width": grid.target_half_width,
+            "budget_minutes": grid.budget_minutes,
+            "contrast": grid.contrast,
         }
-        return [Job(tuple(Unit(tuple(block), options) for block in now), exclusive=True)]
+        units = tuple(Unit(tuple(block), options) for block in now)
+        return [Job(units, exclusive=True, allocator=allocator)]
 
     def outlook(
         self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
@@ -152,6 +190,12 @@ class StepCost(Experiment):
         yield from figures.pictures(tables["step_cost"])
 
 
+def _allocator(block: Sequence[Cell]) -> str:
+    first = block[0]
+    assert isinstance(first, StepCostCell)
+    return first.allocator
+
+
 class _State:
     """What of a grid has been done."""
 
@@ -166,7 +210,12 @@ class _State:
         blocks: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
         for cell in alive:
             blocks[cell.workload].append(cell)
-        self.open_blocks = [b for b in blocks.values() if not self.timed.is_done(b, grid)]
+        ids = {cell.id for cell in cells}
+        spent = self.timed.spent_s(ids)
+        if grid.budget_minutes is not None and spent >= 60 * grid.budget_minutes:
+            self.open_blocks = []
+        else:
+            self.open_blocks = [b for b in blocks.values() if not self.timed.is_done(b, grid)]
 
 
 class Timed:
@@ -179,21 +228,34 @@ class Timed:
         self.log_ratios: dict[str, dict[int, list[float]]] = defaultdict(dict)
         """Per cell id and replicate, log(time/baseline's time) of every round."""
 
-        baselines: dict[tuple[Any, ...], Record] = {}
+        self._baselines: dict[tuple[Any, ...], Record] = {}
         for record in records:
             if record.kind == "times":
                 cell, replicate = record.cell, record.data["replicate"]
                 self.records[cell.id][replicate] = record
                 assert isinstance(cell, StepCostCell)
-                if cell.method == cell.baseline:
-                    baselines[(*cell.workload, replicate)] = record
+                if cell.method == cell.baseline and not cell.control:
+                    self._baselines[(*cell.workload, replicate)] = record
         for cell_id, replicates in self.records.items():
             for replicate, record in replicates.items():
-                baseline = baselines.get((*record.cell.workload, replicate))
+                baseline = self.baseline(record.cell, replicate)
                 if baseline is not None:
                     self.log_ratios[cell_id][replicate] = stats.log_ratios(
                         record.data["step_s"], baseline.data["step_s"]
                     )
+
+    def baseline(self, cell: Cell, replicate: int) -> Record | None:
+        """The times of the cell's baseline in the same replicate."""
+        return self._baselines.get((*cell.workload, replicate))
+
+    def spent_s(self, ids: Collection[str]) -> float:
+        """Seconds that the replicates of these cells took, preparation included."""
+        spent = {
+            (record.cell.workload, replicate): record.data["spent_s"]
+            for cell_id in ids
+            for replicate, record in self.records.get(cell_id, {}).items()
+        }
+        return float(sum(spent.values()))
 
     def replicates(self, block: Sequence[Cell]) -> int:
         """Replicates in which every cell of the block has been timed."""

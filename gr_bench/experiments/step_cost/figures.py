@@ -24,6 +24,8 @@ WORKLOAD = ("model", "dataset", "threads")
 def pictures(table: pd.DataFrame) -> Iterator[Picture]:
     """Ratio, time, time against batch size, memory; each only where there is something to show."""
     look.set_look()
+    controls = table[table["control"] & table["time_ratio"].notna()]
+    table = table[~table["control"]]
     timed = table[table["time_ms"].notna()]
     if len(timed[timed["time_ratio"].notna()]):
         yield Picture(
@@ -32,8 +34,8 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
             "Dots: time over SGD's time in the same rounds, with the 95 % interval over freshly "
             "started processes. Bars across: what the matrix products alone would cost (FLOP "
             "ratio). A dot left of its bar is a method whose overhead is relatively smaller "
-            "than SGD's.",
-            _ratios(timed[timed["time_ratio"].notna()]),
+            "than SGD's. Grey band: the interval of SGD timed a second time.",
+            _ratios(timed[timed["time_ratio"].notna()], controls),
         )
     if len(timed):
         yield Picture(
@@ -97,12 +99,15 @@ def _batch_legend(figure: Figure, batches: list[int], *more: Line2D) -> None:
     figure.legend(handles=[*handles, *more], loc="outside right upper")
 
 
-def _ratios(table: pd.DataFrame) -> Figure:
+def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
     figure, axes = look.panels(len(groups))
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ratio", labels, batches)
+        twin = controls.merge(part[list(WORKLOAD)].drop_duplicates(), on=list(WORKLOAD))
+        for row in twin.to_dict("records"):
+            ax.axvspan(row["time_ratio_low"], row["time_ratio_high"], color="0.85", zorder=0)
         ax.axvline(1, color="0.5", linewidth=0.8)
         ax.set(title=look.two_lines(title), xlabel="time / SGD's time", xlim=(0.8, None))
     flops = Line2D([], [], color="0.25", linestyle="", marker="|", markersize=9, label="FLOP ratio")

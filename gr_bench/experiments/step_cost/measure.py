@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
 from gr_bench import registry
-from gr_bench.experiments.base import Cell, Record
+from gr_bench.experiments.base import Cell, Record, failure
+from gr_bench.experiments.step_cost.experiment import StepCostCell
 from gr_bench.experiments.training import Training, build_training
-from gr_bench.meters.clock import interleave
+from gr_bench.meters.clock import Samples, interleave, repeated
 from gr_bench.meters.device import Device, get_device
 from gr_bench.meters.flops import count_flops
 from gr_bench.meters.memory import measure_memory
 
 SEED = 0
+
+MATRIX_PRODUCT = "matrix product"
+MATRIX_PRODUCT_SIZE = 512
 
 
 @dataclass
@@ -59,6 +66,7 @@ def prepare(cell: Cell) -> Bench:
         learning_rate=0.0,
         momentum=0.9,
         weight_decay=1e-4,
+        compiled=cell.compiled,
     )
     return Bench(training, device, batch)
 
@@ -71,9 +79,12 @@ def counters(cell: Cell) -> Record:
     memory = measure_memory(
         bench.step, bench.device, training.model, training.optimizer, training.method, bench.batch
     )
+    # the counter cannot look into compiled graphs; the arithmetic is the same without them
+    eager = prepare(replace(cell, compiled=False)) if cell.compiled else bench
     data = {
-        "flops": count_flops(bench.step),
+        "flops": count_flops(eager.step),
         **asdict(memory),
+        "resident_bytes": psutil.Process().memory_info().rss,
         "parameters": sum(p.numel() for p in training.model.parameters()),
         "finite": bool(loss.isfinite().all()),
     }
@@ -81,33 +92,73 @@ def counters(cell: Cell) -> Record:
 
 
 def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
-    """One replicate of a block: rounds in which every method is timed once."""
+    """One replicate of a block: rounds in which every method is timed once.
+
+    A matrix product of the machine is timed in the same rounds: what steps could reach.
+    """
+    begin = time.monotonic()
     benches: dict[str, Bench] = {}
     for cell in cells:
         try:
             bench = prepare(cell)
             bench.step()
         except Exception as error:  # the others of the block go on
-            yield Record(cell, "failure", {"reason": f"{type(error).__name__}: {error}"})
+            yield failure(cell, error)
         else:
-            benches[cell.method] = bench
+            benches[cell.id] = bench
     if not benches:
         return
-    device = next(iter(benches.values())).device
-    rounds = interleave(
-        device,
-        {name: bench.step for name, bench in benches.items()},
+    first = next(iter(benches.values()))
+    before = first.device.state()
+    samples = interleave(
+        first.device,
+        {
+            **{cell_id: bench.step for cell_id, bench in benches.items()},
+            MATRIX_PRODUCT: matrix_product(first.batch[0].device, getattr(torch, cells[0].dtype)),
+        },
         budget_s=options["budget_s"],
         least_rounds=options["least_rounds"],
         most_rounds=options["most_rounds"],
         seed=options["replicate"],
     )
+    in_turn = _one_after_the_other(cells, benches, samples) if options["contrast"] else {}
+    of_machine = statistics.median(samples[MATRIX_PRODUCT].step_s)
+    shared = {
+        "machine_flops_per_s": 2 * MATRIX_PRODUCT_SIZE**3 / of_machine,
+        "state_before": before,
+        "state_after": first.device.state(),
+        "spent_s": time.monotonic() - begin,
+    }
     for cell in cells:
-        if cell.method in benches:
-            data = {
-                **options,
-                "step_s": rounds.seconds[cell.method],
-                "position": rounds.position[cell.method],
-                "steps_per_sample": rounds.steps[cell.method],
-            }
+        if cell.id in benches:
+            data = {**options, **asdict(samples[cell.id]), **shared}
+            if cell.id in in_turn:
+                data["in_turn_step_s"] = in_turn[cell.id]
             yield Record(cell, "times", data)
+
+
+def _one_after_the_other(
+    cells: Sequence[Cell], benches: dict[str, Bench], samples: dict[str, Samples]
+) -> dict[str, list[float]]:
+    """Seconds a step of the baseline and its control, all samples of the one before the other's."""
+    readings = {}
+    for cell in cells:
+        assert isinstance(cell, StepCostCell)
+        if cell.id in benches and cell.method == cell.baseline:
+            bench, steps = benches[cell.id], samples[cell.id].steps
+            readings[cell.id] = [
+                bench.device.time(repeated(bench.step, steps)).seconds / steps
+                for _ in samples[cell.id].step_s
+            ]
+    return readings
+
+
+def matrix_product(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
+    """A product of two square matrices: as near to the machine's best as PyTorch gets."""
+    shape = (MATRIX_PRODUCT_SIZE, MATRIX_PRODUCT_SIZE)
+    a, b = (
+        torch.randn(shape, device=device, dtype=dtype),
+        torch.randn(shape, device=device, dtype=dtype),
+    )
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out)

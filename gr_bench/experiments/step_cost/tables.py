@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,13 +32,19 @@ MEASURED = (
     "flops",
     "flop_ratio",
     "efficiency",
+    "flops_per_s",
+    "machine_flops_per_s",
+    "machine_share",
     "peak_memory_bytes",
     "extra_parameter_copies",
     *MEMORY,
+    "resident_bytes",
     "replicates",
     "rounds",
     "within_spread",
     "between_spread",
+    "cpu_share",
+    "control",
     "allocator",
     "stop_reason",
     "status",
@@ -45,34 +52,50 @@ MEASURED = (
 
 
 def step_cost(records: Sequence[Record]) -> pd.DataFrame:
-    """A row a cell.
+    """A row a cell; ``control`` rows are the baseline timed a second time.
 
     ``time_ms`` is the geometric mean over replicates of their median step time; ``time_ratio`` that
     of the median over rounds of the ratio to the baseline, both with 95 % t-intervals over
     replicates. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method
     costs just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's peak)/P.
+    ``flops_per_s`` is achieved, ``machine_flops_per_s`` that of a matrix product in the same
+    rounds, ``machine_share`` their quotient. ``resident_bytes`` is the process's resident memory
+    after the step. ``cpu_share`` is the part of the timed wall time that the process's threads were
+    on a processor; the rest went to something else on the machine.
     ``within_spread`` is the typical standard error of one replicate's log-ratio by its own rounds,
     ``between_spread`` the standard deviation over replicates.
     """
     timed = Timed(records)
     counters = {r.cell.id: r.data for r in records if r.kind == "counters"}
-    failures = {r.cell.id: r.data["reason"] for r in records if r.kind == "failure"}
+    failures = {r.cell.id: r.data for r in records if r.kind == "failure"}
     cells = {r.cell.id: r.cell for r in records}
-    by_workload = {(*cell.workload, cell.method): cell.id for cell in cells.values()}
+    by_workload = {
+        (*cell.workload, cell.method): cell.id
+        for cell in cells.values()
+        if isinstance(cell, StepCostCell) and not cell.control
+    }
+    spent_s = timed.spent_s(cells)
     rows = []
     for cell in cells.values():
         assert isinstance(cell, StepCostCell)
         baseline = by_workload.get((*cell.workload, cell.baseline), "")
-        row = columns(cell) | _times(cell, timed) | _counted(counters, cell.id, baseline)
+        row = columns(cell) | {"control": cell.control}
+        row |= _times(cell, timed, spent_s) | _counted(counters, cell.id, baseline)
         if "flop_ratio" in row and "time_ratio" in row:
             row["efficiency"] = row["flop_ratio"] / row["time_ratio"]
-        finite = counters.get(cell.id, {}).get("finite", True)
-        row["status"] = failures.get(cell.id) or ("ok" if finite else "loss is not finite")
+        if row.get("flops") and "time_ms" in row:
+            row["flops_per_s"] = row["flops"] / (1e-3 * row["time_ms"])
+            row["machine_share"] = row["flops_per_s"] / row["machine_flops_per_s"]
+        if cell.id in failures:
+            row["status"] = "unsupported" if failures[cell.id]["unsupported"] else "failed"
+        else:
+            finite = counters.get(cell.id, {}).get("finite", True)
+            row["status"] = "ok" if finite else "loss is not finite"
         rows.append(row)
     return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED]))
 
 
-def _times(cell: Cell, timed: Timed) -> dict[str, Any]:
+def _times(cell: Cell, timed: Timed, spent_s: float) -> dict[str, Any]:
     replicates = timed.records.get(cell.id)
     if not replicates:
         return {"replicates": 0, "rounds": 0}
@@ -84,6 +107,9 @@ def _times(cell: Cell, timed: Timed) -> dict[str, Any]:
         "time_ms_high": 1e3 * time.high,
         "replicates": len(data),
         "rounds": sum(len(d["step_s"]) for d in data),
+        "machine_flops_per_s": statistics.median(d["machine_flops_per_s"] for d in data),
+        "cpu_share": sum(sum(d["cpu_s"]) for d in data)
+        / (cell.threads * sum(sum(d["wall_s"]) for d in data)),
         "allocator": ", ".join(sorted({d["conditions"]["allocator"] for d in data})),
     }
     ratio = timed.ratio(cell.id)
@@ -95,17 +121,19 @@ def _times(cell: Cell, timed: Timed) -> dict[str, Any]:
             "time_ratio_high": ratio.high,
             "within_spread": stats.within_spread(logs),
             "between_spread": stats.between_spread([stats.median(log) for log in logs]),
-            "stop_reason": _stop_reason(ratio, data),
+            "stop_reason": _stop_reason(ratio, data, spent_s),
         }
     return row
 
 
-def _stop_reason(ratio: stats.Interval, replicates: list[dict[str, Any]]) -> str:
+def _stop_reason(ratio: stats.Interval, replicates: list[dict[str, Any]], spent_s: float) -> str:
     protocol = replicates[-1]
     if known_to(ratio, protocol["target_half_width"]):
         return "target"
     if len(replicates) >= protocol["most_replicates"]:
         return "replicates"
+    if protocol["budget_minutes"] is not None and spent_s >= 60 * protocol["budget_minutes"]:
+        return "budget"
     return "not finished"
 
 
@@ -117,11 +145,12 @@ def _counted(counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str
         "flops": own["flops"],
         "peak_memory_bytes": own["peak_bytes"],
         **{part: own[part] for part in MEMORY},
+        "resident_bytes": own["resident_bytes"],
     }
     if base is not None:
         extra = own["peak_bytes"] - base["peak_bytes"]
         row["extra_parameter_copies"] = extra / own["parameter_bytes"]
-        if base["flops"]:
+        if own["flops"] and base["flops"]:
             row["flop_ratio"] = own["flops"] / base["flops"]
     return row
 
@@ -134,59 +163,63 @@ def step_samples(records: Sequence[Record]) -> pd.DataFrame:
             "replicate": record.data["replicate"],
             "round": number,
             "position": position,
-            "steps_per_sample": record.data["steps_per_sample"],
+            "control": record.cell.control,
+            "steps": record.data["steps"],
             "time_ms": 1e3 * seconds,
+            "wall_ms": 1e3 * record.data["wall_s"][number],
+            "cpu_ms": 1e3 * record.data["cpu_s"][number],
         }
         for record in records
-        if record.kind == "times"
+        if record.kind == "times" and isinstance(record.cell, StepCostCell)
         for number, (seconds, position) in enumerate(
             zip(record.data["step_s"], record.data["position"], strict=True)
         )
     ]
-    extra = ("replicate", "round", "position", "steps_per_sample", "time_ms")
+    extra = ("replicate", "round", "position", "control", "steps", "time_ms", "wall_ms", "cpu_ms")
     return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *extra]), "replicate", "round")
 
 
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The times and ratios of every cell, then its memory."""
-    cell = ["model", "dataset", "batch_size", "threads", "label"]
-    time = pd.DataFrame(
-        {
-            **{key: table[key] for key in cell},
-            "time (ms)": table["time_ms"].map("{:.3g}".format),
-            "time / SGD": [_interval(row) for row in table.to_dict("records")],
-            "FLOPs / SGD": table["flop_ratio"].map("{:.3f}".format),
-            "efficiency": table["efficiency"].map("{:.2f}".format),
-            "replicates": table["replicates"],
-            "rounds": table["rounds"],
-            "between": table["between_spread"].map("{:.2%}".format),
-            "stopped by": table["stop_reason"],
-            "status": table["status"],
-        }
-    )
+    cell = table[["model", "dataset", "batch_size", "threads", "compiled", "allocator"]].copy()
+    cell = cell.loc[:, [c for c in cell if c in ("model", "dataset") or cell[c].nunique() > 1]]
+    cell["method"] = table["label"] + table["control"].map({True: " (control)", False: ""})
+    time = cell.copy()
+    time["time (ms)"] = table["time_ms"].map("{:.3g}".format)
+    time["time / SGD"] = [_interval(row) for row in table.to_dict("records")]
+    time["FLOPs / SGD"] = table["flop_ratio"].map("{:.3f}".format)
+    time["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    time["GFLOP/s"] = (table["flops_per_s"] / 1e9).map("{:.1f}".format)
+    time["of machine"] = table["machine_share"].map("{:.0%}".format)
+    time["replicates"] = table["replicates"]
+    time["rounds"] = table["rounds"]
+    time["within"] = table["within_spread"].map("{:.2%}".format)
+    time["between"] = table["between_spread"].map("{:.2%}".format)
+    time["on CPU"] = table["cpu_share"].map("{:.1%}".format)
+    time["stopped by"] = table["stop_reason"]
+    time["status"] = table["status"]
     mb = 1e6
-    memory = pd.DataFrame(
-        {
-            **{key: table[key] for key in cell},
-            "peak (MB)": (table["peak_memory_bytes"] / mb).map("{:.2f}".format),
-            "extra over SGD (P)": table["extra_parameter_copies"].map("{:+.2f}".format),
-            **{
-                f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)": (table[part] / mb).map(
-                    "{:.2f}".format
-                )
-                for part in MEMORY
-            },
-        }
-    )
+    methods = ~table["control"]
+    memory = cell[methods].copy()
+    memory["peak (MB)"] = (table["peak_memory_bytes"] / mb).map("{:.2f}".format)
+    memory["extra over SGD (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
+    for part in MEMORY:
+        title = f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)"
+        memory[title] = (table[part] / mb).map("{:.2f}".format)
+    memory["process resident (MB)"] = (table["resident_bytes"] / mb).map("{:.0f}".format)
     return [
         Summary(
             "step_time",
             "Time per step",
             "Ratio to SGD, timed in the same rounds: geometric mean over freshly started processes "
-            "of each one's median, with the 95 % t-interval over processes. FLOPs count matrix "
-            "products and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means "
-            "that a method costs just its arithmetic. Between: standard deviation of the "
-            "log-ratio over processes.",
+            "of each one's median, with the 95 % t-interval over processes. The control is SGD a "
+            "second time: its ratio is 1 but for the noise. FLOPs count matrix products and "
+            "convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
+            "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
+            "product in the same rounds. Within: standard error of one process's log-ratio by its "
+            "own rounds; between: standard deviation over processes. On CPU: part of the timed "
+            "wall time in which the process had a processor; less than about 99 % means that "
+            "something else was running.",
             time,
         ),
         Summary(

@@ -33,7 +33,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Crashed:
-    """A unit ended without finishing: an exception, a dead worker, a time-out."""
+    """A unit ended without finishing: a dead worker, a time-out."""
 
     unit: Unit
     reason: str

@@ -19,6 +19,7 @@ from typing import IO, Any
 import psutil
 
 from gr_bench.experiments.base import Job, Progress, Unit
+from gr_bench.meters.conditions import preload
 from gr_bench.runs.executors.base import Crashed, Event, Executor, Finished, Measured, Started
 from gr_bench.runs.store import decode
 
@@ -47,7 +48,7 @@ class LocalExecutor(Executor):
             try:
                 while waiting or workers:
                     while waiting and len(workers) < wanted:
-                        worker = _Worker(log)
+                        worker = _Worker(log, job.allocator)
                         workers.append(worker)
                         selector.register(worker.output, selectors.EVENT_READ, worker)
                         yield from worker.start(waiting.popleft(), timeout_s)
@@ -71,9 +72,10 @@ class LocalExecutor(Executor):
 class _Worker:
     """One process of ``gr_bench.runs.executors.worker`` and the unit that it is at."""
 
-    def __init__(self, log: IO[str]) -> None:
+    def __init__(self, log: IO[str], allocator: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gr_bench.runs.executors.worker"],
+            [sys.executable, "-m", "gr_bench.runs.executors.worker", allocator],
+            env=os.environ | preload(allocator),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -127,8 +129,7 @@ class _Worker:
             yield Measured(unit, Progress(message["progress"]))
         else:
             self.unit = None
-            error = message["error"]
-            yield Finished(unit) if error is None else Crashed(unit, error)
+            yield Finished(unit)
 
     def late(self) -> bool:
         """Whether the unit at hand has had its time."""

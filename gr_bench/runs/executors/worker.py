@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -26,21 +27,31 @@ def main() -> None:
 
     from gr_bench.meters.conditions import hold_still
 
-    held = hold_still()
+    held = hold_still(sys.argv[1])
     say({"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        error = None
         try:
             for message in _measure(request, held):
                 say(message)
-        except Exception as problem:
+        except Exception as error:
             traceback.print_exc()
-            error = f"{type(problem).__name__}: {problem}".strip()
-        say({"error": error})
+            for failed in _failures(request, error):
+                say(failed)
+        say({"done": True})
 
 
-def _measure(request: dict[str, Any], held: dict[str, Any]) -> Any:
+def _failures(request: dict[str, Any], error: Exception) -> Iterator[dict[str, Any]]:
+    from gr_bench.experiments import all_experiments
+    from gr_bench.experiments.base import failure
+    from gr_bench.runs.store import encode
+
+    experiment = all_experiments()[request["experiment"]]
+    for cell in request["cells"]:
+        yield {"record": encode(failure(experiment.cell(**cell), error))}
+
+
+def _measure(request: dict[str, Any], held: dict[str, Any]) -> Iterator[dict[str, Any]]:
     import torch
 
     from gr_bench.experiments import all_experiments

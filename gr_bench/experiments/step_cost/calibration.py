@@ -1,0 +1,144 @@
+"""What a machine's noise is, from pairs of equal things: SGD timed twice in one block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gr_bench import stats
+from gr_bench.experiments.base import Record
+from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What equal pairs showed. Spreads and floors are relative (0.01 is 1 %)."""
+
+    pairs: int
+    """A/A pairs, each with an interval over its replicates."""
+
+    replicates: int
+    """Replicates of a pair, at least."""
+
+    excluding_one: int
+    """Pairs whose 95 % interval does not contain 1: false positives, about 5 % by construction."""
+
+    called_different: int
+    """Pairs with the verdict slower or faster at ``margin``."""
+
+    margin: float
+    between_spread: float
+    """Median over pairs of the standard deviation of log-ratios over replicates."""
+
+    within_spread: float
+    """Median over pairs of what one process's own rounds claim as the standard error."""
+
+    noise_floor: float
+    """The smallest difference that as many replicates would tell from none, at that spread."""
+
+    one_process: float
+    """Median deviation from 1 of what a single process says when it interleaves."""
+
+    in_turn: float | None
+    """The same for timing one after the other, as ordinary harnesses do."""
+
+    in_turn_worst: float | None
+    """The 90th percentile of that."""
+
+    cpu_share: float
+    """Part of the timed wall time that the process was on a processor."""
+
+    @property
+    def coverage(self) -> float:
+        """Part of the pairs whose interval contains 1."""
+        return 1 - self.excluding_one / self.pairs
+
+
+def calibrate(records: Sequence[Record], margin: float = 0.01) -> Calibration | None:
+    """Summarise the controls among a step-cost run's records; None if no pair is complete.
+
+    Args:
+        records: of the experiment ``step_cost``.
+        margin: relative difference below which two times count as the same.
+    """
+    timed = Timed(records)
+    logs: list[list[float]] = []
+    within, intervals = [], []
+    in_turn: list[float] = []
+    wall = cpu = 0.0
+    for cell_id, replicates in timed.records.items():
+        cell = next(iter(replicates.values())).cell
+        assert isinstance(cell, StepCostCell)
+        for record in replicates.values():
+            wall += cell.threads * sum(record.data["wall_s"])
+            cpu += sum(record.data["cpu_s"])
+        rounds = timed.log_ratios.get(cell_id, {})
+        if not cell.control or len(rounds) < 2:
+            continue
+        logs.append([stats.median(log) for log in rounds.values()])
+        within.append(stats.within_spread(list(rounds.values())))
+        intervals.append(stats.ratio_interval(logs[-1]))
+        in_turn += _in_turn(timed, replicates)
+    if not logs:
+        return None
+    between = float(np.median([stats.between_spread(log) for log in logs]))
+    replicates_each = min(map(len, logs))
+    apart = np.abs(np.expm1(in_turn)) if in_turn else None
+    return Calibration(
+        pairs=len(logs),
+        replicates=replicates_each,
+        excluding_one=sum(not i.low <= 1 <= i.high for i in intervals),
+        called_different=sum(stats.verdict(i, margin) in ("slower", "faster") for i in intervals),
+        margin=margin,
+        between_spread=between,
+        within_spread=float(np.median(within)),
+        noise_floor=stats.smallest_called(between, replicates_each),
+        one_process=float(np.median(np.abs(np.expm1(np.concatenate(logs))))),
+        in_turn=None if apart is None else float(np.median(apart)),
+        in_turn_worst=None if apart is None else float(np.quantile(apart, 0.9)),
+        cpu_share=cpu / wall,
+    )
+
+
+def _in_turn(timed: Timed, replicates: dict[int, Record]) -> list[float]:
+    """Log-ratio of medians, per replicate, of the control to the baseline timed in turn."""
+    ratios = []
+    for replicate, record in replicates.items():
+        baseline = timed.baseline(record.cell, replicate)
+        if baseline is not None and "in_turn_step_s" in record.data:
+            medians = [stats.median(r.data["in_turn_step_s"]) for r in (record, baseline)]
+            ratios.append(float(np.log(medians[0] / medians[1])))
+    return ratios
+
+
+def advice(environment: dict[str, Any], calibration: Calibration) -> list[str]:
+    """What on this machine makes times less certain, and what to do about it."""
+    found = []
+    governor = environment.get("governor")
+    if governor not in (None, "performance"):
+        found.append(
+            f"the CPU governor is {governor!r}: clocks follow the load; "
+            "set it to performance (cpupower frequency-set -g performance)"
+        )
+    if environment.get("turbo_off") == "0":
+        found.append(
+            "turbo is on: clocks depend on temperature; "
+            "turn it off (echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo)"
+        )
+    machine = environment["machine"]
+    if machine["cores"] and machine["hardware_threads"] > machine["cores"]:
+        found.append(
+            "hardware threads share cores: keep the sibling of a timed core idle, or turn them off"
+        )
+    load = environment["load_average"][0]
+    if load > 0.5:
+        found.append(f"the load average was {load:.2f} at the start: stop what else is running")
+    if calibration.cpu_share < 0.98:
+        found.append(
+            f"timed processes had a processor for {calibration.cpu_share:.1%} of the time: "
+            "something else was running; stop it, or use a quieter machine"
+        )
+    return found
