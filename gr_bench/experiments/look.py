@@ -26,6 +26,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 PANEL = (3.6, 2.7)
 """Width and height of one panel, in inches."""
 
+APART = (
+    "epochs",
+    "momentum",
+    "weight_decay",
+    "augmentation",
+    "threads",
+    "dtype",
+    "device",
+    "compiled",
+    "allocator",
+)
+"""Columns that belong to a workload, and are worth a word only where they differ."""
+
 _COLORS = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
 _MORE = sns.color_palette("dark", 8)
 
@@ -109,15 +122,34 @@ def panels(
     return figure, flat[: count * rows_each]
 
 
+def with_differing(table: pd.DataFrame, *keys: str) -> list[str]:
+    """``keys`` and those of :data:`APART` that are not the same in the whole table."""
+    differing = [key for key in APART if key in table and table[key].nunique() > 1]
+    return [*keys, *(key for key in differing if key not in keys)]
+
+
 def workloads(table: pd.DataFrame, *keys: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The table's parts that share the values of ``keys``, each with a title for its panel."""
-    for values, part in table.groupby(list(keys), sort=False, dropna=False):
-        pairs = zip(keys, values, strict=True)
+    """The table's parts of one workload each, told apart by :func:`with_differing` ``keys``, with a
+    title for its panel.
+    """
+    every = with_differing(table, *keys)
+    for values, part in table.groupby(every, sort=False, dropna=False):
+        pairs = zip(every, values, strict=True)
         yield " · ".join(_words(key, value) for key, value in pairs), part
 
 
 def _words(key: str, value: object) -> str:
-    units = {"batch_size": "batch {}", "threads": "{} threads", "learning_rate": "lr {}"}
+    units = {
+        "batch_size": "batch {}",
+        "threads": "{} threads",
+        "learning_rate": "lr {}",
+        "epochs": "{} epochs",
+        "momentum": "momentum {}",
+        "weight_decay": "weight decay {}",
+        "augmentation": "augmentation {}",
+        "compiled": "compiled {}",
+        "allocator": "{} allocator",
+    }
     return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
 
 

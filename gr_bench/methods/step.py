@@ -159,6 +159,7 @@ def _on_module_call(note: Callable[[nn.Module], None]) -> Iterator[None]:
         yield
     finally:
         remove()
+        del enter, leave  # each refers to the other: the step would live until a garbage collection
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:

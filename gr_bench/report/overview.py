@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from gr_bench.experiments.generalization.tables import WORKLOAD
 from gr_bench.experiments.look import in_order
 from gr_bench.runs.results import Results
 
@@ -34,13 +35,12 @@ def overview(results: Results) -> pd.DataFrame:
                 label: _range(own[column], number) for label, own in _by_label(methods)
             }
     if "generalization" in tables:
-        workload = ["model", "dataset", "batch_size", "learning_rate"]
         for column, title in (
             ("test_accuracy", "test accuracy (%)"),
             ("gap_accuracy", "accuracy gap (points)"),
         ):
             columns[title] = {
-                label: _range(100 * own.groupby(workload)[column].mean(), "{:.1f}")
+                label: _range(100 * own.groupby(WORKLOAD)[column].mean(), "{:.1f}")
                 for label, own in _by_label(tables["generalization"])
             }
         columns["diverged"] = {

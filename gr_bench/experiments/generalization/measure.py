@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,9 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
             diverged_step = (epoch - 1) * steps_per_epoch + int(finite.int().argmin()) + 1
             break
         fit = evaluate(training.model, data.train, with_gradient=True)
+        if not math.isfinite(fit.loss):
+            diverged_step = epoch * steps_per_epoch  # every loss was finite but the last step's
+            break
         held_out = evaluate(training.model, data.validation)
         curve.append(
             {

@@ -37,7 +37,12 @@ CURVE = (
     "validation_accuracy",
     "gradient_norm",
 )
-GROUP = ["model", "dataset", "batch_size", "learning_rate", "epochs", "label"]
+SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
+WORKLOAD = [
+    *SHOWN,
+    *("momentum", "weight_decay", "augmentation", "threads", "dtype", "device", "compiled"),
+]
+GROUP = [*WORKLOAD, "label"]
 """What trainings that differ in their seed alone have in common."""
 
 
@@ -92,7 +97,7 @@ def paired_difference(
     """
     first = own.iloc[0]
     same = table[table["label"] == baseline]
-    for key in GROUP[:-1]:
+    for key in WORKLOAD:
         same = same[same[key] == first[key]]
     joined = own.merge(same, on="seed", suffixes=("", "_base"))
     difference = (joined[column] - joined[f"{column}_base"]).dropna()
@@ -102,6 +107,7 @@ def paired_difference(
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """A row for every method on every workload, over seeds."""
     rows = []
+    alike = [key for key in WORKLOAD if key not in SHOWN and table[key].nunique() == 1]
     for key, group in table.groupby(GROUP, sort=False, dropna=False):
         done = group[group["status"] == "ok"]
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
@@ -132,7 +138,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
             "gradient norm on the whole training part at the end. Diverged and failed runs are "
             "counted, and are in no mean.",
-            pd.DataFrame(rows),
+            pd.DataFrame(rows).drop(columns=alike),
         )
     ]
 

@@ -219,7 +219,11 @@ class _State:
 
 
 class Timed:
-    """What the replicates so far say, cell by cell."""
+    """What the replicates so far say, cell by cell.
+
+    A block that is measured anew in a replicate, after a failure or an interruption, is so as a
+    whole: only records of the same measurement are compared.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records: dict[str, dict[int, Record]] = defaultdict(dict)
@@ -229,9 +233,11 @@ class Timed:
         """Per cell id and replicate, log(time/baseline's time) of every round."""
 
         self._baselines: dict[tuple[Any, ...], Record] = {}
-        for record in records:
-            if record.kind == "times":
-                cell, replicate = record.cell, record.data["replicate"]
+        times = [record for record in records if record.kind == "times"]
+        last = {(*r.cell.workload, r.data["replicate"]): r.data["began_unix_s"] for r in times}
+        for record in times:
+            cell, replicate = record.cell, record.data["replicate"]
+            if record.data["began_unix_s"] == last[(*cell.workload, replicate)]:
                 self.records[cell.id][replicate] = record
                 assert isinstance(cell, StepCostCell)
                 if cell.method == cell.baseline and not cell.control:
@@ -281,4 +287,4 @@ class Timed:
 
 def known_to(ratio: stats.Interval, target: float) -> bool:
     """Whether a ratio's interval reaches no further than ``target``, relative, to either side."""
-    return ratio.half_width <= target * ratio.center
+    return ratio.high - ratio.center <= target * ratio.center

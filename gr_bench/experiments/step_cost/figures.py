@@ -103,9 +103,10 @@ def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
     figure, axes = look.panels(len(groups))
+    keys = look.with_differing(table, *WORKLOAD)
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ratio", labels, batches)
-        twin = controls.merge(part[list(WORKLOAD)].drop_duplicates(), on=list(WORKLOAD))
+        twin = controls.merge(part[keys].drop_duplicates(), on=keys)
         for row in twin.to_dict("records"):
             ax.axvspan(row["time_ratio_low"], row["time_ratio_high"], color="0.85", zorder=0)
         ax.axvline(1, color="0.5", linewidth=0.8)

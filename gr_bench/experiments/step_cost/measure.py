@@ -96,7 +96,7 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
 
     A matrix product of the machine is timed in the same rounds: what steps could reach.
     """
-    begin = time.monotonic()
+    began, begin = time.time(), time.monotonic()
     benches: dict[str, Bench] = {}
     for cell in cells:
         try:
@@ -124,6 +124,7 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
     in_turn = _one_after_the_other(cells, benches, samples) if options["contrast"] else {}
     of_machine = statistics.median(samples[MATRIX_PRODUCT].step_s)
     shared = {
+        "began_unix_s": began,
         "machine_flops_per_s": 2 * MATRIX_PRODUCT_SIZE**3 / of_machine,
         "state_before": before,
         "state_after": first.device.state(),

@@ -79,7 +79,7 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
     for cell in cells.values():
         assert isinstance(cell, StepCostCell)
         baseline = by_workload.get((*cell.workload, cell.baseline), "")
-        row = columns(cell) | {"control": cell.control}
+        row = columns(cell) | {"control": cell.control, "allocator": cell.allocator}
         row |= _times(cell, timed, spent_s) | _counted(counters, cell.id, baseline)
         if "flop_ratio" in row and "time_ratio" in row:
             row["efficiency"] = row["flop_ratio"] / row["time_ratio"]
@@ -169,8 +169,9 @@ def step_samples(records: Sequence[Record]) -> pd.DataFrame:
             "wall_ms": 1e3 * record.data["wall_s"][number],
             "cpu_ms": 1e3 * record.data["cpu_s"][number],
         }
-        for record in records
-        if record.kind == "times" and isinstance(record.cell, StepCostCell)
+        for replicates in Timed(records).records.values()
+        for record in replicates.values()
+        if isinstance(record.cell, StepCostCell)
         for number, (seconds, position) in enumerate(
             zip(record.data["step_s"], record.data["position"], strict=True)
         )

@@ -1,8 +1,10 @@
 """The datasets, by the name that a suite uses.
 
-A dataset is a function from keyword parameters to a `Dataset`, with the same result every time.
-Adding one takes a file and a line in `DATASETS`.
+A dataset is a function from keyword parameters to a :class:`Dataset`, with the same result every
+time. Adding one takes a file and a line in ``DATASETS``.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 

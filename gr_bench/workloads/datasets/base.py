@@ -1,5 +1,7 @@
 """What a dataset is, and the two things that every real one needs: a split and a scale."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,17 +17,12 @@ Indices = NDArray[np.int64]
 class Part:
     """Samples of one part of a dataset.
 
-    Attributes
-    ----------
-    inputs
-        (N, *input_shape).
-    targets
-        int64, (N,), or (N, T) for one target a position.
+    Attributes:
+        inputs: (N, *input_shape).
+        targets: int64, (N,), or (N, T) for one target a position.
 
-    Raises
-    ------
-    ValueError
-        If the two differ in length.
+    Raises:
+        ValueError: the two differ in length.
     """
 
     inputs: Tensor
@@ -43,30 +40,25 @@ class Part:
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> "Part":
-        """This part on `device`; floating-point inputs become `dtype`, whole numbers stay."""
+    ) -> Part:
+        """This part on ``device``; floating-point inputs become ``dtype``, whole numbers stay."""
         dtype = dtype if self.inputs.is_floating_point() else None
         return Part(self.inputs.to(device=device, dtype=dtype), self.targets.to(device=device))
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification problem: hyper-parameters are chosen on `validation`, `test` is read once.
+    """A classification problem in three parts without a sample in common.
 
-    Attributes
-    ----------
-    name
-        The name in `DATASETS`.
-    train, validation, test
-        Parts without a sample in common.
-    num_classes
-        K; targets are whole numbers in [0, K).
-    kind
-        Whether the samples were observed in the world or made by a program.
-    source
-        One line that says where the data come from.
-    split
-        One line that says how the parts were made.
+    Attributes:
+        name: the name in ``DATASETS``.
+        train: what a model is fitted to.
+        validation: what hyper-parameters are chosen on.
+        test: what is read once.
+        num_classes: K; targets are whole numbers in [0, K).
+        kind: whether the samples were observed in the world or made by a program.
+        source: one line that says where the data come from.
+        split: one line that says how the parts were made.
     """
 
     name: str
@@ -85,8 +77,8 @@ class Dataset:
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> "Dataset":
-        """This dataset on `device`; floating-point inputs become `dtype`, whole numbers stay."""
+    ) -> Dataset:
+        """Every part on ``device``; floating-point inputs become ``dtype``, whole numbers stay."""
         return replace(
             self,
             train=self.train.to(device, dtype),
@@ -100,24 +92,17 @@ def stratified_split(
 ) -> tuple[Indices, Indices, Indices]:
     """Indices of the train, validation and test parts, each with the classes' proportions.
 
-    Parameters
-    ----------
-    targets
-        Class of every sample, (N,).
-    validation, test
-        Fractions of all N samples; 0 leaves that part empty. The train part gets the rest.
-    seed
-        The same seed and targets always give the same split.
+    Args:
+        targets: class of every sample, (N,).
+        validation: fraction of all N samples; 0 leaves that part empty.
+        test: likewise; the train part gets the rest.
+        seed: the same seed and targets always give the same split.
 
-    Returns
-    -------
-    tuple
+    Returns:
         Three sorted index arrays that together hold 0 ... N-1 once each.
 
-    Raises
-    ------
-    ValueError
-        If the fractions leave nothing to train on, or some part cannot have every class.
+    Raises:
+        ValueError: the fractions leave nothing to train on, or some part cannot have every class.
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(
@@ -146,7 +131,7 @@ def stratified_split(
 def _hold_out(
     indices: Indices, classes: NDArray[np.generic], count: int, seed: int
 ) -> tuple[Indices, Indices]:
-    """`indices` without, and only, a stratified choice of `count` of them."""
+    """``indices`` without, and only, a stratified choice of ``count`` of them."""
     # Imported where it is used, here and for other datasets' libraries: it takes seconds and
     # starts a second thread pool, which a process that times steps on random data should not have.
     from sklearn.model_selection import train_test_split
@@ -163,9 +148,9 @@ def _hold_out(
 
 
 def standardise(train: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    """(x - mean) / std for each channel, with the mean and std of `train` alone.
+    """(x - mean) / std for each channel, with the mean and std of ``train`` alone.
 
-    Every tensor is float32, (N, C, ...). A channel that is constant in `train` is only centred.
+    Every tensor is float32, (N, C, ...). A channel that is constant in ``train`` is only centred.
     """
     # In float64, one channel at a time: the statistics then do not depend on the number of
     # threads, and no second copy of the data in double precision is made.

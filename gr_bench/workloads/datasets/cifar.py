@@ -1,5 +1,7 @@
 """CIFAR-10 and CIFAR-100, read from their binary distribution."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ IMAGE_BYTES = 3 * 32 * 32
 class Distribution:
     """Where one of the two datasets is, and what its files look like.
 
-    A file is a sequence of records without a header: `label_bytes` labels, the last of which is
+    A file is a sequence of records without a header: ``label_bytes`` labels, the last of which is
     the class, then 3,072 bytes of red, green and blue planes, each 32x32 and row by row.
     """
 
@@ -63,34 +65,29 @@ CIFAR100 = Distribution(
 
 
 def cifar10(root: str | os.PathLike[str] | None = None) -> Dataset:
-    """CIFAR-10 of Krizhevsky 2009: 60,000 photographs of 32x32 pixels in ten classes.
+    """CIFAR-10: 60,000 photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
 
     Inputs are float32 (N, 3, 32, 32), standardised for each channel with the mean and standard
     deviation of the train part. The published test part (10,000) is kept; a stratified tenth of
     the published train part (5,000 of 50,000) is for validation, always the same.
 
-    Parameters
-    ----------
-    root
-        Folder of the .bin files, or its parent. Without it the environment variable
-        `GR_BENCH_DATA` names that folder; without both, the archive is downloaded once (170 MB)
-        into the user's cache folder and checked against its MD5 sum.
+    Args:
+        root: folder of the .bin files, or its parent. Without it the environment variable
+            ``GR_BENCH_DATA`` names that folder; without both, the archive is downloaded once
+            (170 MB) into the user's cache folder and checked against its MD5 sum.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing from the folder, or the archive cannot be downloaded.
-    ValueError
-        If a file is not made of whole records with valid labels, or the archive has another
-        checksum.
+    Raises:
+        FileNotFoundError: a file is missing from the folder, or the archive cannot be downloaded.
+        ValueError: a file is not made of whole records with valid labels, or the archive has
+            another checksum.
     """
     return _load(CIFAR10, root)
 
 
 def cifar100(root: str | os.PathLike[str] | None = None) -> Dataset:
-    """CIFAR-100 of Krizhevsky 2009: 60,000 photographs of 32x32 pixels in 100 classes.
+    """CIFAR-100: 60,000 photographs of 32x32 pixels in 100 classes (Krizhevsky 2009).
 
-    Classes are the fine labels. All else is as for `cifar10`.
+    Classes are the fine labels. All else is as for :func:`cifar10`.
     """
     return _load(CIFAR100, root)
 
@@ -123,7 +120,7 @@ def _load(distribution: Distribution, root: str | os.PathLike[str] | None) -> Da
 
 
 def _find(distribution: Distribution, root: Path) -> Path:
-    """The folder with all files of the distribution: `root` or its usual subfolder."""
+    """The folder with all files of the distribution: ``root`` or its usual subfolder."""
     files = (*distribution.train_files, distribution.test_file)
     candidates = [root, root / distribution.folder]
     for folder in candidates:

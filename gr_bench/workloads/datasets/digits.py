@@ -1,5 +1,7 @@
 """Handwritten digits, 8x8 pixels: small, real and always at hand."""
 
+from __future__ import annotations
+
 import torch
 
 from gr_bench.workloads.datasets.base import Dataset, Part, standardise, stratified_split
@@ -8,10 +10,11 @@ SPLIT_SEED = 0
 
 
 def digits() -> Dataset:
-    """The 1,797 images of scikit-learn's `load_digits`, in ten classes.
+    """Handwritten digits: scikit-learn's 1,797 images of 8x8 pixels in ten classes.
 
-    Inputs are float32 (N, 1, 8, 8), standardised with the mean and standard deviation of the
-    train part over all pixels. The 60/20/20 split is stratified and always the same.
+    The images are those of ``load_digits``. Inputs are float32 (N, 1, 8, 8), standardised with the
+    mean and standard deviation of the train part over all pixels. The 60/20/20 split is stratified
+    and always the same.
     """
     from sklearn.datasets import load_digits
 

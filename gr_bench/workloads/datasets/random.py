@@ -1,5 +1,7 @@
 """Random data of any shape: they have a step's cost and nothing to learn."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch
@@ -15,21 +17,14 @@ def random_images(
 ) -> Dataset:
     """Standard normal float32 inputs of any shape, with uniformly drawn classes.
 
-    Parameters
-    ----------
-    shape
-        Shape of one sample.
-    num_classes
-        Number of classes.
-    samples
-        Size of the train part; validation and test get a quarter of that each.
-    seed
-        The same seed gives the same data; the global generator is left alone.
+    Args:
+        shape: shape of one sample.
+        num_classes: number of classes.
+        samples: size of the train part; validation and test get a quarter of that each.
+        seed: the same seed gives the same data; the global generator is left alone.
 
-    Raises
-    ------
-    ValueError
-        If a size is not a whole number of at least 1.
+    Raises:
+        ValueError: a size is not a whole number of at least 1.
     """
     sample_shape = check_shape("shape", shape)
     check_positive(num_classes=num_classes, samples=samples)
@@ -61,21 +56,14 @@ def random_tokens(
 
     Inputs and targets are int64 (N, length), with targets[:, t] = inputs[:, t + 1].
 
-    Parameters
-    ----------
-    length
-        Tokens of one sample.
-    vocabulary
-        Number of different tokens, which is the number of classes.
-    samples
-        Size of the train part; validation and test get a quarter of that each.
-    seed
-        The same seed gives the same data; the global generator is left alone.
+    Args:
+        length: tokens of one sample.
+        vocabulary: number of different tokens, which is the number of classes.
+        samples: size of the train part; validation and test get a quarter of that each.
+        seed: the same seed gives the same data; the global generator is left alone.
 
-    Raises
-    ------
-    ValueError
-        If a size is not a whole number of at least 1.
+    Raises:
+        ValueError: a size is not a whole number of at least 1.
     """
     check_positive(length=length, vocabulary=vocabulary, samples=samples)
     generator = torch.Generator().manual_seed(seed)

@@ -1,9 +1,11 @@
 """The models, by the name that a suite uses.
 
-A model is a `torch.nn.Module` built as `model(input_shape, num_classes, **parameters)`, from the
-shape of one sample (without the batch) and the number of classes. Adding one takes a file and a
-line in `MODELS`.
+A model is a ``torch.nn.Module`` built as ``model(input_shape, num_classes, **parameters)``, from
+the shape of one sample (without the batch) and the number of classes. Adding one takes a file and a
+line in ``MODELS``.
 """
+
+from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
@@ -20,10 +22,10 @@ __all__ = ["MLP", "MODELS", "CharTransformer", "CifarResNet", "ResNet18", "ViT",
 
 
 def _fix(model: Callable[..., nn.Module], **fixed: object) -> Callable[..., nn.Module]:
-    """`model` with the parameters that its name promises.
+    """``model`` with the parameters that its name promises.
 
-    Unlike with `functools.partial`, a fixed parameter cannot be passed again (TypeError) and
-    leaves the signature: a `resnet-8` of depth 20 would be recorded under a wrong name.
+    Unlike with ``functools.partial``, a fixed parameter cannot be passed again (TypeError) and
+    leaves the signature: a ``resnet-8`` of depth 20 would be recorded under a wrong name.
     """
 
     def build(input_shape: tuple[int, ...], num_classes: int, **parameters: object) -> nn.Module:

@@ -1,5 +1,7 @@
 """A small Transformer that predicts the next character."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor, nn
 
@@ -10,30 +12,21 @@ from gr_bench.workloads.models.transformer import TransformerBlock, check_transf
 class CharTransformer(nn.Module):
     """Decoder-only, causal Transformer: tokens (B, T) -> logits (B, T, num_classes).
 
-    Learned token and position embeddings, `depth` pre-norm blocks with an MLP of 4·`width`
+    Learned token and position embeddings, ``depth`` pre-norm blocks with an MLP of 4·``width``
     units, a linear output layer of its own (Radford et al. 2019, "Language Models are
     Unsupervised Multitask Learners", made small). The logits at t depend on tokens up to t only.
 
-    Parameters
-    ----------
-    input_shape
-        (T,), the length of a sequence of whole-number tokens in [0, num_classes).
-    num_classes
-        Size of the vocabulary.
-    width
-        Size of a token's embedding.
-    depth
-        Number of blocks.
-    heads
-        Attention heads of a block; must divide `width`.
-    dropout
-        Probability of zeroing an attention weight or a value of a branch while training.
+    Args:
+        input_shape: (T,), the length of a sequence of whole-number tokens in [0, num_classes).
+        num_classes: size of the vocabulary.
+        width: size of a token's embedding.
+        depth: number of blocks.
+        heads: attention heads of a block; must divide ``width``.
+        dropout: probability of zeroing an attention weight or a value of a branch while training.
 
-    Raises
-    ------
-    ValueError
-        If the input is not a sequence (T,), heads do not divide the width, a size is not a whole
-        number of at least 1, or dropout is outside [0, 1).
+    Raises:
+        ValueError: the input is not a sequence (T,), heads do not divide the width, a size is not a
+            whole number of at least 1, or dropout is outside [0, 1).
     """
 
     def __init__(

@@ -1,5 +1,7 @@
 """The pieces that the models share: activations, and convolutions by number of dimensions."""
 
+from __future__ import annotations
+
 from torch import Tensor, nn
 
 from gr_bench.workloads.checks import check_shape
@@ -19,7 +21,7 @@ BATCH_NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {
 
 
 def activation_layer(name: str) -> nn.Module:
-    """The activation called `name`; ValueError lists the names that there are."""
+    """The activation called ``name``; ValueError lists the names that there are."""
     if name not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {name!r}")
     return ACTIVATIONS[name]()
@@ -28,10 +30,8 @@ def activation_layer(name: str) -> nn.Module:
 def split_input_shape(input_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Channels and spatial size of an image (C, H, W), a signal (C, L) or a bare signal (L,).
 
-    Raises
-    ------
-    ValueError
-        For any other number of entries, or an entry below 1.
+    Raises:
+        ValueError: any other number of entries, or an entry below 1.
     """
     shape = check_shape("input_shape", input_shape)
     if len(shape) > 3:
@@ -54,7 +54,7 @@ def convolution(
     bias: bool = False,
     gain: float = 1.0,
 ) -> nn.Module:
-    """A convolution over `dimensions` axes that keeps their size, up to the stride.
+    """A convolution over ``dimensions`` axes that keeps their size, up to the stride.
 
     Weights are drawn from N(0, gain²·2 / fan_out); with gain 1 this is the initialisation of
     He et al. 2015, which the published hyper-parameters of residual networks presume.

@@ -1,5 +1,7 @@
 """The multilayer perceptron."""
 
+from __future__ import annotations
+
 import math
 from itertools import pairwise
 
@@ -15,26 +17,17 @@ class MLP(nn.Module):
     With x₀ the flattened input, xₗ = activation(Wₗ xₗ₋₁ + bₗ) for l < depth, and the logits are
     W x + b of the last of them.
 
-    Parameters
-    ----------
-    input_shape
-        Shape of one sample, of any number of entries; it is flattened.
-    num_classes
-        Number of logits.
-    depth
-        Number of linear layers, the output layer included; 1 is a linear classifier.
-    width
-        Units of every hidden layer.
-    activation
-        `relu`, `gelu`, `silu` or `tanh`.
-    dropout
-        Probability of zeroing a hidden unit while training.
+    Args:
+        input_shape: shape of one sample, of any number of entries; it is flattened.
+        num_classes: number of logits.
+        depth: number of linear layers, the output layer included; 1 is a linear classifier.
+        width: units of every hidden layer.
+        activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
+        dropout: probability of zeroing a hidden unit while training.
 
-    Raises
-    ------
-    ValueError
-        If a size is not a whole number of at least 1, the activation is unknown, or dropout is
-        outside [0, 1).
+    Raises:
+        ValueError: a size is not a whole number of at least 1, the activation is unknown, or
+            dropout is outside [0, 1).
     """
 
     def __init__(

@@ -1,5 +1,7 @@
 """Residual networks for small images and for signals."""
 
+from __future__ import annotations
+
 from torch import Tensor, nn
 
 from gr_bench.workloads.checks import check_positive
@@ -90,35 +92,28 @@ def residual_layers(
 
 
 class CifarResNet(nn.Module):
-    """ResNet of He et al. 2016 ("Deep Residual Learning for Image Recognition", section 4.2).
+    """ResNet of depth 6n+2 for 32x32 images (He et al. 2016).
 
-    A 3x3 stem and three stages of n basic blocks with `width`, 2·`width` and 4·`width` channels,
-    n = (depth - 2) / 6. Where the shape changes, the shortcut is a 1x1 convolution (the paper's
-    option B; its CIFAR nets use the parameter-free option A, so that these have 1 % more
+    A 3x3 stem and three stages of n basic blocks with ``width``, 2·``width`` and 4·``width``
+    channels, n = (depth - 2) / 6. Where the shape changes, the shortcut is a 1x1 convolution (the
+    paper's option B; its CIFAR nets use the parameter-free option A, so that these have 1 % more
     parameters). Input (B, *input_shape), output (B, num_classes).
 
-    Parameters
-    ----------
-    input_shape
-        An image (C, H, W), a signal (C, L), or a signal (L,), which is taken as one channel.
-        Signals get one-dimensional convolutions and batch norm.
-    num_classes
-        Number of logits.
-    depth
-        Number of convolutions and linear layers on the longest path: 8, 14, 20, 32, ...
-    width
-        Channels of the first stage.
-    batch_norm
-        Whether convolutions are followed by batch norm; without it they have biases, and each
-        residual branch starts at 1/√(number of blocks) of its usual scale.
-    activation
-        `relu`, `gelu`, `silu` or `tanh`.
+    Args:
+        input_shape: an image (C, H, W), a signal (C, L), or a signal (L,), which is taken as one
+            channel. Signals get one-dimensional convolutions and batch norm.
+        num_classes: number of logits.
+        depth: number of convolutions and linear layers on the longest path: 8, 14, 20, 32, ...
+        width: channels of the first stage.
+        batch_norm: whether convolutions are followed by batch norm; without it they have biases,
+            and each residual branch starts at 1/√(number of blocks) of its usual scale.
+        activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
 
-    Raises
-    ------
-    ValueError
-        If the depth is not 6n + 2, a size is not a whole number of at least 1, the activation is
-        unknown, or the input is neither an image nor a signal.
+    Raises:
+        ValueError: the depth is not 6n + 2, a size is not a whole number of at least 1, the
+            activation is unknown, or the input is neither an image nor a signal.
+
+    Source: He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
     """
 
     def __init__(
@@ -146,23 +141,22 @@ class CifarResNet(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 of He et al. 2016, with a stem for 32x32 images.
+    """ResNet-18 with a stem for 32x32 images (He et al. 2016).
 
     The stem is one 3x3 convolution of stride 1 in place of the 7x7 convolution and pooling for
-    224x224 images; then four stages of two basic blocks with `width`, 2·, 4· and 8·`width`
-    channels and 1x1 convolutions as shortcuts. Input (B, *input_shape), output
-    (B, num_classes).
+    224x224 images; then four stages of two basic blocks with ``width``, 2·, 4· and 8·``width``
+    channels and 1x1 convolutions as shortcuts. Input (B, *input_shape), output (B, num_classes).
 
-    Parameters
-    ----------
-    input_shape, num_classes, width, batch_norm, activation
-        As in `CifarResNet`.
+    Args:
+        input_shape: as in :class:`CifarResNet`.
+        num_classes: number of logits.
+        width: channels of the first stage.
+        batch_norm: as in :class:`CifarResNet`.
+        activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
 
-    Raises
-    ------
-    ValueError
-        If a size is not a whole number of at least 1, the activation is unknown, or the input is
-        neither an image nor a signal.
+    Raises:
+        ValueError: a size is not a whole number of at least 1, the activation is unknown, or the
+            input is neither an image nor a signal.
     """
 
     def __init__(

@@ -1,5 +1,7 @@
 """The pre-norm Transformer block, shared by the models for images and for text."""
 
+from __future__ import annotations
+
 import math
 
 import torch
@@ -19,7 +21,7 @@ def check_transformer(width: int, depth: int, heads: int, dropout: float) -> Non
 class SelfAttention(nn.Module):
     """softmax(QKᵀ/√d) V for each head of size d, then a linear layer: (B, T, W) -> (B, T, W).
 
-    With `causal_length` = T, position t sees positions up to t only (Vaswani et al. 2017).
+    With ``causal_length`` = T, position t sees positions up to t only (Vaswani et al. 2017).
     """
 
     causal_mask: Tensor | None

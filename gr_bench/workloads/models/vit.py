@@ -1,5 +1,7 @@
 """A small vision Transformer."""
 
+from __future__ import annotations
+
 import math
 
 import torch
@@ -15,37 +17,27 @@ from gr_bench.workloads.models.transformer import TransformerBlock, check_transf
 
 
 class ViT(nn.Module):
-    """Vision Transformer of Dosovitskiy et al. 2021, averaging over patches for its output.
+    """Vision Transformer, averaging over patches (Dosovitskiy et al. 2021).
 
-    Patches are embedded linearly and given learned positions, pass `depth` pre-norm blocks, and
+    Patches are embedded linearly and given learned positions, pass ``depth`` pre-norm blocks, and
     their mean gives the logits, without a class token (Beyer, Zhai & Kolesnikov 2022). Input
     (B, *input_shape), output (B, num_classes).
 
-    Parameters
-    ----------
-    input_shape
-        An image (C, H, W), cut into squares, or a signal (C, L) or (L,), cut into segments.
-    num_classes
-        Number of logits.
-    patch
-        Side of a patch; it must divide every spatial side of the input.
-    width
-        Size of a patch's embedding.
-    depth
-        Number of blocks.
-    heads
-        Attention heads of a block; must divide `width`.
-    mlp_ratio
-        Hidden units of a block's MLP, in multiples of `width`.
-    dropout
-        Probability of zeroing an attention weight or a value of a branch while training.
+    Args:
+        input_shape: an image (C, H, W), cut into squares, or a signal (C, L) or (L,), cut into
+            segments.
+        num_classes: number of logits.
+        patch: side of a patch; it must divide every spatial side of the input.
+        width: size of a patch's embedding.
+        depth: number of blocks.
+        heads: attention heads of a block; must divide ``width``.
+        mlp_ratio: hidden units of a block's MLP, in multiples of ``width``.
+        dropout: probability of zeroing an attention weight or a value of a branch while training.
 
-    Raises
-    ------
-    ValueError
-        If the patch does not divide the input, heads do not divide the width, a size is not a
-        whole number of at least 1, dropout is outside [0, 1), or the input is neither an image
-        nor a signal.
+    Raises:
+        ValueError: the patch does not divide the input, heads do not divide the width, a size is
+            not a whole number of at least 1, dropout is outside [0, 1), or the input is neither an
+            image nor a signal.
     """
 
     def __init__(

@@ -1,5 +1,7 @@
 """Wide residual networks."""
 
+from __future__ import annotations
+
 from torch import Tensor, nn
 
 from gr_bench.workloads.checks import check_dropout, check_positive
@@ -45,30 +47,26 @@ class PreActivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """WRN-depth-widen_factor of Zagoruyko & Komodakis 2016 ("Wide Residual Networks").
+    """Wide ResNet: WRN-depth-widen_factor (Zagoruyko & Komodakis 2016).
 
     A 3x3 stem of 16 channels and three stages of n pre-activation blocks with 16k, 32k and 64k
     channels, n = (depth - 4) / 6 and k = widen_factor. WRN-28-10 has 36.5 M parameters on
     32x32x3 images with 10 classes. Input (B, *input_shape), output (B, num_classes).
 
-    Parameters
-    ----------
-    input_shape
-        An image (C, H, W), a signal (C, L), or a signal (L,), which is taken as one channel.
-    num_classes
-        Number of logits.
-    depth
-        6n + 4: 10, 16, 22, 28, 40, ...
-    widen_factor
-        Multiplies the channels of every stage.
-    dropout
-        Probability of zeroing a value between the two convolutions of a block while training.
+    Args:
+        input_shape: an image (C, H, W), a signal (C, L), or a signal (L,), which is taken as one
+            channel.
+        num_classes: number of logits.
+        depth: 6n + 4: 10, 16, 22, 28, 40, ...
+        widen_factor: multiplies the channels of every stage.
+        dropout: probability of zeroing a value between the two convolutions of a block while
+            training.
 
-    Raises
-    ------
-    ValueError
-        If the depth is not 6n + 4, a size is not a whole number of at least 1, dropout is outside
-        [0, 1), or the input is neither an image nor a signal.
+    Raises:
+        ValueError: the depth is not 6n + 4, a size is not a whole number of at least 1, dropout is
+            outside [0, 1), or the input is neither an image nor a signal.
+
+    Source: Zagoruyko & Komodakis 2016, "Wide Residual Networks".
     """
 
     def __init__(
