@@ -198,6 +198,9 @@ def report(
 
 def main() -> None:
     """Run the command line; whatever is wrong with a request ends in one line and exit code 2."""
+    # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, "")
     # A pipe that is closed early (``| head``) ends the program, as it does any other.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

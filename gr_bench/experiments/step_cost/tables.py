@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.experiments.base import COLUMNS, Cell, Record, Summary, columns, in_order
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
 from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed, known_to
 
 MEMORY = (
@@ -92,10 +92,10 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
             finite = counters.get(cell.id, {}).get("finite", True)
             row["status"] = "ok" if finite else "loss is not finite"
         rows.append(row)
-    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED]))
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED]), "control")
 
 
-def _times(cell: Cell, timed: Timed, spent_s: float) -> dict[str, Any]:
+def _times(cell: StepCostCell, timed: Timed, spent_s: float) -> dict[str, Any]:
     replicates = timed.records.get(cell.id)
     if not replicates:
         return {"replicates": 0, "rounds": 0}
@@ -110,7 +110,7 @@ def _times(cell: Cell, timed: Timed, spent_s: float) -> dict[str, Any]:
         "machine_flops_per_s": statistics.median(d["machine_flops_per_s"] for d in data),
         "cpu_share": sum(sum(d["cpu_s"]) for d in data)
         / (cell.threads * sum(sum(d["wall_s"]) for d in data)),
-        "allocator": ", ".join(sorted({d["conditions"]["allocator"] for d in data})),
+        "allocator": _allocator(cell, data),
     }
     ratio = timed.ratio(cell.id)
     if ratio is not None:
@@ -124,6 +124,14 @@ def _times(cell: Cell, timed: Timed, spent_s: float) -> dict[str, Any]:
             "stop_reason": _stop_reason(ratio, data, spent_s),
         }
     return row
+
+
+def _allocator(cell: StepCostCell, replicates: list[dict[str, Any]]) -> str:
+    """What was asked for and, where that was not to be had, what it was in fact."""
+    found = {data["conditions"]["allocator"] for data in replicates}
+    if found == {cell.allocator}:
+        return cell.allocator
+    return f"{cell.allocator} (in fact {', '.join(sorted(found))})"
 
 
 def _stop_reason(ratio: stats.Interval, replicates: list[dict[str, Any]], spent_s: float) -> str:
@@ -177,7 +185,8 @@ def step_samples(records: Sequence[Record]) -> pd.DataFrame:
         )
     ]
     extra = ("replicate", "round", "position", "control", "steps", "time_ms", "wall_ms", "cpu_ms")
-    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *extra]), "replicate", "round")
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *extra])
+    return in_order(table, "control", "replicate", "round")
 
 
 def summaries(table: pd.DataFrame) -> list[Summary]:

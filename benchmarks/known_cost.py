@@ -1,0 +1,35 @@
+"""A method whose extra cost is known: what a harness that can tell 1 % must find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gr_bench.methods import SGD, LossFunction, Method
+
+WIDTH = 512
+
+
+@dataclass(frozen=True)
+class Burdened(Method):
+    """SGD and, before it, a matrix product of ``rows`` x 512 with 512 x 512: work, not sleep.
+
+    Args:
+        rows: more rows, more work; 0 is SGD through this class.
+    """
+
+    rows: float = 28
+    name: ClassVar[str] = "Burdened"
+    gradient_evaluations: ClassVar[int] = 1
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        """d = g."""
+        if self.rows:
+            thin, square = torch.empty(int(self.rows), WIDTH), torch.empty(WIDTH, WIDTH)
+            a, b, out = self.workspace.like([thin, square, thin])
+            torch.mm(a, b, out=out)
+        return SGD().backward(loss_fn, params)

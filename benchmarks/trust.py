@@ -1,0 +1,172 @@
+"""Is the step-cost experiment to be trusted? Three questions, each with a known answer.
+
+    python -m benchmarks.trust OUT [--only equal|known|coverage]
+
+- *equal*: 100 blocks of equal things, about ten seconds each: how many are called different?
+- *known*: SGD with about 1 % and 2 % of real extra work, 20 short runs each: who calls it slower?
+- *coverage*: do the intervals of 40 short runs contain what a long one finds?
+
+A short run is five replicates out of a row of freshly started processes; that the row is one run
+saves nothing but bookkeeping, since every replicate is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gr_bench import stats
+from gr_bench.experiments.step_cost.calibration import calibrate
+from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed
+from gr_bench.progress import Display
+from gr_bench.runs.executors import LocalExecutor
+from gr_bench.runs.runner import run
+from gr_bench.runs.store import read_journal
+from gr_bench.runs.suite import build_suite
+
+MLP = "mlp(depth=4, width=512)"
+SHORT = 5
+MARGIN = 0.005
+BURDENS = {"about 2 %": 16, "about 1 %": 6}
+
+
+def measure(name: str, out: Path, *grids: dict[str, Any]) -> list[Any]:
+    """Run step-cost grids into ``out/name`` and return the records."""
+    suite = build_suite(name, {"title": name, "step_cost": list(grids)})
+    with Display(Console(stderr=True)) as display:
+        run(suite, out / name, LocalExecutor, display)
+    return read_journal(out / name)
+
+
+def block(**changes: Any) -> dict[str, Any]:
+    """The settings of a grid on the digits at batch 128."""
+    return {
+        "methods": ["sgd"],
+        "models": [MLP],
+        "datasets": ["digits"],
+        "batch_sizes": [128],
+    } | changes
+
+
+def equal(out: Path) -> dict[str, Any]:
+    """100 A/A blocks."""
+    grid = block(
+        models=[MLP, "resnet-8"],
+        batch_sizes=list(range(104, 154)),
+        seconds_per_block=2.0,
+        replicates=SHORT,
+        most_replicates=SHORT,
+        contrast=True,
+    )
+    records = measure("equal", out, grid)
+    by_model = {
+        model: asdict(calibrate([r for r in records if r.cell.model == model]))
+        for model in (MLP, "resnet-8")
+    }
+    return {"all": asdict(calibrate(records)), **by_model}
+
+
+def known(out: Path) -> dict[str, Any]:
+    """20 short runs of SGD against SGD with extra work."""
+    found = {}
+    for name, rows in BURDENS.items():
+        seconds = 2.0 if name == "about 2 %" else 6.0
+        method = f"benchmarks.known_cost:Burdened(rows={rows})"
+        records = measure(
+            f"known-{rows}",
+            out,
+            block(
+                methods=["sgd", method],
+                seconds_per_block=seconds,
+                replicates=20 * SHORT,
+                most_replicates=20 * SHORT,
+                control=False,
+            ),
+        )
+        logs = _log_ratios(records, method)
+        verdicts = [stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs)]
+        found[name] = {
+            "rows": rows,
+            "all_replicates": stats.ratio_interval(logs)._asdict(),
+            "runs": len(verdicts),
+            "verdicts": {v: verdicts.count(v) for v in sorted(set(verdicts))},
+            "margin": MARGIN,
+            "seconds_a_run": _seconds(records) / len(verdicts),
+        }
+    return found
+
+
+def coverage(out: Path) -> dict[str, Any]:
+    """A long run as the truth, then 40 short ones."""
+    records = measure(
+        "coverage",
+        out,
+        block(
+            methods=["sgd", "sam", "f-gr"],
+            seconds_per_block=1.2,
+            replicates=20 + 40 * SHORT,
+            most_replicates=20 + 40 * SHORT,
+            control=False,
+        ),
+    )
+    found = {}
+    for method in ("sam(rho=0.05)", "f-gr(gamma=0.1, epsilon=0.05)"):
+        logs = _log_ratios(records, method)
+        truth = stats.ratio_interval(logs[:20])
+        short = [stats.ratio_interval(x) for x in _short_runs(logs[20:])]
+        found[method] = {
+            "truth": truth._asdict(),
+            "runs": len(short),
+            "containing_the_truth": sum(i.low <= truth.center <= i.high for i in short),
+            "median_half_width": stats.median([i.half_width for i in short]),
+            "between_spread": stats.between_spread(logs),
+        }
+    return found
+
+
+def _log_ratios(records: list[Any], method: str) -> list[float]:
+    timed = Timed(records)
+    (cell_id,) = {
+        r.cell.id
+        for r in records
+        if isinstance(r.cell, StepCostCell)
+        and r.cell.method.removesuffix(".0)") == method.removesuffix(".0)")
+    }
+    return [stats.median(timed.log_ratios[cell_id][k]) for k in sorted(timed.log_ratios[cell_id])]
+
+
+def _short_runs(logs: list[float]) -> list[list[float]]:
+    return [logs[i : i + SHORT] for i in range(0, len(logs) - SHORT + 1, SHORT)]
+
+
+def _seconds(records: list[Any]) -> float:
+    """Wall time from the first replicate's beginning to the last one's end, starts included."""
+    times = [r.data for r in records if r.kind == "times"]
+    first, last = (f(times, key=lambda d: d["began_unix_s"]) for f in (min, max))
+    return float(last["began_unix_s"] + last["spent_s"] - first["began_unix_s"])
+
+
+def main() -> None:
+    """Answer the questions and write ``trust.json``."""
+    questions = {"equal": equal, "known": known, "coverage": coverage}
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--only", choices=questions)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    file = arguments.out / "trust.json"
+    answers = json.loads(file.read_text()) if file.exists() else {}
+    for name, ask in questions.items():
+        if arguments.only in (None, name):
+            answers[name] = ask(arguments.out)
+            file.write_text(json.dumps(answers, indent=2) + "\n")
+            print(json.dumps({name: answers[name]}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
