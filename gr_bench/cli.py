@@ -204,7 +204,6 @@ def main() -> None:
     # A pipe that is closed early (``| head``) ends the program, as it does any other.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.path.append(str(Path.cwd()))  # for a plug-in named as my_module:MyMethod
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 

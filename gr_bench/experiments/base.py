@@ -78,9 +78,14 @@ COLUMNS = (
 def columns(cell: Cell) -> dict[str, Any]:
     """A cell's fields as the first columns of a row (see :data:`COLUMNS`)."""
     method = parse(cell.method)
-    numbers = {key: method.parameters.get(key) for key in ("gamma", "epsilon", "rho")}
+    numbers = {key: _number(method.parameters.get(key)) for key in ("gamma", "epsilon", "rho")}
     rest = {key: getattr(cell, key) for key in COLUMNS[4:-1]}
     return {"method": method.name, **numbers, **rest, "label": cell.method}
+
+
+def _number(value: object) -> float | None:
+    """The value, or None where a plug-in's parameter of that name is something else."""
+    return value if isinstance(value, int | float) else None
 
 
 def method_place(label: str) -> int:

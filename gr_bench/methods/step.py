@@ -46,7 +46,10 @@ class Step:
         self._loss_fn = loss_fn
         self._given = list(dict.fromkeys(params))
         self.params = [p for p in self._given if p.requires_grad]
-        self._before: dict[nn.Module, list[_SavedBuffer]] = {}
+        self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
+        self._norm_buffers: list[Tensor] = []
+        self._norm_values: list[Tensor] = []
+        self._others: dict[nn.Module, list[_SavedBuffer]] = {}
 
     def __enter__(self) -> Step:
         devices = {p.device for p in self.params if p.is_cuda}
@@ -61,24 +64,36 @@ class Step:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            for saved in self._before.values():
+            with torch.no_grad():
+                for buffer, value in zip(self._norm_buffers, self._norm_values, strict=True):
+                    buffer.copy_(value)
+            for saved in self._others.values():
                 _put_back(saved)
 
     def first(self) -> Tensor:
         """The loss at θ, with its graph. Clears every ``p.grad``."""
         for p in self._given:
             p.grad = None
-        with _on_module_call(self._note):
+        with _OutermostCalls(self._note):
             return self._loss_fn()
 
     def _note(self, called: nn.Module) -> None:
         """Save the buffers of ``called`` and of the modules inside it, before they can move."""
         pending = [called]
+        buffers: list[Tensor] = []
         while pending:
             module = pending.pop()
             pending += [m for m in module._modules.values() if m is not None]
-            if module._buffers and module.training and module not in self._before:
-                self._before[module] = _saved(module)
+            if not module._buffers or not module.training:
+                continue
+            if _has_switch(module):
+                if module not in self._norms:
+                    self._norms[module] = module.track_running_stats
+                    buffers += [b for b in module._buffers.values() if b is not None]
+            elif module not in self._others:
+                self._others[module] = _saved(module)
+        self._norm_buffers += buffers
+        self._norm_values += [b.clone() for b in buffers]
 
     def again(self) -> Tensor:
         """The loss at the parameters' present values, same mini-batch and random draws.
@@ -112,18 +127,16 @@ class Step:
     @contextmanager
     def _buffers_rewound(self) -> Iterator[None]:
         """Take buffers back to where the first pass found them, and then to where it left them."""
-        switched = [m for m in self._before if _has_switch(m)]
-        switches = [m.track_running_stats for m in switched]
-        after_first = {m: _saved(m) for m in self._before if not _has_switch(m)}
+        after_first = {m: _saved(m) for m in self._others}
         try:
-            for norm in switched:
+            for norm in self._norms:  # these need not be rewound: they do not read what they track
                 norm.track_running_stats = False
-            for module in after_first:
-                _put_back(self._before[module])
+            for saved in self._others.values():
+                _put_back(saved)
             yield
         finally:
-            for norm, switch in zip(switched, switches, strict=True):
-                norm.track_running_stats = switch
+            for norm, tracks in self._norms.items():
+                norm.track_running_stats = tracks
             for saved in after_first.values():
                 _put_back(saved)
 
@@ -132,34 +145,32 @@ class Step:
         return [p for p in self.params if p.grad is not None]
 
 
-@contextmanager
-def _on_module_call(note: Callable[[nn.Module], None]) -> Iterator[None]:
-    """Call ``note(module)`` before every outermost module call inside the ``with``.
+class _OutermostCalls:
+    """Calls ``note(module)`` before every outermost module call inside its ``with``.
 
     PyTorch's global hook slows every call of every module while it stands, so it is taken away
     while the outermost module runs and set up again when that is done.
     """
-    handles: list[RemovableHandle] = []
 
-    def enter(module: nn.Module, _: object) -> None:
-        remove()
-        handles.append(module.register_forward_hook(leave, always_call=True))
-        note(module)
+    def __init__(self, note: Callable[[nn.Module], None]) -> None:
+        self._note = note
+        self._handles: list[RemovableHandle] = []
 
-    def leave(*_: object) -> None:
-        remove()
-        handles.append(register_module_forward_pre_hook(enter))
+    def __enter__(self) -> None:
+        self._handles.append(register_module_forward_pre_hook(self._enter))
 
-    def remove() -> None:
-        while handles:
-            handles.pop().remove()
+    def __exit__(self, *_: object) -> None:
+        while self._handles:
+            self._handles.pop().remove()
 
-    handles.append(register_module_forward_pre_hook(enter))
-    try:
-        yield
-    finally:
-        remove()
-        del enter, leave  # each refers to the other: the step would live until a garbage collection
+    def _enter(self, module: nn.Module, _: object) -> None:
+        self.__exit__()
+        self._handles.append(module.register_forward_hook(self._leave, always_call=True))
+        self._note(module)
+
+    def _leave(self, *_: object) -> None:
+        self.__exit__()
+        self.__enter__()
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:

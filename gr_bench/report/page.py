@@ -148,4 +148,5 @@ def _html_table(table: pd.DataFrame) -> str:
 
 
 def _md_table(table: pd.DataFrame) -> str:
-    return table.fillna("-").astype(str).to_markdown(index=False, disable_numparse=True)
+    text = table.fillna("-").astype(str).map(lambda s: " ".join(s.split()).replace("|", r"\|"))
+    return text.to_markdown(index=False, disable_numparse=True)

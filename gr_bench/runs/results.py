@@ -45,9 +45,10 @@ class Results:
         )
 
     def __getattr__(self, name: str) -> DataFrame:
-        if name != "tables" and name in self.tables:
-            return self.tables[name]
-        raise AttributeError(f"this run has no table {name!r}: it has {', '.join(self.tables)}")
+        tables: dict[str, DataFrame] = self.__dict__.get("tables", {})
+        if name in tables:
+            return tables[name]
+        raise AttributeError(f"this run has no table {name!r}: it has {', '.join(tables)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.tables]

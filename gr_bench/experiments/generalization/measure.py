@@ -89,10 +89,10 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
             diverged_step = (epoch - 1) * steps_per_epoch + int(finite.int().argmin()) + 1
             break
         fit = evaluate(training.model, data.train, with_gradient=True)
-        if not math.isfinite(fit.loss):
-            diverged_step = epoch * steps_per_epoch  # every loss was finite but the last step's
-            break
         held_out = evaluate(training.model, data.validation)
+        if not math.isfinite(fit.loss + held_out.loss):
+            diverged_step = epoch * steps_per_epoch  # where the step led, no loss is
+            break
         curve.append(
             {
                 "epoch": epoch,
@@ -115,7 +115,10 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
     }
     if diverged_step is None:
         test = evaluate(training.model, data.test)
-        result |= {"test_loss": test.loss, "test_accuracy": test.accuracy}
+        if math.isfinite(test.loss):
+            result |= {"test_loss": test.loss, "test_accuracy": test.accuracy}
+        else:
+            result["diverged_step"] = steps
     yield Record(cell, "training", result)
 
 
