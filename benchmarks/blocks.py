@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gr_bench.experiments.step_cost.experiment import StepCostCell
+from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.methods import get
 
 METHODS = tuple(str(get(name)) for name in ("sgd", "sam", "f-gr", "b-gr", "db-gr"))

@@ -22,7 +22,8 @@ from rich.console import Console
 
 from gr_bench import stats
 from gr_bench.experiments.step_cost.calibration import calibrate
-from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.timed import Timed
 from gr_bench.progress import Display
 from gr_bench.runs.executors import LocalExecutor
 from gr_bench.runs.runner import run

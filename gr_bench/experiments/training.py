@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
+from gr_bench.experiments.base import Cell
+from gr_bench.meters.device import Device, get_device
 from gr_bench.methods import Method
+from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.loss import cross_entropy
 
 
@@ -36,33 +39,45 @@ class Training:
         return lambda: cross_entropy(self.forward(inputs), targets)
 
 
+def load_data(cell: Cell) -> tuple[Device, Dataset]:
+    """The cell's device, and its dataset there.
+
+    Raises:
+        RequestError: no such device or dataset here.
+        ValueError: the training part is smaller than one batch.
+    """
+    device = get_device(cell.device)
+    data = registry.build_dataset(cell.dataset)
+    count = len(data.train)
+    if cell.batch_size > count:
+        raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
+    return device, data.to(device.torch_device, getattr(torch, cell.dtype))
+
+
 def build_training(
+    cell: Cell,
+    data: Dataset,
+    device: Device,
     *,
-    method: str,
-    model: str,
-    input_shape: tuple[int, ...],
-    num_classes: int,
-    device: torch.device,
-    dtype: torch.dtype,
     seed: int,
     learning_rate: float,
     momentum: float,
     weight_decay: float,
-    compiled: bool,
 ) -> Training:
-    """A fresh model (initialised from ``seed``) with momentum SGD and a method.
+    """A fresh model (initialised from ``seed``) with momentum SGD and the cell's method.
 
     Raises:
         RequestError: a name or value that the registry refuses.
-        Unsupported: a method that differentiates twice, with ``compiled``.
+        Unsupported: a method that differentiates twice, in a compiled cell.
     """
-    rule = registry.build_method(method)
-    if compiled and rule.needs_second_derivatives:
-        raise Unsupported(f"{rule.name} differentiates twice, which torch.compile does not allow")
+    method = registry.build_method(cell.method)
+    if cell.compiled and method.needs_second_derivatives:
+        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
     torch.manual_seed(seed)
-    network = registry.build_model(model, input_shape, num_classes).to(device, dtype)
-    forward = torch.compile(network) if compiled else network
+    network = registry.build_model(cell.model, data.input_shape, data.num_classes)
+    network = network.to(device.torch_device, getattr(torch, cell.dtype))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
-    return Training(network, forward, optimizer, rule)
+    forward = torch.compile(network) if cell.compiled else network
+    return Training(network, forward, optimizer, method)

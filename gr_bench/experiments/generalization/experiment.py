@@ -1,19 +1,15 @@
-"""The generalization experiment: which trainings are to be done, and what a table is made of."""
+"""The generalization experiment: which trainings are to be done, who does and shows them."""
 
 from __future__ import annotations
 
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from gr_bench.experiments.base import (
     Cell,
     Experiment,
-    Grid,
     Job,
     Picture,
     Progress,
@@ -21,42 +17,10 @@ from gr_bench.experiments.base import (
     Summary,
     Unit,
 )
+from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneralizationCell(Cell):
-    """One training run: momentum SGD with weight decay and a cosine schedule to zero."""
-
-    experiment: ClassVar[str] = "generalization"
-
-    seed: int
-    epochs: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    augmentation: str = "none"
-
-    @property
-    def workload(self) -> tuple[Any, ...]:
-        """What the cells of one comparison share: everything but the method and the seed."""
-        return tuple(pair for pair in super().workload if pair[0] != "seed")
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} / lr {self.learning_rate:g} / seed {self.seed}"
-
-
-class GeneralizationGrid(Grid):
-    """Trainings to be done."""
-
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1, 2, 3, 4]
-    epochs: Annotated[int, Field(ge=1)]
-    learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    augmentation: Literal["none", "crop-flip"] = "none"
 
 
 class Generalization(Experiment):

@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gr_bench import registry
 from gr_bench.experiments.base import Progress, Record
-from gr_bench.experiments.generalization.experiment import GeneralizationCell
-from gr_bench.experiments.training import build_training
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.training import build_training, load_data
 from gr_bench.meters.curvature import gradient_norm
-from gr_bench.meters.device import get_device
 from gr_bench.workloads.augmentation import AUGMENTATIONS
 from gr_bench.workloads.datasets import Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
@@ -39,25 +37,16 @@ def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
     A run whose loss is no longer finite stops there: it is recorded as diverged, with the step.
     The test part is read once, after the last step.
     """
-    device = get_device(cell.device)
-    dtype = getattr(torch, cell.dtype)
-    data = registry.build_dataset(cell.dataset)
+    device, data = load_data(cell)
     count = len(data.train)
-    if cell.batch_size > count:
-        raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
-    data = data.to(device.torch_device, dtype)
     training = build_training(
-        method=cell.method,
-        model=cell.model,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-        device=device.torch_device,
-        dtype=dtype,
+        cell,
+        data,
+        device,
         seed=cell.seed,
         learning_rate=cell.learning_rate,
         momentum=cell.momentum,
         weight_decay=cell.weight_decay,
-        compiled=cell.compiled,
     )
     steps_per_epoch = count // cell.batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(

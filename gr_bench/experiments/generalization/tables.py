@@ -9,7 +9,7 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
-from gr_bench.experiments.generalization.experiment import GeneralizationCell
+from gr_bench.experiments.generalization.cell import GeneralizationCell
 
 SETTING = ("seed", "epochs", "learning_rate", "momentum", "weight_decay", "augmentation")
 RESULT = (

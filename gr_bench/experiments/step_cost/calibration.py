@@ -10,7 +10,8 @@ import numpy as np
 
 from gr_bench import stats
 from gr_bench.experiments.base import Record
-from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.timed import Timed
 
 
 @dataclass(frozen=True)

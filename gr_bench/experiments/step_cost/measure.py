@@ -12,12 +12,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from gr_bench import registry
 from gr_bench.experiments.base import Cell, Record, failure
-from gr_bench.experiments.step_cost.experiment import StepCostCell
-from gr_bench.experiments.training import Training, build_training
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.training import Training, build_training, load_data
 from gr_bench.meters.clock import Samples, interleave, repeated
-from gr_bench.meters.device import Device, get_device
+from gr_bench.meters.device import Device
 from gr_bench.meters.flops import count_flops
 from gr_bench.meters.memory import measure_memory
 
@@ -46,27 +45,13 @@ def prepare(cell: Cell) -> Bench:
     The learning rate is 0: the optimizer does all its work, and the parameters stay at their
     initial values, so that every method and every round times the same arithmetic.
     """
-    device = get_device(cell.device)
-    dtype = getattr(torch, cell.dtype)
-    data = registry.build_dataset(cell.dataset)
-    if cell.batch_size > len(data.train):
-        raise ValueError(
-            f"batch size {cell.batch_size} is more than the {len(data.train)} training examples"
-        )
-    part = data.train.to(device.torch_device, dtype)
-    batch = (part.inputs[: cell.batch_size].clone(), part.targets[: cell.batch_size].clone())
+    device, data = load_data(cell)
+    batch = (
+        data.train.inputs[: cell.batch_size].clone(),
+        data.train.targets[: cell.batch_size].clone(),
+    )
     training = build_training(
-        method=cell.method,
-        model=cell.model,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-        device=device.torch_device,
-        dtype=dtype,
-        seed=SEED,
-        learning_rate=0.0,
-        momentum=0.9,
-        weight_decay=1e-4,
-        compiled=cell.compiled,
+        cell, data, device, seed=SEED, learning_rate=0.0, momentum=0.9, weight_decay=1e-4
     )
     return Bench(training, device, batch)
 

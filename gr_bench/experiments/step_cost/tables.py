@@ -11,7 +11,8 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
-from gr_bench.experiments.step_cost.experiment import StepCostCell, Timed, known_to
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.timed import Timed, known_to
 
 MEMORY = (
     "parameter_bytes",

@@ -1,0 +1,68 @@
+"""What the tests share: plug-ins on the path, a warm command line, runs measured once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SUPPORT = Path(__file__).parent / "support"
+# for the tests, and for the worker processes that they start
+sys.path.insert(0, str(SUPPORT))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH")))
+)
+
+from processes import Ended, Warm  # noqa: E402
+
+SUITE = """
+title = "Small"
+description = "Both experiments, <i>with</i> accidents."
+
+[[step_cost]]
+methods = ["sgd", "sam", "f-gr", "b-gr", "db-gr", "plugged:Raises"]
+models = ["mlp(depth=2, width=8)"]
+datasets = ["random(shape=(4,), samples=64)"]
+batch_sizes = [8, 16]
+replicates = 2
+most_replicates = 2
+seconds_per_block = 0.05
+least_rounds = 3
+most_rounds = 5
+
+[[generalization]]
+methods = ["sgd", "sam", "f-gr", "b-gr", "db-gr", "plugged:Raises", "plugged:Exploding(at=4)"]
+models = ["mlp(depth=2, width=8)"]
+datasets = ["plugged:blobs"]
+batch_sizes = [32]
+epochs = 2
+seeds = [0, 1]
+"""
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A run of :data:`SUITE`."""
+
+    folder: Path
+    ended: Ended
+
+
+@pytest.fixture(scope="session")
+def small_run(command: Warm, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A whole run from the command line; do not change its folder."""
+    home = tmp_path_factory.mktemp("small")
+    (home / "small.toml").write_text(SUITE)
+    ended = command("run", "small.toml", cwd=home)
+    return SmallRun(home / "runs" / "small", ended)
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """``command("run", "quick")``: gr-bench in a process of its own, its imports paid for once."""
+    with Warm(tmp_path_factory.mktemp("commands")) as warm:
+        yield warm

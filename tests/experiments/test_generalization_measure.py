@@ -1,0 +1,242 @@
+"""Trainings that really run, on problems that take no time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from synthetic import failed, training
+
+from gr_bench import registry
+from gr_bench.experiments.base import Progress, Record
+from gr_bench.experiments.generalization import Generalization
+from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
+from gr_bench.experiments.generalization.measure import evaluate, train
+from gr_bench.runs.store import decode, encode
+
+TINY: dict[str, Any] = {
+    "model": "mlp(depth=2, width=8)",
+    "dataset": "plugged:blobs",
+    "batch_size": 32,
+    "epochs": 3,
+}
+STEPS = 3 * 3  # 96 training examples, 32 a step
+STILL = 1e-30
+"""A learning rate at which no float32 parameter moves."""
+
+
+def record(cell: GeneralizationCell) -> Record:
+    *progress, result = train(cell)
+    assert all(isinstance(step, Progress) for step in progress)
+    assert isinstance(result, Record)
+    return result
+
+
+def run(method: str = "sgd", **settings: Any) -> dict[str, Any]:
+    return record(training(method, **TINY | settings)).data
+
+
+def without(data: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in ("training_s", *keys)}
+
+
+# --- what a training gives
+
+
+def test_a_training_learns() -> None:
+    data = run(epochs=10)
+    assert data["diverged_step"] is None
+    assert data["curve"][-1]["train_loss"] < 0.5 * data["curve"][0]["train_loss"]
+    assert data["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("method", ["sgd", "f-gr", "db-gr"])
+def test_the_same_cell_gives_the_same_record(method: str) -> None:
+    assert without(run(method)) == without(run(method))
+
+
+def test_what_was_drawn_before_has_no_influence() -> None:
+    first = run("sam")
+    torch.manual_seed(99)
+    torch.rand(7)
+    assert without(run("sam")) == without(first)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"learning_rate": 0.05}, {"momentum": 0.0}, {"weight_decay": 0.1}]
+)
+def test_every_setting_counts(change: dict[str, float]) -> None:
+    assert run()["curve"] != run(**change)["curve"]
+
+
+def test_progress_is_told_after_every_epoch() -> None:
+    *progress, _ = train(training(**TINY))
+    assert [step.part for step in progress] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("method", "evaluations"), [("sgd", 1), ("sam", 2), ("f-gr", 2), ("b-gr", 2), ("db-gr", 3)]
+)
+def test_steps_and_gradient_evaluations_are_counted(method: str, evaluations: int) -> None:
+    data = run(method)
+    assert (data["steps"], data["gradient_evaluations"]) == (STEPS, STEPS * evaluations)
+
+
+def test_the_last_incomplete_batch_is_left_out() -> None:
+    assert run(batch_size=50)["steps"] == 3
+    assert run(batch_size=96)["steps"] == 3
+
+
+def test_a_record_survives_the_journal() -> None:
+    cell = training(**TINY)
+    result = record(cell)
+    assert decode(encode(result)) == result
+
+
+# --- what a training may see
+
+
+def test_the_test_part_has_no_influence_on_the_training() -> None:
+    first, second = (run("sam", dataset=f"plugged:blobs(test_seed={s})") for s in (0, 1))
+    assert first["test_loss"] != second["test_loss"]
+    tests = ("test_loss", "test_accuracy")
+    assert without(first, *tests) == without(second, *tests)
+
+
+@pytest.mark.parametrize(
+    "method", ["sam(rho=5.0)", "f-gr(gamma=1, epsilon=5)", "b-gr(epsilon=5)", "db-gr", "gnp(r=5)"]
+)
+def test_losses_are_those_of_the_parameters_and_not_of_the_perturbed_ones(method: str) -> None:
+    """At a learning rate that moves nothing, every method reports what SGD does, to the bit."""
+    still = {"learning_rate": STILL, "epochs": 1}
+    tests = ("gradient_evaluations",)
+    assert without(run(method, **still), *tests) == without(run("sgd", **still), *tests)
+
+
+IMAGES = {"dataset": "random(shape=(1, 6, 6), num_classes=3, samples=96)"}
+
+
+def test_augmentation_changes_what_is_trained_on_and_not_what_is_evaluated() -> None:
+    still = {"learning_rate": STILL, **IMAGES}
+    assert without(run(augmentation="crop-flip", **still)) == without(run(**still))
+    assert run(augmentation="crop-flip", **IMAGES)["curve"] != run(**IMAGES)["curve"]
+
+
+def test_augmentation_is_the_same_every_time() -> None:
+    first, again = (run(augmentation="crop-flip", **IMAGES) for _ in range(2))
+    assert without(first) == without(again)
+
+
+def test_augmentation_is_for_images() -> None:
+    with pytest.raises(ValueError, match="crop-flip is for images"):
+        run(augmentation="crop-flip")
+
+
+def test_a_batch_larger_than_the_training_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch size 97 is more than the 96 training examples"):
+        run(batch_size=97)
+
+
+def test_a_single_example_is_enough() -> None:
+    data = run("f-gr", dataset="plugged:one_row", batch_size=1)
+    assert (data["steps"], data["diverged_step"]) == (3, None)
+
+
+# --- divergence
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, STEPS])
+def test_a_divergence_is_recorded_with_its_step(at: int) -> None:
+    data = run(f"plugged:Exploding(at={at})")
+    assert data["diverged_step"] == data["steps"] == data["gradient_evaluations"] == at
+    assert len(data["curve"]) == (at - 1) // 3
+    assert "test_loss" not in data
+
+
+def test_an_explosion_after_the_end_is_none() -> None:
+    assert run(f"plugged:Exploding(at={STEPS + 1})")["diverged_step"] is None
+
+
+def test_a_huge_learning_rate_diverges() -> None:
+    data = run(learning_rate=1e30)
+    assert 2 <= data["diverged_step"] <= STEPS
+    assert without(run(learning_rate=1e30)) == without(data)
+
+
+def test_a_last_step_to_nowhere_is_a_divergence_too() -> None:
+    """The one loss that the training saw was finite."""
+    data = run("plugged:Overflowing", batch_size=96, epochs=1)
+    assert data["diverged_step"] == 1
+    assert data["curve"] == []
+    assert "test_loss" not in data
+
+
+@pytest.mark.parametrize(("part", "step"), [("validation", 3), ("test", STEPS)])
+def test_a_part_without_a_finite_loss_is_a_divergence_too(part: str, step: int) -> None:
+    data = run(dataset=f"plugged:blobs(endless={part!r})")
+    assert data["diverged_step"] == step
+    assert "test_loss" not in data
+
+
+# --- evaluation
+
+
+def test_evaluation_in_pieces_is_that_of_the_whole_part() -> None:
+    """1,500 examples: more than one piece, and not of equal length."""
+    text = "random(shape=(5,), num_classes=3, samples=1500)"
+    part = registry.build_dataset(text).train.to(dtype=torch.float64)
+    torch.manual_seed(0)
+    model = registry.build_model("mlp(depth=2, width=8)", (5,), 3).double()
+    logits = model(part.inputs)
+    loss = torch.nn.functional.cross_entropy(logits, part.targets)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
+    found = evaluate(model, part, with_gradient=True)
+    assert found.loss == pytest.approx(loss.item(), rel=1e-12)
+    hits = logits.argmax(1) == part.targets
+    assert found.accuracy == pytest.approx(float(hits.double().mean()))
+    assert found.gradient_norm == pytest.approx(norm, rel=1e-12)
+    assert replace(found, gradient_norm=None) == evaluate(model, part)
+
+
+def test_evaluation_leaves_dropout_and_running_statistics_alone() -> None:
+    data = registry.build_dataset("random(shape=(1, 8, 8), samples=16)")
+    for text in ("mlp(dropout=0.5)", "resnet-8(width=4)"):
+        model = registry.build_model(text, data.input_shape, data.num_classes).train()
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        first = evaluate(model, data.train, with_gradient=True)
+        assert evaluate(model, data.train, with_gradient=True) == first
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+# --- which trainings are to be done
+
+
+def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[GeneralizationCell]:
+    experiment = Generalization()
+    cells = experiment.cells(grid)
+    jobs = experiment.pending(grid, cells, records)
+    units = [unit for job in jobs for unit in job.units]
+    assert not any(job.exclusive for job in jobs)
+    assert all(len(unit.cells) == 1 for unit in units)
+    assert experiment.outlook(grid, cells, records) == {"generalization": len(units)}
+    return [unit.cells[0] for unit in units]
+
+
+def test_every_training_without_a_record_is_asked_for_once_in_mixed_order() -> None:
+    grid = GeneralizationGrid(
+        methods=["sgd", "sam"], models=["mlp"], datasets=["digits"], batch_sizes=[8, 16], epochs=1
+    )
+    cells = Generalization().cells(grid)
+    asked = pending(grid)
+    assert sorted(cell.id for cell in asked) == sorted(cell.id for cell in cells)
+    assert asked != cells
+    assert pending(grid) == asked
+    known = [failed(cells[0]), Record(cells[1], "training", {})]
+    rest = pending(grid, known)
+    assert {cell.id for cell in rest} == {cell.id for cell in cells[2:]}
+    assert pending(grid, [failed(cell) for cell in cells]) == []

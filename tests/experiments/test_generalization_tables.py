@@ -1,0 +1,173 @@
+"""Tables from records with answers that can be worked out on paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic import diverged, failed, trained, training
+
+from gr_bench.experiments.base import COLUMNS, Record
+from gr_bench.experiments.generalization import Generalization
+from gr_bench.experiments.generalization.tables import paired_difference
+
+ACCURACY = {"sgd": (0.80, 0.70, 0.90), "sam": (0.82, 0.75, 0.91)}
+"""Test accuracies by seed."""
+
+
+def tables(*records: Record) -> dict[str, pd.DataFrame]:
+    return Generalization().tables(records)
+
+
+def summary(*records: Record) -> pd.DataFrame:
+    (found,) = Generalization().summaries(tables(*records))
+    return found.table.set_index("label")
+
+
+def result(method: str, seed: int, accuracy: float, **settings: object) -> Record:
+    cell = training(method, seed=seed, **settings)
+    return trained(cell, train=(0.1, 1.0), test=(0.5, accuracy))
+
+
+def results() -> list[Record]:
+    return [
+        result(method, seed, accuracy)
+        for method, accuracies in ACCURACY.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def difference(*records: Record):
+    table = tables(*records)["generalization"]
+    own = table[(table["method"] == "sam") & (table["status"] == "ok")]
+    return paired_difference(table, own, "test_accuracy")
+
+
+# --- rows
+
+
+def test_gaps_grow_as_generalization_gets_worse() -> None:
+    good = trained(training(), train=(0.1, 0.99), test=(0.2, 0.97))
+    bad = trained(training(seed=1), train=(0.1, 0.99), test=(0.5, 0.80))
+    table = tables(good, bad)["generalization"]
+    assert list(table["gap_loss"]) == pytest.approx([0.1, 0.4])
+    assert list(table["gap_accuracy"]) == pytest.approx([0.02, 0.19])
+
+
+def test_results_are_those_of_the_last_epoch() -> None:
+    record = trained(training(epochs=2), train=(0.1, 0.99), test=(0.2, 0.97))
+    record.data["curve"][0]["train_loss"] = 5.0
+    made = tables(record)
+    assert list(made["generalization"]["train_loss"]) == [0.1]
+    assert list(made["training_curves"]["train_loss"]) == [5.0, 0.1]
+    assert list(made["training_curves"]["epoch"]) == [1, 2]
+
+
+def test_every_table_starts_with_the_cell() -> None:
+    for table in tables(*results()).values():
+        assert list(table.columns[: len(COLUMNS)]) == list(COLUMNS)
+    row = tables(result("f-gr(gamma=0.3)", 0, 0.5))["generalization"].iloc[0]
+    assert (row["method"], row["gamma"], row["epsilon"]) == ("f-gr", 0.3, 0.05)
+
+
+def test_diverged_and_failed_trainings_are_rows_without_results() -> None:
+    table = tables(diverged(training(), 7), failed(training(seed=1)))["generalization"]
+    assert list(table["status"]) == ["diverged", "failed"]
+    assert table["diverged_step"].iloc[0] == 7
+    assert table[["train_loss", "test_loss", "test_accuracy", "gap_loss"]].isna().all(axis=None)
+
+
+def test_rows_do_not_depend_on_the_order_of_the_records() -> None:
+    records = [*results(), diverged(training("db-gr"), 3), failed(training("b-gr"))]
+    ordered = tables(*records)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(records))
+        for name, table in tables(*(records[i] for i in order)).items():
+            pd.testing.assert_frame_equal(table, ordered[name])
+    methods = list(ordered["generalization"]["method"])
+    assert methods == ["sgd"] * 3 + ["sam"] * 3 + ["b-gr", "db-gr"]
+
+
+# --- over seeds
+
+
+def test_the_difference_from_sgd_is_paired_by_seed() -> None:
+    own = np.array(ACCURACY["sam"]) - np.array(ACCURACY["sgd"])
+    found = difference(*results())
+    half = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(own)
+    assert found == pytest.approx((own.mean(), own.mean() - half, own.mean() + half))
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        None,
+        diverged(training("sgd", seed=1), 5),
+        failed(training("sgd", seed=1)),
+        diverged(training("sam", seed=1), 5),
+    ],
+)
+def test_a_seed_without_both_is_in_no_difference(instead: Record | None) -> None:
+    method = "sgd" if instead is None else instead.cell.method
+    records = [r for r in results() if (r.cell.method, r.cell.seed) != (method, 1)]
+    found = difference(*records, *([] if instead is None else [instead]))
+    assert found.center == pytest.approx((0.02 + 0.01) / 2)
+
+
+def test_without_a_common_seed_there_is_no_difference() -> None:
+    assert difference(result("sgd", 0, 0.5), result("sam", 1, 0.6)) is None
+    assert difference(result("sam", 0, 0.6)) is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"momentum": 0.0},
+        {"weight_decay": 0.1},
+        {"augmentation": "crop-flip"},
+        {"learning_rate": 0.5},
+        {"epochs": 9},
+        {"dtype": "float64"},
+        {"threads": 2},
+        {"compiled": True},
+        {"batch_size": 64},
+        {"dataset": "mnist1d"},
+        {"model": "vit"},
+        {"device": "cuda"},
+    ],
+)
+def test_trainings_with_other_settings_are_another_group(setting: dict) -> None:
+    """Nothing is averaged or paired over them, and the table says what tells them apart."""
+    other = [result(method, seed, 0.1, **setting) for method in ACCURACY for seed in range(3)]
+    (found,) = Generalization().summaries(tables(*results(), *other))
+    (column,) = setting
+    assert column in found.table
+    assert list(found.table["seeds"]) == [3] * 4
+    same = found.table[found.table[column] != setting[column]].set_index("label")
+    own = summary(*results())
+    for name in ("test accuracy (%)", "minus SGD (points)"):
+        assert dict(same[name]) == dict(own[name])
+
+
+def test_diverged_and_failed_seeds_are_counted_and_in_no_mean() -> None:
+    row = summary(
+        result("sgd", 0, 0.7),
+        result("sgd", 1, 0.9),
+        diverged(training(seed=2), 3),
+        failed(training(seed=3)),
+    ).loc["sgd"]
+    assert (row["seeds"], row["diverged"], row["failed"]) == (2, 1, 1)
+    assert row["test accuracy (%)"] == "80.00 ± 14.14"
+
+
+def test_a_method_that_always_diverged_has_a_row() -> None:
+    row = summary(*results(), diverged(training("db-gr"), 3)).loc["db-gr(gamma=0.1)"]
+    assert (row["test accuracy (%)"], row["minus SGD (points)"]) == ("-", "-")
+    assert (row["seeds"], row["diverged"]) == (0, 1)
+
+
+def test_what_is_the_same_everywhere_takes_no_column() -> None:
+    table = summary(*results())
+    assert not {"momentum", "threads", "dtype", "device"} & set(table.columns)
+    assert {"model", "dataset", "batch_size", "learning_rate", "epochs"} <= set(table.columns)

@@ -1,0 +1,62 @@
+"""A step never reads a value back from the device: the host runs ahead of it."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class HostReads(TorchDispatchMode):
+    """Notes every operation whose result the host has to wait for."""
+
+    WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in self.WAITING:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [torch.Tensor.item, bool, float, lambda t: t[t > 0], lambda t: torch.add(t, t, alpha=t)],
+    ids=["item", "bool", "float", "mask", "alpha"],
+)
+def test_the_detector_detects(read):
+    """Each way of reading a number is seen."""
+    with HostReads() as reads:
+        read(torch.ones(()))
+    assert reads.found
+
+
+def test_nothing_is_read_back(problem, method):
+    """No .item(), no truth value of a tensor."""
+    problem.step(method)
+    with HostReads() as reads:
+        problem.step(method)
+    assert not reads.found
+
+
+def test_works_where_there_are_no_values(method, make_problem):
+    """On the meta device every read of a value is an error."""
+    problem = make_problem("mlp")
+    problem.model.to("meta")
+    problem.inputs, problem.targets = problem.inputs.to("meta"), problem.targets.to("meta")
+    problem.step(method)
+    assert all(p.grad.is_meta for p in problem.params)
+
+
+@pytest.mark.gpu
+def test_cuda_waits_for_nothing(problem, method):
+    """CUDA's own detector of synchronising calls, set to raise."""
+    problem.model.cuda()
+    problem.inputs, problem.targets = problem.inputs.cuda(), problem.targets.cuda()
+    problem.step(method)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        problem.step(method)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,152 @@
+"""A run that is killed, started again, interrupted by Ctrl-C, and started again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from processes import Background, Ended, Warm, lines_in, wait_until
+
+from gr_bench import load
+from gr_bench.runs.store import read_journal
+from gr_bench.runs.suite import load_suite
+
+SUITE = """
+title = "Slow"
+[[generalization]]
+methods = ["sgd", "plugged:Slow(pause_s=0.5)"]
+models = ["mlp(depth=1)"]
+datasets = ["random(shape=(2,), samples=8)"]
+batch_sizes = [8]
+epochs = 2
+seeds = [0, 1, 2, 3, 4, 5, 6, 7]
+"""
+HANGING = SUITE.replace('"sgd", "plugged:Slow(pause_s=0.5)"', '"plugged:Hangs"')
+ARGUMENTS = ("run", "slow.toml", "--out", "my run")
+
+
+@dataclass
+class Story:
+    folder: Path
+    killed: Ended
+    lines_when_killed: int
+    status_when_killed: str
+    second_at_once: Ended
+    interrupted: Ended
+    lines_when_interrupted: int
+    status_when_interrupted: str
+    tables_when_interrupted: set[str]
+    finished: Ended
+    workers: list[psutil.Process]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, command: Warm) -> Story:
+    home = tmp_path_factory.mktemp("story")
+    (home / "slow.toml").write_text(SUITE)
+    folder = home / "my run"
+    journal = folder / "journal.jsonl"
+    workers = []
+
+    def status() -> str:
+        return json.loads((folder / "run.json").read_text())["status"]
+
+    def background(lines: int) -> Background:
+        """A run that has written so many lines."""
+        started = Background(*ARGUMENTS, cwd=home)
+        wait_until(lambda: lines_in(journal) >= lines)
+        workers.extend(started.workers())
+        return started
+
+    first = background(lines=3)
+    second_at_once = command(*ARGUMENTS, cwd=home)
+    killed = first.end(signal.SIGKILL)
+    lines_when_killed, status_when_killed = lines_in(journal), status()
+    interrupted = background(lines_when_killed + 2).end(signal.SIGINT)
+    lines_when_interrupted, status_when_interrupted = lines_in(journal), status()
+    tables = {path.stem for path in folder.glob("*.parquet")}
+    (again,) = [line for line in interrupted.err.splitlines() if "to go on: " in line]
+    finished = command(*shlex.split(again.partition("to go on: gr-bench ")[2]), cwd=home)
+    return Story(
+        folder,
+        killed,
+        lines_when_killed,
+        status_when_killed,
+        second_at_once,
+        interrupted,
+        lines_when_interrupted,
+        status_when_interrupted,
+        tables,
+        finished,
+        workers,
+    )
+
+
+def test_a_killed_run_keeps_what_it_has_measured(story: Story) -> None:
+    assert story.killed.code == -signal.SIGKILL
+    assert 3 <= story.lines_when_killed < 16
+    assert story.status_when_killed == "running"
+
+
+def test_two_runs_do_not_share_a_folder(story: Story) -> None:
+    assert (story.second_at_once.code, story.second_at_once.out) == (2, "")
+    assert story.second_at_once.err.startswith("gr-bench: my run is in use by another run")
+
+
+def test_ctrl_c_ends_with_130_tables_and_the_command_that_goes_on(story: Story) -> None:
+    assert (story.interrupted.code, story.interrupted.out) == (130, "")
+    assert "interrupted; to go on: gr-bench run slow.toml --out 'my run'" in story.interrupted.err
+    assert "Traceback" not in story.interrupted.err
+    assert story.status_when_interrupted == "interrupted"
+    assert story.lines_when_killed < story.lines_when_interrupted < 16
+    assert {"generalization", "training_curves", "failures"} <= story.tables_when_interrupted
+
+
+def test_the_run_ends_with_every_cell_once(story: Story) -> None:
+    assert (story.finished.code, story.finished.out) == (0, "my run\n")
+    measured = [record.cell.id for record in read_journal(story.folder)]
+    wanted = [cell.id for cell in load_suite(str(story.folder.parent / "slow.toml")).cells]
+    assert sorted(measured) == sorted(wanted)
+    stored = pd.read_parquet(story.folder / "generalization.parquet")
+    pd.testing.assert_frame_equal(stored, load(story.folder).generalization, check_dtype=False)
+    assert list(stored["status"]) == ["ok"] * 16
+
+
+def test_no_worker_stays_behind_a_run_that_ended(story: Story) -> None:
+    assert story.workers
+    wait_until(lambda: not any(worker.is_running() for worker in story.workers), seconds=30)
+
+
+def test_a_worker_that_is_still_starting_does_not_outlive_its_run(tmp_path: Path) -> None:
+    """Its unit would take an hour."""
+    (tmp_path / "hanging.toml").write_text(HANGING)
+    run = Background("run", "hanging.toml", cwd=tmp_path)
+    wait_until(run.workers)
+    workers = run.workers()
+    run.end(signal.SIGKILL)
+    wait_until(lambda: not any(worker.is_running() for worker in workers), seconds=60)
+
+
+def test_a_run_on_a_full_disk_keeps_what_it_has_and_goes_on_later(
+    tmp_path: Path, command: Warm
+) -> None:
+    """No file can grow beyond what about three of six trainings take in the journal."""
+    suite = SUITE.replace(", 3, 4, 5, 6, 7", "").replace("0.5", "0").replace("= 2", "= 60")
+    (tmp_path / "slow.toml").write_text(suite)
+    full = command(*ARGUMENTS, cwd=tmp_path, file_bytes=40_000)
+    assert (full.code, full.out) == (2, "")
+    assert full.err.endswith("File too large\n")
+    assert "Traceback" not in full.err
+    measured = read_journal(tmp_path / "my run")
+    assert 0 < len(measured) < 6
+    finished = command(*ARGUMENTS, cwd=tmp_path)
+    assert finished.code == 0
+    again = read_journal(tmp_path / "my run")
+    assert again[: len(measured)] == measured
+    assert len({record.cell.id for record in again}) == len(again) == 6

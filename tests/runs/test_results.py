@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import cost, counted, failed, run_of, timed, trained, training
+
+from gr_bench import load
+from gr_bench.errors import RequestError
+from gr_bench.experiments.base import COLUMNS
+from gr_bench.runs.results import Results
+
+RECORDS = [
+    counted(cost()),
+    timed(cost(), 0, [1.0]),
+    failed(cost("sam"), "first"),
+    failed(cost("sam"), "second"),
+    failed(training("sam"), "once"),
+    trained(training("sam"), train=(0.1, 1.0), test=(0.2, 0.9)),
+    trained(training("plugged:Scheduled"), train=(0.1, 1.0), test=(0.2, 0.9)),
+    trained(training("f-gr"), train=(0.1, 1.0), test=(0.2, 0.9)),
+]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return load(run_of(tmp_path, *RECORDS))
+
+
+def test_tables_are_of_what_counts_now(results: Results) -> None:
+    assert list(results.failures["reason"]) == ["second"]
+    assert list(results.step_cost["status"]) == ["ok", "failed"]
+    assert list(results.generalization["status"]) == ["ok"] * 3
+
+
+def test_a_run_without_failures_has_an_empty_table_of_them(tmp_path: Path) -> None:
+    failures = load(run_of(tmp_path, RECORDS[0])).failures
+    assert len(failures) == 0
+    assert list(failures.columns[: 1 + len(COLUMNS)]) == ["experiment", *COLUMNS]
+
+
+def test_results_travel_between_processes(results: Results) -> None:
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(results)).step_cost, results.step_cost)
+
+
+def test_a_parameter_that_is_no_number_does_not_spoil_the_table(results: Results) -> None:
+    results.write_parquet()
+    stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("label")
+    assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
+    assert pd.isna(stored.loc["plugged:Scheduled(gamma='cosine')", "gamma"])
+
+
+def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
+    results = load(run_of(tmp_path, RECORDS[-1]))
+    with pytest.raises(AttributeError, match="it has generalization, training_curves, failures"):
+        _ = results.step_cost
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
+def test_a_folder_that_is_no_runs_is_refused(tmp_path: Path, make) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(RequestError, match=r"no run's folder: it has no run\.json"):
+        load(tmp_path / "x")

@@ -1,0 +1,198 @@
+"""Methods, models and datasets as a user would plug them in, most of them ill-behaved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench.methods import SGD, LossFunction
+from gr_bench.workloads.datasets import Dataset, Part
+from gr_bench.workloads.datasets.random import random_images
+
+NOT_A_METHOD = 3
+
+
+@dataclass(frozen=True)
+class Plain(SGD):
+    """SGD under another name, with a number that changes nothing."""
+
+    gamma: float = 0.5
+    name: ClassVar[str] = "plain"
+
+
+@dataclass(frozen=True)
+class Scheduled(SGD):
+    """SGD with a parameter of a known name that is no number."""
+
+    gamma: str = "cosine"
+    name: ClassVar[str] = "scheduled"
+
+
+@dataclass(frozen=True)
+class Raises(SGD):
+    """Fails in its first step."""
+
+    name: ClassVar[str] = "raises"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        raise RuntimeError("<b>no</b> such\n| luck")
+
+
+@dataclass(frozen=True)
+class RaisesUnless(SGD):
+    """Fails for as long as the file is not there."""
+
+    path: str = ""
+    name: ClassVar[str] = "raises-unless"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        if not os.path.exists(self.path):
+            raise RuntimeError("not yet")
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class Killed(SGD):
+    """Takes its whole process down, as the kernel does when memory runs out."""
+
+    name: ClassVar[str] = "killed"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+@dataclass(frozen=True)
+class Hangs(SGD):
+    """Never comes back."""
+
+    name: ClassVar[str] = "hangs"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        time.sleep(3600)
+        raise AssertionError("an hour")
+
+
+@dataclass(frozen=True)
+class Slow(SGD):
+    """SGD with a pause, so that there is time to interrupt it."""
+
+    pause_s: float = 0.1
+    name: ClassVar[str] = "slow"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        time.sleep(self.pause_s)
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class Chatty(SGD):
+    """Prints what looks like a message of the worker's, by every road to its standard output."""
+
+    name: ClassVar[str] = "chatty"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        print('{"error": "printed"}', flush=True)
+        os.write(1, b'{"error": "written"}\n')
+        sys.__stdout__.write("no JSON at all\n")
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class Exploding(SGD):
+    """Makes the loss of step ``at`` (counted from 1) infinite, and those that follow."""
+
+    at: int = 3
+    name: ClassVar[str] = "exploding"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_count", [0])
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        self._count[0] += 1
+        loss = super().backward(loss_fn, params)
+        return loss + float("inf") if self._count[0] >= self.at else loss
+
+
+@dataclass(frozen=True)
+class Overflowing(SGD):
+    """The loss that it sees is finite, the step that it asks for is not."""
+
+    name: ClassVar[str] = "overflowing"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        for p in params:
+            p.grad.fill_(float("inf"))
+        return loss
+
+
+@dataclass(frozen=True)
+class Hoarding(SGD):
+    """SGD that keeps a copy of the parameters in its workspace."""
+
+    name: ClassVar[str] = "hoarding"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        self.workspace.like(params)
+        return super().backward(loss_fn, params)
+
+
+class Bare(nn.Module):
+    """A model without parameters."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.flatten(1)[:, : self.num_classes]
+
+
+class Chain(nn.Module):
+    """``depth`` square linear layers without biases: every product is as large as the others."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, *, depth: int) -> None:
+        super().__init__()
+        (features,) = input_shape
+        assert features == num_classes
+        self.layers = nn.Sequential(
+            *(nn.Linear(features, features, bias=False) for _ in range(depth))
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layers(inputs)
+
+
+def one_row() -> Dataset:
+    """A single example in every part."""
+    return random_images(shape=(2,), num_classes=3, samples=1)
+
+
+def blobs(test_seed: int = 0, endless: str = "") -> Dataset:
+    """Three well separated classes in the plane.
+
+    ``test_seed`` changes the test part alone; the part called ``endless`` has infinite inputs.
+    """
+
+    def part(count: int, seed: int) -> Part:
+        generator = torch.Generator().manual_seed(seed)
+        targets = torch.arange(count) % 3
+        centers = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0]])
+        return Part(centers[targets] + torch.randn(count, 2, generator=generator), targets)
+
+    parts = {"train": part(96, 1), "validation": part(30, 2), "test": part(30, test_seed + 3)}
+    if endless:
+        parts[endless].inputs.fill_(float("inf"))
+    return replace(one_row(), name="blobs", **parts)
