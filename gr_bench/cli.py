@@ -190,10 +190,20 @@ def report(
         if text not in list(Format):
             raise unknown("format", text, map(str, Format))
         wanted.append(Format(text))
+    from rich.console import Console
+    from rich.progress import Progress
+
     from gr_bench.report import write_report
 
-    for path in write_report(folder, wanted):
-        print(path)
+    with Progress(console=Console(stderr=True), transient=True) as display:
+        task = display.add_task("reading the run", total=None)
+
+        def drawn(done: int, total: int) -> None:
+            display.update(task, description="drawing figures", completed=done, total=total)
+
+        pages = write_report(folder, wanted, drawn)
+    for page in pages:
+        print(page)
 
 
 def main() -> None:

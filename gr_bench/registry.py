@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from torch import nn
@@ -78,8 +78,14 @@ class Registry:
                 )
         return found
 
-    def _entries(self) -> Any:
-        return entry_points(group=f"gr_bench.{self.kind}s")
+    def _entries(self) -> tuple[EntryPoint, ...]:
+        return added(f"gr_bench.{self.kind}s")
+
+
+@cache
+def added(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points that installed packages add to a group, looked up once a process."""
+    return tuple(entry_points(group=group))
 
 
 METHODS = Registry("method", BUILT_IN_METHODS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import plugged
@@ -14,7 +15,7 @@ from gr_bench.methods import METHODS, ForwardGR
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A package with one entry point of every kind, the name of its module."""
     (tmp_path / "another_package.py").write_text(
         "from plugged import Bare, Plain, one_row\n"
@@ -33,7 +34,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "another_package", raising=False)
-    return "another_package"
+    registry.added.cache_clear()
+    yield "another_package"
+    registry.added.cache_clear()
 
 
 # --- methods

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from gr_bench.experiments.base import Experiment
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.step_cost import StepCost
+from gr_bench.registry import added
 
 __all__ = ["EXPERIMENTS", "Experiment", "all_experiments"]
 
@@ -16,5 +15,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (StepCost(), Generalization())
 
 def all_experiments() -> dict[str, Experiment]:
     """The built-in experiments, then those of other packages, by name."""
-    found = [entry.load()() for entry in entry_points(group="gr_bench.experiments")]
+    found = [entry.load()() for entry in added("gr_bench.experiments")]
     return {experiment.name: experiment for experiment in (*EXPERIMENTS, *found)}

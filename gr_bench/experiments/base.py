@@ -90,7 +90,7 @@ def _number(value: object) -> float | None:
 
 def method_place(label: str) -> int:
     """Where a method stands in tables and figures: the built-in ones in order, then others."""
-    names = list(registry.METHODS)
+    names = list(registry.METHODS.built_in)
     name = parse(label).name
     return names.index(name) if name in names else len(names)
 

@@ -51,7 +51,6 @@ def set_look() -> None:
         rc={
             "figure.dpi": 100,
             "savefig.dpi": 160,
-            "savefig.bbox": "tight",
             "font.size": 10,
             "axes.titlesize": 10,
             "axes.labelsize": 10,

@@ -6,7 +6,7 @@ import base64
 import io
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ class Section:
     pictures: list[Picture]
 
 
-def write_report(folder: Path, formats: Iterable[str]) -> list[Path]:
+def write_report(
+    folder: Path, formats: Iterable[str], progress: Callable[[int, int], None] | None = None
+) -> list[Path]:
     """Write the report of a run into its folder ``report``, which is replaced as a whole.
 
     Figures go to ``figures/`` as PNG and SVG and every table to ``tables/`` as CSV.
@@ -42,6 +44,7 @@ def write_report(folder: Path, formats: Iterable[str]) -> list[Path]:
     Args:
         folder: a run's folder, finished or not.
         formats: of ``html`` and ``md``.
+        progress: told how many figures of how many have been drawn.
 
     Returns:
         The pages written.
@@ -58,7 +61,7 @@ def write_report(folder: Path, formats: Iterable[str]) -> list[Path]:
     ]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
         fresh = Path(made) / FOLDER
-        images = _write_figures(fresh / "figures", sections)
+        images = _write_figures(fresh / "figures", sections, progress)
         _write_tables(fresh / "tables", results.tables)
         about = _about(results) | {"sections": sections, "overview": overview(results)}
         names = []
@@ -74,12 +77,19 @@ def write_report(folder: Path, formats: Iterable[str]) -> list[Path]:
     return [target / name for name in names]
 
 
-def _write_figures(folder: Path, sections: list[Section]) -> dict[str, str]:
+def _write_figures(
+    folder: Path, sections: list[Section], progress: Callable[[int, int], None] | None
+) -> dict[str, str]:
     """Save and close every figure; returns each one's SVG as a data URI, by name."""
     folder.mkdir(parents=True)
-    images = {}
+    images: dict[str, str] = {}
+    total = sum(len(section.pictures) for section in sections)
     for section in sections:
         for picture in section.pictures:
+            if progress is not None:
+                progress(len(images), total)
+            picture.figure.draw_without_rendering()
+            picture.figure.set_layout_engine("none")  # it is laid out, for both formats
             picture.figure.savefig(folder / f"{picture.name}.png")
             svg = _svg(picture.figure)
             (folder / f"{picture.name}.svg").write_bytes(svg)

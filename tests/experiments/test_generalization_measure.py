@@ -66,6 +66,11 @@ def test_what_was_drawn_before_has_no_influence() -> None:
     assert without(run("sam")) == without(first)
 
 
+def test_every_method_sees_the_same_batches() -> None:
+    """Also one that draws random numbers: the order of the examples is drawn apart."""
+    assert without(run("plugged:Drawing")) == without(run("sgd"))
+
+
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"learning_rate": 0.05}, {"momentum": 0.0}, {"weight_decay": 0.1}]
 )

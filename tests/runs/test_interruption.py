@@ -1,10 +1,11 @@
-"""A run that is killed, started again, interrupted by Ctrl-C, and started again."""
+"""A run that is interrupted by Ctrl-C, goes on, is killed, and goes on."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,16 +33,21 @@ ARGUMENTS = ("run", "slow.toml", "--out", "my run")
 
 
 @dataclass
+class Stopped:
+    """A run that was stopped on its way, and what it left."""
+
+    ended: Ended
+    lines: int
+    status: str
+    tables: set[str]
+
+
+@dataclass
 class Story:
     folder: Path
-    killed: Ended
-    lines_when_killed: int
-    status_when_killed: str
+    interrupted: Stopped
+    killed: Stopped
     second_at_once: Ended
-    interrupted: Ended
-    lines_when_interrupted: int
-    status_when_interrupted: str
-    tables_when_interrupted: set[str]
     finished: Ended
     workers: list[psutil.Process]
 
@@ -54,58 +60,50 @@ def story(tmp_path_factory: pytest.TempPathFactory, command: Warm) -> Story:
     journal = folder / "journal.jsonl"
     workers = []
 
-    def status() -> str:
-        return json.loads((folder / "run.json").read_text())["status"]
-
-    def background(lines: int) -> Background:
+    def background(arguments: Sequence[str], lines: int) -> Background:
         """A run that has written so many lines."""
-        started = Background(*ARGUMENTS, cwd=home)
+        started = Background(*arguments, cwd=home)
         wait_until(lambda: lines_in(journal) >= lines)
         workers.extend(started.workers())
         return started
 
-    first = background(lines=3)
+    def stop(run: Background, signal: int) -> Stopped:
+        ended = run.end(signal)
+        status = json.loads((folder / "run.json").read_text())["status"]
+        tables = {path.stem for path in folder.glob("*.parquet")}
+        return Stopped(ended, lines_in(journal), status, tables)
+
+    interrupted = stop(background([*ARGUMENTS, "--fresh"], 3), signal.SIGINT)
+    (line,) = [line for line in interrupted.ended.err.splitlines() if "to go on: " in line]
+    again = shlex.split(line.partition("to go on: gr-bench ")[2])
+    run = background(again, interrupted.lines + 2)
     second_at_once = command(*ARGUMENTS, cwd=home)
-    killed = first.end(signal.SIGKILL)
-    lines_when_killed, status_when_killed = lines_in(journal), status()
-    interrupted = background(lines_when_killed + 2).end(signal.SIGINT)
-    lines_when_interrupted, status_when_interrupted = lines_in(journal), status()
-    tables = {path.stem for path in folder.glob("*.parquet")}
-    (again,) = [line for line in interrupted.err.splitlines() if "to go on: " in line]
-    finished = command(*shlex.split(again.partition("to go on: gr-bench ")[2]), cwd=home)
-    return Story(
-        folder,
-        killed,
-        lines_when_killed,
-        status_when_killed,
-        second_at_once,
-        interrupted,
-        lines_when_interrupted,
-        status_when_interrupted,
-        tables,
-        finished,
-        workers,
+    killed = stop(run, signal.SIGKILL)
+    finished = command(*again, cwd=home)
+    return Story(folder, interrupted, killed, second_at_once, finished, workers)
+
+
+def test_ctrl_c_ends_with_130_tables_and_the_command_that_goes_on(story: Story) -> None:
+    interrupted = story.interrupted
+    assert (interrupted.ended.code, interrupted.ended.out) == (130, "")
+    assert interrupted.ended.err.endswith(
+        "interrupted; to go on: gr-bench run slow.toml --out 'my run'\n"
     )
+    assert "Traceback" not in interrupted.ended.err
+    assert 3 <= interrupted.lines < 16
+    assert interrupted.status == "interrupted"
+    assert {"generalization", "training_curves", "failures"} <= interrupted.tables
 
 
 def test_a_killed_run_keeps_what_it_has_measured(story: Story) -> None:
-    assert story.killed.code == -signal.SIGKILL
-    assert 3 <= story.lines_when_killed < 16
-    assert story.status_when_killed == "running"
+    assert story.killed.ended.code == -signal.SIGKILL
+    assert story.interrupted.lines + 2 <= story.killed.lines < 16
+    assert story.killed.status == "running"
 
 
 def test_two_runs_do_not_share_a_folder(story: Story) -> None:
     assert (story.second_at_once.code, story.second_at_once.out) == (2, "")
     assert story.second_at_once.err.startswith("gr-bench: my run is in use by another run")
-
-
-def test_ctrl_c_ends_with_130_tables_and_the_command_that_goes_on(story: Story) -> None:
-    assert (story.interrupted.code, story.interrupted.out) == (130, "")
-    assert "interrupted; to go on: gr-bench run slow.toml --out 'my run'" in story.interrupted.err
-    assert "Traceback" not in story.interrupted.err
-    assert story.status_when_interrupted == "interrupted"
-    assert story.lines_when_killed < story.lines_when_interrupted < 16
-    assert {"generalization", "training_curves", "failures"} <= story.tables_when_interrupted
 
 
 def test_the_run_ends_with_every_cell_once(story: Story) -> None:

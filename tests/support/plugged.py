@@ -107,6 +107,17 @@ class Chatty(SGD):
 
 
 @dataclass(frozen=True)
+class Drawing(SGD):
+    """SGD that draws random numbers of its own, to no purpose."""
+
+    name: ClassVar[str] = "drawing"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        torch.rand(3)
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
 class Exploding(SGD):
     """Makes the loss of step ``at`` (counted from 1) infinite, and those that follow."""
 
