@@ -195,7 +195,8 @@ def report(
 
     from gr_bench.report import write_report
 
-    with Progress(console=Console(stderr=True), transient=True) as display:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as display:
         task = display.add_task("reading the run", total=None)
 
         def drawn(done: int, total: int) -> None:
