@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_reader_that_stops_early_ends_the_list_quietly() -> None:
     )
     process.stdout.close()
     assert process.stderr.read() == b""
-    process.wait(timeout=60)
+    assert process.wait(timeout=60) == -signal.SIGPIPE
 
 
 # --- run

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gr_bench import registry
-from gr_bench.methods import SAM, SGD, Method
+from gr_bench.methods import SAM, Method
 
 
 def direction(method: Method) -> tuple[torch.Tensor, ...]:
@@ -25,7 +25,6 @@ def direction(method: Method) -> tuple[torch.Tensor, ...]:
         ("TextbookSAM(rho=0.3)", SAM(rho=0.3)),
         ("PytorchOptimizerSAM(rho=0.3)", SAM(rho=0.3)),
         ("PytorchOptimizerSAM(rho=0.3, foreach=True)", SAM(rho=0.3)),
-        ("PlainSGD", SGD()),
     ],
 )
 def test_a_peer_does_what_it_is_compared_with(peer: str, own: Method) -> None:

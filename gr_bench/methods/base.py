@@ -80,8 +80,9 @@ class Method(ABC):
 
         Afterwards every ``p.grad`` holds d (``None`` where no pass gave a gradient), whatever it
         held before; every parameter holds its value from before, bit for bit; running statistics
-        have moved once. An exception in ``loss_fn`` leaves parameters and buffers as they were.
-        Nothing in here waits for the device.
+        have moved once. An exception in ``loss_fn`` leaves parameters and buffers as they were
+        (but for :class:`~gr_bench.methods.SGD`, which says why). Nothing in here waits for the
+        device.
 
         Args:
             loss_fn: runs a forward pass and returns the scalar loss, not yet differentiated.

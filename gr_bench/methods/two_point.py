@@ -101,17 +101,22 @@ def radius_over_norm(radius: float, tensors: list[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class SGD(Method):
-    """Plain gradient: d = g."""
+    """Plain gradient: d = g.
+
+    It is what the others are compared with, so it is the plain training loop and adds nothing to
+    it: after an exception, buffers are as the loop would leave them.
+    """
 
     name: ClassVar[str] = "sgd"
     gradient_evaluations: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""
-        with Step(loss_fn, params) as step:
-            loss = step.first()
-            loss.backward()
-            return loss.detach()
+        for p in params:
+            p.grad = None
+        loss = loss_fn()
+        loss.backward()
+        return loss.detach()
 
 
 @dataclass(frozen=True)

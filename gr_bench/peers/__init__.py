@@ -5,6 +5,6 @@ them where they stand, as in ``gr_bench.peers:TextbookSAM``.
 """
 
 from gr_bench.peers.pytorch_optimizer import PytorchOptimizerSAM
-from gr_bench.peers.textbook import PlainSGD, TextbookSAM
+from gr_bench.peers.textbook import TextbookSAM
 
-__all__ = ["PlainSGD", "PytorchOptimizerSAM", "TextbookSAM"]
+__all__ = ["PytorchOptimizerSAM", "TextbookSAM"]

@@ -1,4 +1,4 @@
-"""Steps as tutorials write them."""
+"""SAM as tutorials write it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ import torch
 from torch import Tensor
 
 from gr_bench.methods import LossFunction, Method
-
-
-@dataclass(frozen=True)
-class PlainSGD(Method):
-    """``zero_grad``, loss, ``backward``: what a training loop without gr-bench does."""
-
-    name: ClassVar[str] = "PlainSGD"
-    gradient_evaluations: ClassVar[int] = 1
-
-    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
-        """d = g."""
-        for p in params:
-            p.grad = None
-        loss = loss_fn()
-        loss.backward()
-        return loss.detach()
 
 
 @dataclass(frozen=True)

@@ -88,22 +88,22 @@ def hooks_left(model):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_failed_step_leaves_no_trace(method, place, error, fused, assert_same_state):
+def test_a_failed_step_leaves_no_trace(guarded, place, error, fused, assert_same_state):
     """A fuse in every pass in turn: inside a module, in the loss, inside autograd."""
     reference, fuse = fused()
-    expected = reference.direction(method)
+    expected = reference.direction(guarded)
     passes = fuse.calls[place]
     for at in range(1, passes + 1):
         problem, fuse = fused()
         before, addresses = problem.state(), [p.data_ptr() for p in problem.params]
         fuse.arm(place, at, error)
         with pytest.raises(error, match="fuse"):
-            problem.step(method)
+            problem.step(guarded)
         assert_same_state(problem.state(), before)
         assert [p.data_ptr() for p in problem.params] == addresses
         assert all(m.track_running_stats for m in problem.model if isinstance(m, nn.BatchNorm1d))
         assert not hooks_left(problem.model)
-        assert torch.equal(problem.direction(method), expected)
+        assert torch.equal(problem.direction(guarded), expected)
         assert_same_state(problem.state(), reference.state())
 
 
@@ -166,20 +166,20 @@ def test_an_error_that_the_loss_handles_itself(method, fused, assert_same_state)
     assert not hooks_left(broken)
 
 
-def test_a_model_called_twice_before_the_error(method, fused, assert_same_state):
+def test_a_model_called_twice_before_the_error(guarded, fused, assert_same_state):
     """Buffers go back to before the first call, not to between the two."""
     problem, fuse = fused()
     before = problem.state()
     fuse.arm("loss", 2, RuntimeError)
     with pytest.raises(RuntimeError, match="fuse"):
-        method.backward(lambda: problem.loss() + problem.loss(), problem.params)
+        guarded.backward(lambda: problem.loss() + problem.loss(), problem.params)
     assert_same_state(problem.state(), before)
 
 
-def test_a_loss_that_is_no_scalar_is_refused(method, fused, assert_same_state):
+def test_a_loss_that_is_no_scalar_is_refused(guarded, fused, assert_same_state):
     """autograd's own error comes through, and nothing has moved."""
     problem, _ = fused()
     before = problem.state()
     with pytest.raises(RuntimeError, match="scalar"):
-        method.backward(lambda: problem.model(problem.inputs), problem.params)
+        guarded.backward(lambda: problem.model(problem.inputs), problem.params)
     assert_same_state(problem.state(), before)

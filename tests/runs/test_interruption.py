@@ -28,7 +28,7 @@ batch_sizes = [8]
 epochs = 2
 seeds = [0, 1, 2, 3, 4, 5, 6, 7]
 """
-HANGING = SUITE.replace('"sgd", "plugged:Slow(pause_s=0.5)"', '"plugged:Hangs"')
+HANGING = SUITE.replace('"sgd", "plugged:Slow(pause_s=0.5)"', "\"plugged:Hangs(path='at work')\"")
 ARGUMENTS = ("run", "slow.toml", "--out", "my run")
 
 
@@ -121,11 +121,12 @@ def test_no_worker_stays_behind_a_run_that_ended(story: Story) -> None:
     wait_until(lambda: not any(worker.is_running() for worker in story.workers), seconds=30)
 
 
-def test_a_worker_that_is_still_starting_does_not_outlive_its_run(tmp_path: Path) -> None:
-    """Its unit would take an hour."""
+@pytest.mark.parametrize("at_work", [False, True])
+def test_a_worker_does_not_outlive_its_run(tmp_path: Path, at_work: bool) -> None:
+    """Whether it is still starting or at work: its unit would take an hour."""
     (tmp_path / "hanging.toml").write_text(HANGING)
     run = Background("run", "hanging.toml", cwd=tmp_path)
-    wait_until(run.workers)
+    wait_until((tmp_path / "at work").exists if at_work else run.workers)
     workers = run.workers()
     run.end(signal.SIGKILL)
     wait_until(lambda: not any(worker.is_running() for worker in workers), seconds=60)

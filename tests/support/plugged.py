@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -72,11 +73,13 @@ class Killed(SGD):
 
 @dataclass(frozen=True)
 class Hangs(SGD):
-    """Never comes back."""
+    """Never comes back; makes a file when it begins."""
 
+    path: str = os.devnull
     name: ClassVar[str] = "hangs"
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        Path(self.path).touch()
         time.sleep(3600)
         raise AssertionError("an hour")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -116,6 +117,8 @@ class Background:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # a shell that puts the tests into the background has them ignore Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def workers(self) -> list[psutil.Process]:
@@ -123,10 +126,9 @@ class Background:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if is_worker(child)]
 
-    def end(self, signal: int | None = None) -> Ended:
-        """Send the signal, if any, and wait for the end."""
-        if signal is not None:
-            os.kill(self.process.pid, signal)
+    def end(self, signal_number: int) -> Ended:
+        """Send the signal and wait for the end."""
+        os.kill(self.process.pid, signal_number)
         out, err = self.process.communicate(timeout=60)
         return Ended(self.process.returncode, out, err)
 
