@@ -51,6 +51,7 @@ def set_look() -> None:
         rc={
             "figure.dpi": 100,
             "savefig.dpi": 160,
+            "savefig.bbox": "tight",  # long labels are not cut off
             "font.size": 10,
             "axes.titlesize": 10,
             "axes.labelsize": 10,
@@ -103,15 +104,24 @@ def markers(labels: Iterable[str]) -> dict[str, str]:
 
 
 def panels(
-    count: int, *, rows_each: int = 1, height: float = PANEL[1]
+    count: int, labels: Iterable[str] = (), *, rows_each: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, at most four side by side (``rows_each`` rows of them)."""
-    columns = min(4, count) if rows_each == 1 else count
+    """A figure of ``count`` panels, as many side by side as there is room for.
+
+    Args:
+        count: how many.
+        labels: what is written beside a panel; long ones make it wider, many make it higher.
+        rows_each: rows of ``count`` panels each, one below the other.
+    """
+    labels = list(labels)
+    width = PANEL[0] + 0.09 * max(0, max(map(len, labels), default=0) - 8)
+    height = PANEL[1] + 0.2 * max(0, len(labels) - 8)
+    columns = max(1, min(4, count, int(4 * PANEL[0] / width))) if rows_each == 1 else count
     rows = -(-count // columns) * rows_each
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(PANEL[0] * columns, height * rows),
+        figsize=(width * columns, height * rows),
         squeeze=False,
         layout="constrained",
     )

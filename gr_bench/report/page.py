@@ -88,9 +88,8 @@ def _write_figures(
         for picture in section.pictures:
             if progress is not None:
                 progress(len(images), total)
-            picture.figure.draw_without_rendering()
-            picture.figure.set_layout_engine("none")  # it is laid out, for both formats
             picture.figure.savefig(folder / f"{picture.name}.png")
+            picture.figure.set_layout_engine("none")  # laid out once is enough
             svg = _svg(picture.figure)
             (folder / f"{picture.name}.svg").write_bytes(svg)
             images[picture.name] = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

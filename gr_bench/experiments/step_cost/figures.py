@@ -102,7 +102,7 @@ def _batch_legend(figure: Figure, batches: list[int], *more: Line2D) -> None:
 def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
-    figure, axes = look.panels(len(groups))
+    figure, axes = look.panels(len(groups), look.short(labels).values())
     keys = look.with_differing(table, *WORKLOAD)
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ratio", labels, batches)
@@ -119,7 +119,7 @@ def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
 def _times(table: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
-    figure, axes = look.panels(len(groups))
+    figure, axes = look.panels(len(groups), look.short(labels).values())
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ms", labels, batches)
         ax.set(title=look.two_lines(title), xlabel="time per step (ms)", xscale="log")
@@ -169,7 +169,7 @@ def _memory(table: pd.DataFrame) -> Figure:
     labels = look.in_order(largest["label"])
     names = look.short(labels)
     shades = dict(zip(MEMORY, sns.color_palette("colorblind", len(MEMORY)), strict=True))
-    figure, axes = look.panels(len(groups))
+    figure, axes = look.panels(len(groups), names.values())
     for ax, (title, part) in zip(axes, groups, strict=True):
         rows = part.set_index("label").reindex(labels)
         left = np.zeros(len(labels))
