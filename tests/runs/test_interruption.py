@@ -67,18 +67,17 @@ def story(tmp_path_factory: pytest.TempPathFactory, command: Warm) -> Story:
         workers.extend(started.workers())
         return started
 
-    def stop(run: Background, signal: int) -> Stopped:
-        ended = run.end(signal)
+    def left(ended: Ended) -> Stopped:
         status = json.loads((folder / "run.json").read_text())["status"]
         tables = {path.stem for path in folder.glob("*.parquet")}
         return Stopped(ended, lines_in(journal), status, tables)
 
-    interrupted = stop(background([*ARGUMENTS, "--fresh"], 3), signal.SIGINT)
+    interrupted = left(background([*ARGUMENTS, "--fresh"], 3).ctrl_c())
     (line,) = [line for line in interrupted.ended.err.splitlines() if "to go on: " in line]
     again = shlex.split(line.partition("to go on: gr-bench ")[2])
     run = background(again, interrupted.lines + 2)
     second_at_once = command(*ARGUMENTS, cwd=home)
-    killed = stop(run, signal.SIGKILL)
+    killed = left(run.kill())
     finished = command(*again, cwd=home)
     return Story(folder, interrupted, killed, second_at_once, finished, workers)
 
@@ -90,6 +89,7 @@ def test_ctrl_c_ends_with_130_tables_and_the_command_that_goes_on(story: Story) 
         "interrupted; to go on: gr-bench run slow.toml --out 'my run'\n"
     )
     assert "Traceback" not in interrupted.ended.err
+    assert "Traceback" not in (story.folder / "workers.log").read_text()
     assert 3 <= interrupted.lines < 16
     assert interrupted.status == "interrupted"
     assert {"generalization", "training_curves", "failures"} <= interrupted.tables
@@ -128,7 +128,7 @@ def test_a_worker_does_not_outlive_its_run(tmp_path: Path, at_work: bool) -> Non
     run = Background("run", "hanging.toml", cwd=tmp_path)
     wait_until((tmp_path / "at work").exists if at_work else run.workers)
     workers = run.workers()
-    run.end(signal.SIGKILL)
+    run.kill()
     wait_until(lambda: not any(worker.is_running() for worker in workers), seconds=60)
 
 

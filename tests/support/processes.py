@@ -126,9 +126,17 @@ class Background:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if is_worker(child)]
 
-    def end(self, signal_number: int) -> Ended:
-        """Send the signal and wait for the end."""
-        os.kill(self.process.pid, signal_number)
+    def ctrl_c(self) -> Ended:
+        """What a terminal does: SIGINT to every process of the group; wait for the end."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self._ended()
+
+    def kill(self) -> Ended:
+        """SIGKILL to the coordinator alone."""
+        self.process.kill()
+        return self._ended()
+
+    def _ended(self) -> Ended:
         out, err = self.process.communicate(timeout=60)
         return Ended(self.process.returncode, out, err)
 
