@@ -62,7 +62,6 @@ def equal(out: Path) -> dict[str, Any]:
         seconds_per_block=2.0,
         replicates=SHORT,
         most_replicates=SHORT,
-        contrast=True,
     )
     records = measure("equal", out, grid)
     by_model = {

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
+from gr_bench.meters.device import check_name
 from gr_bench.spec import Spec, expand, parse
 
 if TYPE_CHECKING:
@@ -189,6 +190,11 @@ class Grid(BaseModel):
     threads: Sizes = [1]
     compiled: Annotated[list[bool], Field(min_length=1)] = [False]
     """Whether the forward and backward passes run under ``torch.compile``."""
+
+    @field_validator("device")
+    @classmethod
+    def _device_name(cls, name: str) -> str:
+        return check_name(name)
 
     @field_validator("methods")
     @classmethod

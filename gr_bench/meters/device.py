@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -170,13 +171,22 @@ def get_device(name: str) -> Device:
     Raises:
         RequestError: no such device here.
     """
-    kind, _, index = name.partition(":")
-    if kind == "cpu" and not index:
+    if check_name(name) == "cpu":
         return CPU(name)
-    if kind == "cuda" and (not index or index.isdigit()):
-        if torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count():
-            return CUDA(name)
-        raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")
+    index = int(name.partition(":")[2] or 0)
+    if torch.cuda.is_available() and index < torch.cuda.device_count():
+        return CUDA(name)
+    raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")
+
+
+def check_name(name: str) -> str:
+    """``name``, if it can be a device's, here or elsewhere.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if re.fullmatch(r"cpu|cuda(:[0-9]+)?", name):
+        return name
     raise RequestError(f"no device {name!r}: use cpu, cuda or cuda:N")
 
 

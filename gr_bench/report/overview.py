@@ -27,9 +27,9 @@ def overview(results: Results) -> pd.DataFrame:
     if "step_cost" in tables:
         methods = tables["step_cost"][~tables["step_cost"]["control"]]
         for column, title, number in (
-            ("time_ratio", "time / SGD", "{:.2f}"),
-            ("flop_ratio", "FLOPs / SGD", "{:.2f}"),
-            ("extra_parameter_copies", "memory over SGD (P)", "{:+.2f}"),
+            ("time_ratio", "time ratio", "{:.2f}"),
+            ("flop_ratio", "FLOP ratio", "{:.2f}"),
+            ("extra_parameter_copies", "extra memory (P)", "{:+.2f}"),
         ):
             columns[title] = {
                 label: _range(own[column], number) for label, own in _by_label(methods)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments.base import Job, Record, failure
+from gr_bench.meters.device import get_device
 from gr_bench.runs import environment
 from gr_bench.runs.executors import Crashed, Event, Executor, Measured
 from gr_bench.runs.results import Results
@@ -65,6 +66,8 @@ def run(
         RequestError: the folder is another run's, or was begun on another machine or software.
     """
     devices = sorted({cell.device for cell in suite.cells})
+    for device in devices:
+        get_device(device)
     about: dict[str, Any] = {
         "name": suite.name,
         "title": suite.title,

@@ -40,8 +40,7 @@ class Store:
     def describe(self, **changes: Any) -> None:
         """Change ``run.json``."""
         self.about |= changes
-        text = json.dumps(self.about, indent=2)
-        write_whole(self.folder / RUN, lambda file: file.write(text.encode()))
+        write_about(self.folder, self.about)
 
 
 @contextmanager
@@ -79,11 +78,16 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
                 "choose another --out, or --fresh to start over"
             )
         _mend(folder / JOURNAL)
+        if earlier is None:
+            write_about(folder, about)
         with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
-            store = Store(folder, earlier or about, journal)
-            if earlier is None:
-                store.describe()
-            yield store
+            yield Store(folder, earlier or about, journal)
+
+
+def write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write a folder's ``run.json``."""
+    text = json.dumps(about, indent=2)
+    write_whole(folder / RUN, lambda file: file.write(text.encode()))
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -180,8 +184,10 @@ def _mend(journal: Path) -> None:
 
 
 def _own_files(folder: Path) -> list[Path]:
-    """A folder's content without the lock and what was put aside."""
-    return [f for f in folder.iterdir() if f.name != LOCK and not f.name.startswith("before-")]
+    """A folder's content without what was put aside, and without the lock and what a kill left of a
+    file that was being written, whose names begin with a dot.
+    """
+    return [f for f in folder.iterdir() if not f.name.startswith((".", "before-"))]
 
 
 def _put_aside(folder: Path) -> None:

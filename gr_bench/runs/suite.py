@@ -48,7 +48,7 @@ class Suite:
     timeout_s: float
     plans: tuple[Plan, ...]
     resolved: dict[str, Any]
-    """The whole suite with every default filled in, as plain data."""
+    """What is measured and how, with every default filled in, as plain data."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -117,6 +117,9 @@ def build_suite(
         for key in experiments:
             for grid in _grids(data, key):
                 grid["device"] = device
+    for key in experiments:
+        if isinstance(data.get(key), dict):
+            raise RequestError(f"suite {name!r}: write [[{key}]] for [{key}]: there may be several")
     fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
     model = create_model("Suite", __base__=_Head, **fields)
     try:
@@ -142,7 +145,7 @@ def build_suite(
         description=head.description,
         timeout_s=60 * head.timeout_minutes,
         plans=tuple(plan for plan in plans if plan.cells),
-        resolved={"only": only, **suite.model_dump(mode="json")},
+        resolved={"only": only, **suite.model_dump(mode="json", exclude=set(_Head.model_fields))},
     )
 
 

@@ -30,11 +30,11 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
     if len(timed[timed["time_ratio"].notna()]):
         yield Picture(
             "step_time_ratio",
-            "Time per step against SGD",
-            "Dots: time over SGD's time in the same rounds, with the 95 % interval over freshly "
-            "started processes. Bars across: what the matrix products alone would cost (FLOP "
-            "ratio). A dot left of its bar is a method whose overhead is relatively smaller "
-            "than SGD's. Grey band: the interval of SGD timed a second time.",
+            "Time per step against the baseline",
+            "Dots: time over the baseline's (SGD's) in the same rounds, with the 95 % interval "
+            "over freshly started processes. Bars across: what the matrix products alone would "
+            "cost (FLOP ratio). A dot left of its bar is a method whose overhead is relatively "
+            "smaller than the baseline's. Grey band: the interval of the baseline timed a second time.",
             _ratios(timed[timed["time_ratio"].notna()], controls),
         )
     if len(timed):
@@ -58,7 +58,7 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
             "step_memory",
             "Peak memory of a step",
             "Bytes allocated at the peak of a step, at the largest batch size. The number at the "
-            "end is the excess over SGD in multiples of the parameters' bytes, P.",
+            "end is the excess over the baseline in multiples of the parameters' bytes, P.",
             _memory(measured),
         )
 
@@ -110,7 +110,7 @@ def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
         for row in twin.to_dict("records"):
             ax.axvspan(row["time_ratio_low"], row["time_ratio_high"], color="0.85", zorder=0)
         ax.axvline(1, color="0.5", linewidth=0.8)
-        ax.set(title=look.two_lines(title), xlabel="time / SGD's time", xlim=(0.8, None))
+        ax.set(title=look.two_lines(title), xlabel="time ratio to the baseline", xlim=(0.8, None))
     flops = Line2D([], [], color="0.25", linestyle="", marker="|", markersize=9, label="FLOP ratio")
     _batch_legend(figure, batches, flops)
     return figure

@@ -197,8 +197,8 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     cell["method"] = table["label"] + table["control"].map({True: " (control)", False: ""})
     time = cell.copy()
     time["time (ms)"] = table["time_ms"].map("{:.3g}".format)
-    time["time / SGD"] = [_interval(row) for row in table.to_dict("records")]
-    time["FLOPs / SGD"] = table["flop_ratio"].map("{:.3f}".format)
+    time["time ratio"] = [_interval(row) for row in table.to_dict("records")]
+    time["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
     time["efficiency"] = table["efficiency"].map("{:.2f}".format)
     time["GFLOP/s"] = (table["flops_per_s"] / 1e9).map("{:.1f}".format)
     time["of machine"] = table["machine_share"].map("{:.0%}".format)
@@ -213,7 +213,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     methods = ~table["control"]
     memory = cell[methods].copy()
     memory["peak (MB)"] = (table["peak_memory_bytes"] / mb).map("{:.2f}".format)
-    memory["extra over SGD (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
+    memory["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
     for part in MEMORY:
         title = f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)"
         memory[title] = (table[part] / mb).map("{:.2f}".format)
@@ -222,9 +222,10 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         Summary(
             "step_time",
             "Time per step",
-            "Ratio to SGD, timed in the same rounds: geometric mean over freshly started processes "
-            "of each one's median, with the 95 % t-interval over processes. The control is SGD a "
-            "second time: its ratio is 1 but for the noise. FLOPs count matrix products and "
+            "Ratio to the baseline (SGD unless the suite names another), timed in the same rounds: "
+            "geometric mean over freshly started processes of each one's median, with the 95 % "
+            "t-interval over processes. The control is the baseline a second time: its ratio is 1 "
+            "but for the noise. FLOPs count matrix products and "
             "convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
             "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
             "product in the same rounds. Within: standard error of one process's log-ratio by its "
@@ -237,7 +238,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "step_memory",
             "Peak memory of a step",
             "Bytes that PyTorch's allocator had given out at the peak of a steady-state step, and "
-            "its parts. P is the bytes of the parameters.",
+            "its parts. P is the bytes of the parameters; extra memory is over the baseline's.",
             memory,
         ),
     ]

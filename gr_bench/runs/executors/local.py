@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import psutil
 
+from gr_bench.errors import RequestError
 from gr_bench.experiments.base import Job, Progress, Unit
 from gr_bench.meters.conditions import preload
 from gr_bench.runs.executors.base import Crashed, Event, Executor, Finished, Measured, Started
@@ -110,7 +111,7 @@ class _Worker:
         data = os.read(self.output.fileno(), 1 << 20)
         if not data:
             if not self._ready:
-                raise RuntimeError(f"a worker process could not start: see {self._log.name}")
+                raise RequestError(f"a worker process could not start: see {self._log.name}")
             yield from self.crash(self._death())
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
