@@ -34,7 +34,8 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
             "Dots: time over the baseline's (SGD's) in the same rounds, with the 95 % interval "
             "over freshly started processes. Bars across: what the matrix products alone would "
             "cost (FLOP ratio). A dot left of its bar is a method whose overhead is relatively "
-            "smaller than the baseline's. Grey band: the interval of the baseline timed a second time.",
+            "smaller than the baseline's. Grey band: the interval of the baseline timed a second "
+            "time.",
             _ratios(timed[timed["time_ratio"].notna()], controls),
         )
     if len(timed):
