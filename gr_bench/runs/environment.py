@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ COMPARED = ("machine", "device", "python", "packages", "gr_bench")
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Hardware, software and settings that results depend on, as plain data."""
+    """Hardware, software and settings that results depend on, as plain data.
+
+    The host's name is hashed: enough to tell two machines apart, and safe to publish.
+    """
     return {
         "machine": {
             "system": platform.system(),
             "architecture": platform.machine(),
-            "host": platform.node(),
+            "host": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
             "cores": psutil.cpu_count(logical=False),
             "hardware_threads": psutil.cpu_count(),
             "memory_bytes": psutil.virtual_memory().total,
@@ -43,7 +46,6 @@ def describe(device: str) -> dict[str, Any]:
         "turbo_off": _read("/sys/devices/system/cpu/intel_pstate/no_turbo"),
         "kernel": platform.release(),
         "load_average": list(os.getloadavg()),
-        "executable": sys.executable,
         "variables": {
             key: value
             for key, value in sorted(os.environ.items())
