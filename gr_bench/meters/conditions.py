@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 from gr_bench.errors import RequestError
 
@@ -58,6 +63,37 @@ def hold_still(allocator: str) -> dict[str, Any]:
         "allocator": allocator if _in_force(allocator) else "system",
         "denormals_flushed": torch.set_flush_denormal(True),
     }
+
+
+def pin(threads: int) -> list[int] | None:
+    """Keep this process on as many processors as it has threads, each a core of its own.
+
+    The last cores are taken, since the first ones serve most interrupts. Threads that are running
+    already are moved too.
+
+    Returns:
+        The processors' numbers; None where the system cannot do it (macOS) or has no processor to
+        choose (as many threads as cores, or more).
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = {_siblings(cpu): cpu for cpu in sorted(os.sched_getaffinity(0), reverse=True)}
+    if threads >= len(cores):
+        return None
+    chosen = sorted(list(cores.values())[:threads])
+    for thread in psutil.Process().threads():
+        with suppress(OSError):  # it has ended meanwhile
+            os.sched_setaffinity(thread.id, chosen)
+    return chosen
+
+
+def _siblings(cpu: int) -> str:
+    """What the hardware threads of one core have in common."""
+    try:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        return (topology / "thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
 
 
 def _in_force(allocator: str) -> bool:

@@ -7,6 +7,7 @@ passes after the first see what the first one saw and leave no trace.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -44,11 +45,10 @@ class Step:
 
     def __init__(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> None:
         self._loss_fn = loss_fn
-        self._given = list(dict.fromkeys(params))
+        self._given = list({id(p): p for p in params}.values())
         self.params = [p for p in self._given if p.requires_grad]
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
-        self._norm_buffers: list[Tensor] = []
-        self._norm_values: list[Tensor] = []
+        self._norm_copies: list[_Copies] = []
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}
 
     def __enter__(self) -> Step:
@@ -64,9 +64,8 @@ class Step:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            with torch.no_grad():
-                for buffer, value in zip(self._norm_buffers, self._norm_values, strict=True):
-                    buffer.copy_(value)
+            for copies in self._norm_copies:
+                copies.put_back()
             for saved in self._others.values():
                 _put_back(saved)
 
@@ -92,8 +91,8 @@ class Step:
                     buffers += [b for b in module._buffers.values() if b is not None]
             elif module not in self._others:
                 self._others[module] = _saved(module)
-        self._norm_buffers += buffers
-        self._norm_values += [b.clone() for b in buffers]
+        if buffers:
+            self._norm_copies.append(_Copies(buffers))
 
     def again(self) -> Tensor:
         """The loss at the parameters' present values, same mini-batch and random draws.
@@ -113,31 +112,23 @@ class Step:
         The backward pass belongs inside too: it may run modules once more (checkpoints do).
         """
         kept = [p.data for p in params]
+        after_first = [_saved(module) for module in self._others]
         try:
             for p, value in zip(params, values, strict=True):
                 p.data = value
             torch.clear_autocast_cache()  # its casts of p are those of the old values
-            with self._buffers_rewound():
-                yield
-        finally:
-            for p, value in zip(params, kept, strict=True):
-                p.data = value
-            torch.clear_autocast_cache()
-
-    @contextmanager
-    def _buffers_rewound(self) -> Iterator[None]:
-        """Take buffers back to where the first pass found them, and then to where it left them."""
-        after_first = {m: _saved(m) for m in self._others}
-        try:
             for norm in self._norms:  # these need not be rewound: they do not read what they track
                 norm.track_running_stats = False
             for saved in self._others.values():
                 _put_back(saved)
             yield
         finally:
+            for p, value in zip(params, kept, strict=True):
+                p.data = value
+            torch.clear_autocast_cache()
             for norm, tracks in self._norms.items():
                 norm.track_running_stats = tracks
-            for saved in after_first.values():
+            for saved in after_first:
                 _put_back(saved)
 
     def with_gradient(self) -> list[Tensor]:
@@ -179,6 +170,23 @@ def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
     PyTorch's own batch norm does. A subclass with a forward pass of its own may not.
     """
     return isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward
+
+
+class _Copies:
+    """The values of many small buffers, copied in one piece for each dtype and device."""
+
+    def __init__(self, buffers: list[Tensor]) -> None:
+        alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
+        for buffer in buffers:
+            alike[buffer.dtype, buffer.device].append(buffer)
+        self._copies = [(group, torch.cat([b if b.ndim == 1 else b.view(-1) for b in group])) for group in alike.values()]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Give every buffer the value that it had."""
+        for group, values in self._copies:
+            for buffer, value in zip(group, values.split([b.numel() for b in group]), strict=True):
+                buffer.copy_(value.view_as(buffer))
 
 
 class _SavedBuffer(NamedTuple):

@@ -18,7 +18,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 
 from gr_bench.methods.base import Method, require_at_least_zero, require_positive
 from gr_bench.methods.step import LossFunction, Step
@@ -95,7 +94,7 @@ def offset(
 
 def radius_over_norm(radius: float, tensors: list[Tensor]) -> Tensor:
     """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0."""
-    norm = get_total_norm(tensors)
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return torch.where(norm > 0, radius / norm, 0.0)
 
 

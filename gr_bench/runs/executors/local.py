@@ -49,7 +49,7 @@ class LocalExecutor(Executor):
             try:
                 while waiting or workers:
                     while waiting and len(workers) < wanted:
-                        worker = _Worker(log, job.allocator)
+                        worker = _Worker(log, job)
                         workers.append(worker)
                         selector.register(worker.output, selectors.EVENT_READ, worker)
                         yield from worker.start(waiting.popleft(), timeout_s)
@@ -73,10 +73,11 @@ class LocalExecutor(Executor):
 class _Worker:
     """One process of ``gr_bench.runs.executors.worker`` and the unit that it is at."""
 
-    def __init__(self, log: IO[str], allocator: str) -> None:
+    def __init__(self, log: IO[str], job: Job) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gr_bench.runs.executors.worker", allocator],
-            env=os.environ | preload(allocator),
+            [sys.executable, "-m", "gr_bench.runs.executors.worker", job.allocator]
+            + ["alone"] * job.exclusive,
+            env=os.environ | preload(job.allocator),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

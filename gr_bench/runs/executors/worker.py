@@ -1,5 +1,8 @@
 """The program of a worker process: reads units, one line each, measures them, writes what comes.
 
+    python -m gr_bench.runs.executors.worker ALLOCATOR [alone]
+
+``alone`` says that no other worker is beside it: it may have processors of its own.
 Its standard output belongs to the coordinator. What the measured code prints goes to the log.
 """
 
@@ -25,14 +28,17 @@ def main() -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    from gr_bench.meters.conditions import hold_still
+    from gr_bench.meters.conditions import hold_still, pin
 
-    held = hold_still(sys.argv[1])
+    allocator, alone = sys.argv[1], sys.argv[2:] == ["alone"]
+    conditions = hold_still(allocator)
     say({"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
+        if alone:
+            conditions["processors"] = pin(request["cells"][0]["threads"])
         try:
-            for message in _measure(request, held):
+            for message in _measure(request, conditions):
                 say(message)
         except Exception as error:
             traceback.print_exc()
@@ -51,7 +57,7 @@ def _failures(request: dict[str, Any], error: Exception) -> Iterator[dict[str, A
         yield {"record": encode(failure(experiment.cell(**cell), error))}
 
 
-def _measure(request: dict[str, Any], held: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _measure(request: dict[str, Any], conditions: dict[str, Any]) -> Iterator[dict[str, Any]]:
     import torch
 
     from gr_bench.experiments import all_experiments
@@ -65,7 +71,7 @@ def _measure(request: dict[str, Any], held: dict[str, Any]) -> Iterator[dict[str
         if isinstance(result, Progress):
             yield {"progress": result.part}
         else:
-            record = Record(result.cell, result.kind, {**result.data, "conditions": held})
+            record = Record(result.cell, result.kind, {**result.data, "conditions": conditions})
             yield {"record": encode(record)}
 
 
