@@ -11,18 +11,18 @@ from torch import Tensor
 
 from gr_bench.methods import SGD, LossFunction, Method
 
-WIDTH = 512
+WIDTH = 128
 
 
 @dataclass(frozen=True)
 class Burdened(Method):
-    """SGD and, before it, a matrix product of ``rows`` x 512 with 512 x 512: work, not sleep.
+    """SGD and, before it, a matrix product of ``rows`` x 128 with 128 x 128: work, not sleep.
 
     Args:
         rows: more rows, more work; 0 is SGD through this class.
     """
 
-    rows: float = 28
+    rows: float = 128
     name: ClassVar[str] = "Burdened"
     gradient_evaluations: ClassVar[int] = 1
 

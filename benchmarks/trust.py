@@ -6,7 +6,7 @@
 - *known*: SGD with about 1 % and 2 % of real extra work, 20 short runs each: who calls it slower?
 - *coverage*: do the intervals of 40 short runs contain what a long one finds?
 
-A short run is five replicates out of a row of freshly started processes; that the row is one run
+A short run is five or ten replicates out of a row of freshly started processes; that the row is one run
 saves nothing but bookkeeping, since every replicate is a process of its own.
 """
 
@@ -33,7 +33,8 @@ from gr_bench.runs.suite import build_suite
 MLP = "mlp(depth=4, width=512)"
 SHORT = 5
 MARGIN = 0.005
-BURDENS = {"about 2 %": 16, "about 1 %": 6}
+BURDENS = {"about 2 %": (160, SHORT), "about 1 %": (32, 2 * SHORT)}
+"""By extra cost: rows of the burden, and replicates of a short run."""
 
 
 def measure(name: str, out: Path, *grids: dict[str, Any]) -> list[Any]:
@@ -74,29 +75,30 @@ def equal(out: Path) -> dict[str, Any]:
 def known(out: Path) -> dict[str, Any]:
     """20 short runs of SGD against SGD with extra work."""
     found = {}
-    for name, rows in BURDENS.items():
-        seconds = 2.0 if name == "about 2 %" else 6.0
+    for name, (rows, replicates) in BURDENS.items():
         method = f"benchmarks.known_cost:Burdened(rows={rows})"
         records = measure(
             f"known-{rows}",
             out,
             block(
                 methods=["sgd", method],
-                seconds_per_block=seconds,
-                replicates=20 * SHORT,
-                most_replicates=20 * SHORT,
+                seconds_per_block=2.0,
+                replicates=20 * replicates,
+                most_replicates=20 * replicates,
                 control=False,
             ),
         )
         logs = _log_ratios(records, method)
-        verdicts = [stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs)]
+        verdicts = [stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)]
         found[name] = {
             "rows": rows,
+            "replicates": replicates,
             "all_replicates": stats.ratio_interval(logs)._asdict(),
             "runs": len(verdicts),
             "verdicts": {v: verdicts.count(v) for v in sorted(set(verdicts))},
             "margin": MARGIN,
             "seconds_a_run": _seconds(records) / len(verdicts),
+            "share_of_wall_in_samples": _share_in_samples(records),
         }
     return found
 
@@ -140,8 +142,14 @@ def _log_ratios(records: list[Any], method: str) -> list[float]:
     return [stats.median(timed.log_ratios[cell_id][k]) for k in sorted(timed.log_ratios[cell_id])]
 
 
-def _short_runs(logs: list[float]) -> list[list[float]]:
-    return [logs[i : i + SHORT] for i in range(0, len(logs) - SHORT + 1, SHORT)]
+def _short_runs(logs: list[float], length: int = SHORT) -> list[list[float]]:
+    return [logs[i : i + length] for i in range(0, len(logs) - length + 1, length)]
+
+
+def _share_in_samples(records: list[Any]) -> float:
+    """Part of :func:`_seconds` that was spent inside timed samples."""
+    blocks = {r.data["began_unix_s"]: r.data["in_samples_s"] for r in records if r.kind == "times"}
+    return float(sum(blocks.values())) / _seconds(records)
 
 
 def _seconds(records: list[Any]) -> float:
