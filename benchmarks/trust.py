@@ -89,7 +89,9 @@ def known(out: Path) -> dict[str, Any]:
             ),
         )
         logs = _log_ratios(records, method)
-        verdicts = [stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)]
+        verdicts = [
+            stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)
+        ]
         found[name] = {
             "rows": rows,
             "replicates": replicates,

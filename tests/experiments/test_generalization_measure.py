@@ -15,7 +15,9 @@ from gr_bench import registry
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
-from gr_bench.experiments.generalization.measure import evaluate, train
+from gr_bench.experiments.generalization.loop import Loop
+from gr_bench.experiments.generalization.measure import train_all
+from gr_bench.experiments.training import load_data
 from gr_bench.runs.store import decode, encode
 
 TINY: dict[str, Any] = {
@@ -30,7 +32,7 @@ STILL = 1e-30
 
 
 def record(cell: GeneralizationCell) -> Record:
-    *progress, result = train(cell)
+    *progress, result = train_all([cell], "loop")
     assert all(isinstance(step, Progress) for step in progress)
     assert isinstance(result, Record)
     return result
@@ -79,7 +81,7 @@ def test_every_setting_counts(change: dict[str, float]) -> None:
 
 
 def test_progress_is_told_after_every_epoch() -> None:
-    *progress, _ = train(training(**TINY))
+    *progress, _ = train_all([training(**TINY)], "loop")
     assert [step.part for step in progress] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
@@ -193,29 +195,33 @@ def test_a_part_without_a_finite_loss_is_a_divergence_too(part: str, step: int) 
 def test_evaluation_in_pieces_is_that_of_the_whole_part() -> None:
     """1,500 examples: more than one piece, and not of equal length."""
     text = "random(shape=(5,), num_classes=3, samples=1500)"
-    part = registry.build_dataset(text).train.to(dtype=torch.float64)
-    torch.manual_seed(0)
-    model = registry.build_model("mlp(depth=2, width=8)", (5,), 3).double()
+    cell = training(**TINY | {"dataset": text}, dtype="float64")
+    device, data = load_data(cell)
+    loop = Loop(cell, data, device)
+    model, part = loop.training.model, data.train
     logits = model(part.inputs)
     loss = torch.nn.functional.cross_entropy(logits, part.targets)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
-    found = evaluate(model, part, with_gradient=True)
+    (found,) = loop.evaluate(part, with_gradient=True)
     assert found.loss == pytest.approx(loss.item(), rel=1e-12)
     hits = logits.argmax(1) == part.targets
     assert found.accuracy == pytest.approx(float(hits.double().mean()))
     assert found.gradient_norm == pytest.approx(norm, rel=1e-12)
-    assert replace(found, gradient_norm=None) == evaluate(model, part)
+    assert [replace(found, gradient_norm=None)] == loop.evaluate(part)
 
 
-def test_evaluation_leaves_dropout_and_running_statistics_alone() -> None:
-    data = registry.build_dataset("random(shape=(1, 8, 8), samples=16)")
-    for text in ("mlp(dropout=0.5)", "resnet-8(width=4)"):
-        model = registry.build_model(text, data.input_shape, data.num_classes).train()
-        before = {key: value.clone() for key, value in model.state_dict().items()}
-        first = evaluate(model, data.train, with_gradient=True)
-        assert evaluate(model, data.train, with_gradient=True) == first
-        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+@pytest.mark.parametrize("model", ["mlp(dropout=0.5)", "resnet-8(width=4)"])
+def test_evaluation_leaves_dropout_and_running_statistics_alone(model: str) -> None:
+    text = "random(shape=(1, 8, 8), samples=16)"
+    cell = training(**TINY | {"dataset": text, "model": model, "batch_size": 8})
+    device, data = load_data(cell)
+    loop = Loop(cell, data, device)
+    state = loop.training.model.train().state_dict()
+    before = {key: value.clone() for key, value in state.items()}
+    first = loop.evaluate(data.train, with_gradient=True)
+    assert loop.evaluate(data.train, with_gradient=True) == first
+    assert all(torch.equal(value, before[key]) for key, value in state.items())
 
 
 # --- which trainings are to be done
@@ -227,14 +233,23 @@ def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[Ge
     jobs = experiment.pending(grid, cells, records)
     units = [unit for job in jobs for unit in job.units]
     assert not any(job.exclusive for job in jobs)
-    assert all(len(unit.cells) == 1 for unit in units)
+    assert all(unit.options == {"trainer": grid.trainer} for unit in units)
+    for unit in units:
+        alike = {cell.fleet for cell in unit.cells if isinstance(cell, GeneralizationCell)}
+        assert len(alike) == 1
     assert experiment.outlook(grid, cells, records) == {"generalization": len(units)}
-    return [unit.cells[0] for unit in units]
+    return [cell for unit in units for cell in unit.cells]
 
 
-def test_every_training_without_a_record_is_asked_for_once_in_mixed_order() -> None:
+@pytest.mark.parametrize("trainer", ["auto", "fleet", "loop"])
+def test_every_training_without_a_record_is_asked_for_once_in_mixed_order(trainer: str) -> None:
     grid = GeneralizationGrid(
-        methods=["sgd", "sam"], models=["mlp"], datasets=["digits"], batch_sizes=[8, 16], epochs=1
+        methods=["sgd", "sam"],
+        models=["mlp"],
+        datasets=["digits"],
+        batch_sizes=[8, 16],
+        epochs=1,
+        trainer=trainer,
     )
     cells = Generalization().cells(grid)
     asked = pending(grid)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from gr_bench.experiments.base import Cell, Grid
+from gr_bench.spec import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,13 @@ class GeneralizationCell(Cell):
         """What the cells of one comparison share: everything but the method and the seed."""
         return tuple(pair for pair in super().workload if pair[0] != "seed")
 
+    @property
+    def fleet(self) -> tuple[Any, ...]:
+        """What cells that can be trained in one fleet share: all but seed, rate and numbers."""
+        own = ("seed", "learning_rate")
+        alike = tuple(pair for pair in super().workload if pair[0] not in own)
+        return (parse(self.method).name, *alike)
+
     def __str__(self) -> str:
         return f"{super().__str__()} / lr {self.learning_rate:g} / seed {self.seed}"
 
@@ -41,3 +49,6 @@ class GeneralizationGrid(Grid):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: Literal["none", "crop-flip"] = "none"
+    trainer: Literal["auto", "fleet", "loop"] = "auto"
+    """Whether runs that differ in seed, learning rate and the numbers of their method are trained
+    together (the same results to rounding), one by one, or as is faster here."""

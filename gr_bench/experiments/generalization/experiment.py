@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gr_bench.experiments.base import (
     Cell,
@@ -21,6 +22,10 @@ from gr_bench.experiments.generalization.cell import GeneralizationCell, General
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+MOST_RUNS = 40
+"""Runs of a unit: more would gain little, and cost more if the unit failed."""
 
 
 class Generalization(Experiment):
@@ -51,26 +56,27 @@ class Generalization(Experiment):
     def pending(
         self, grid: GeneralizationGrid, cells: Sequence[Cell], records: Sequence[Record]
     ) -> list[Job]:
-        """Every cell without a record, side by side, in a random order so that the first results
-        speak of the whole grid and the time left is known early.
+        """Every cell without a record, in units that can be fleets, side by side.
+
+        The order is random, so that the first results speak of the whole grid and the time left is
+        known early.
         """
-        units = [Unit((cell,)) for cell in _open(cells, records)]
+        units = _units(grid, cells, records)
         random.Random(0).shuffle(units)
         return [Job(tuple(units))] if units else []
 
     def outlook(
         self, grid: GeneralizationGrid, cells: Sequence[Cell], records: Sequence[Record]
     ) -> dict[str, int]:
-        """A unit for every cell without a record."""
-        return {self.name: len(_open(cells, records))}
+        """The units of cells without a record."""
+        return {self.name: len(_units(grid, cells, records))}
 
     def measure(self, unit: Unit) -> Iterator[Record | Progress]:
-        """One training run."""
-        from gr_bench.experiments.generalization.measure import train
+        """The training runs of a unit."""
+        from gr_bench.experiments.generalization.measure import train_all
 
-        (cell,) = unit.cells
-        assert isinstance(cell, GeneralizationCell)
-        yield from train(cell)
+        cells = [cell for cell in unit.cells if isinstance(cell, GeneralizationCell)]
+        yield from train_all(cells, unit.options["trainer"])
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``generalization``, a row a training; ``training_curves``, a row an epoch of each."""
@@ -94,6 +100,20 @@ class Generalization(Experiment):
         yield from figures.pictures(tables["generalization"], tables["training_curves"])
 
 
-def _open(cells: Sequence[Cell], records: Sequence[Record]) -> list[Cell]:
+def _units(
+    grid: GeneralizationGrid, cells: Sequence[Cell], records: Sequence[Record]
+) -> list[Unit]:
+    """Cells without a record, those together that could be one fleet."""
     have = {record.cell.id for record in records}
-    return [cell for cell in cells if cell.id not in have]
+    fleets: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        assert isinstance(cell, GeneralizationCell)
+        if cell.id not in have:
+            apart = (cell.id,) if grid.trainer == "loop" or cell.compiled else ()
+            fleets[cell.fleet + apart].append(cell)
+    how = {"trainer": grid.trainer}
+    return [
+        Unit(tuple(fleet[i : i + MOST_RUNS]), how)
+        for fleet in fleets.values()
+        for i in range(0, len(fleet), MOST_RUNS)
+    ]
