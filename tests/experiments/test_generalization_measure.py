@@ -11,7 +11,6 @@ import pytest
 import torch
 from synthetic import failed, training
 
-from gr_bench import registry
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid

@@ -46,7 +46,7 @@ class Fleet(Trainer):
         ]
         self._method = stack([run.method for run in runs], device.torch_device)
         self._model = runs[0].model
-        self.params = {
+        self.params: dict[str, Tensor] = {
             name: nn.Parameter(torch.stack([run.model.get_parameter(name).data for run in runs]))
             for name, _ in self._model.named_parameters()
         }

@@ -6,6 +6,7 @@ import math
 import statistics
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,7 +93,8 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
     batches = {trainer: next(trainer.batches()) for trainer in seconds}
     for trial in range(TRIALS + 1):
         for trainer, readings in seconds.items():
-            spent = loop.device.time(lambda: trainer.step(*batches[trainer], rate=0.0)).seconds
+            step = partial(trainer.step, *batches[trainer], rate=0.0)
+            spent = loop.device.time(step).seconds
             if trial:  # the first is for warming up
                 readings.append(spent / len(trainer.cells))
     return statistics.median(seconds[loop]) / statistics.median(seconds[fleet])
