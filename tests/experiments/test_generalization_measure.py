@@ -259,3 +259,56 @@ def test_every_training_without_a_record_is_asked_for_once_in_mixed_order(traine
     rest = pending(grid, known)
     assert {cell.id for cell in rest} == {cell.id for cell in cells[2:]}
     assert pending(grid, [failed(cell) for cell in cells]) == []
+
+
+# --- label noise, and what the solution looks like
+
+
+def test_wrong_labels_are_trained_on() -> None:
+    clean, noisy = run(epochs=10), run(epochs=10, label_noise=0.5)
+    assert noisy["curve"][-1]["train_accuracy"] < clean["curve"][-1]["train_accuracy"]
+
+
+@pytest.mark.parametrize("how", ["loop", "fleet"])
+def test_the_solution_is_looked_at_where_it_was_asked_for(how: str) -> None:
+    cells = [training("sam", **TINY, sharpness=True, dtype="float64", seed=s) for s in range(2)]
+    for result in train_all(cells, how):
+        if isinstance(result, Progress):
+            continue
+        assert isinstance(result.cell, GeneralizationCell)
+        device, data = load_data(result.cell)
+        loop = Loop(result.cell, data, device)
+        steps, done = 3 * loop.steps_per_epoch, 0
+        for _ in range(3):
+            for batch in loop.batches():
+                loop.step(*batch, (1 + np.cos(np.pi * done / steps)) / 2)
+                done += 1
+        model = loop.training.model.eval()
+        params = dict(model.named_parameters())
+
+        def loss(*values: torch.Tensor) -> torch.Tensor:
+            named = dict(zip(params, values, strict=True))  # noqa: B023
+            logits = torch.func.functional_call(model, named, (data.train.inputs,))  # noqa: B023
+            return torch.nn.functional.cross_entropy(logits, data.train.targets)  # noqa: B023
+
+        blocks = torch.autograd.functional.hessian(loss, tuple(params.values()))
+        sizes = [p.numel() for p in params.values()]
+        matrix = torch.cat(
+            [
+                torch.cat([b.reshape(m, n) for b, n in zip(row, sizes, strict=True)], 1)
+                for row, m in zip(blocks, sizes, strict=True)
+            ]
+        )
+        found = result.data
+        largest = float(torch.linalg.eigvalsh(matrix)[-1])
+        assert found["largest_eigenvalue"] == pytest.approx(largest, rel=5e-3)
+        assert abs(found["trace"] - float(matrix.trace())) < 5 * found["trace_error"]
+        norm = float(torch.cat([p.detach().flatten() for p in params.values()]).norm())
+        assert found["parameter_norm"] == pytest.approx(norm, rel=1e-8)
+
+
+def test_a_model_without_second_derivatives_is_trained_all_the_same() -> None:
+    data = run(model="plugged:Once", sharpness=True)
+    assert data["test_accuracy"] >= 0
+    assert "largest_eigenvalue" not in data
+    assert data["sharpness_error"]

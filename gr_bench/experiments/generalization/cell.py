@@ -23,6 +23,11 @@ class GeneralizationCell(Cell):
     momentum: float
     weight_decay: float
     augmentation: str = "none"
+    label_noise: float = 0.0
+    """Part of the training labels that are replaced by another class, drawn once for all runs."""
+
+    sharpness: bool = False
+    """Whether the Hessian of the training loss is looked at when the run is over."""
 
     @property
     def workload(self) -> tuple[Any, ...]:
@@ -49,6 +54,13 @@ class GeneralizationGrid(Grid):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: Literal["none", "crop-flip"] = "none"
+    label_noise: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.0]
+    """Parts of the training labels to replace by another class; validation and test stay clean."""
+
+    sharpness: bool = False
+    """Whether to find the largest Hessian eigenvalue and the trace at the end of every run. It
+    takes as long as some tens of epochs."""
+
     trainer: Literal["auto", "fleet", "loop"] = "auto"
     """Whether runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""

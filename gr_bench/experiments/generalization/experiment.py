@@ -46,10 +46,12 @@ class Generalization(Experiment):
                 momentum=grid.momentum,
                 weight_decay=grid.weight_decay,
                 augmentation=grid.augmentation,
+                label_noise=label_noise,
+                sharpness=grid.sharpness,
                 **point,
             )
-            for point, learning_rate, seed in itertools.product(
-                grid.points(), grid.learning_rates, grid.seeds
+            for point, label_noise, learning_rate, seed in itertools.product(
+                grid.points(), grid.label_noise, grid.learning_rates, grid.seeds
             )
         ]
 

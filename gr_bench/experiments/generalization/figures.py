@@ -54,10 +54,10 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     for model, part in done.groupby("model", sort=False):
         yield Picture(
             f"accuracy_against_cost_{look.slug(model)}",
-            f"Test accuracy against training time: {model}",
-            "Mean over seeds, with the 95 % interval of the accuracy. Seconds of training steps "
-            "alone, in worker processes that ran side by side: use the step-time ratios for "
-            "comparing cost.",
+            f"Test accuracy against cost: {model}",
+            "Mean over seeds, with the 95 % interval of the accuracy. A gradient evaluation is one "
+            "forward and one backward pass on a mini-batch: one a step for SGD, two for SAM, F-GR "
+            "and B-GR; double backpropagation counts as three.",
             _against_cost(part),
         )
 
@@ -148,14 +148,14 @@ def _against_cost(table: pd.DataFrame) -> Figure:
                 continue
             mean = stats.t_interval(own["test_accuracy"])
             ax.errorbar(
-                own["training_s"].mean(),
+                own["gradient_evaluations"].mean(),
                 mean.center,
                 yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
                 color=look.color(label),
                 marker=shapes[label],
                 capsize=2,
             )
-        ax.set(title=workload, xlabel="training time (s)", ylabel="test accuracy (%)")
+        ax.set(title=workload, xlabel="gradient evaluations", ylabel="test accuracy (%)")
         ax.set_xlim(left=0)
     look.method_legend(figure, labels)
     return figure

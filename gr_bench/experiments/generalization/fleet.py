@@ -58,6 +58,14 @@ class Fleet(Trainer):
         rates = [cell.learning_rate for cell in cells]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
 
+    def model(self, run: int) -> nn.Module:
+        """See :meth:`Trainer.model`: the run's slices, copied into a module."""
+        state = {
+            name: value[run].detach() for name, value in {**self.params, **self.buffers}.items()
+        }
+        self._model.load_state_dict(state, strict=False)  # buffers may be missing in a state dict
+        return self._model.eval()
+
     def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
         """See :meth:`Trainer.step`."""
         self._model.train()
@@ -111,11 +119,8 @@ class Fleet(Trainer):
         shape = (len(self.cells),)
         total_loss = torch.zeros(shape, device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
-        pieces = zip(
-            part.inputs.split(EVALUATION_BATCH), part.targets.split(EVALUATION_BATCH), strict=True
-        )
         with torch.set_grad_enabled(with_gradient):
-            for inputs, targets in pieces:
+            for inputs, targets in part.pieces(EVALUATION_BATCH):
                 share = len(inputs) / len(part)
                 losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
                 if with_gradient:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evaluation, Trainer
@@ -31,6 +31,10 @@ class Loop(Trainer):
             weight_decay=cell.weight_decay,
         )
 
+    def model(self, run: int) -> nn.Module:
+        """See :meth:`Trainer.model`."""
+        return self.training.model.eval()
+
     def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
         """See :meth:`Trainer.step`; R = 1."""
         self.training.model.train()
@@ -45,11 +49,8 @@ class Loop(Trainer):
             p.grad = None
         total_loss = torch.zeros((), device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
-        pieces = zip(
-            part.inputs.split(EVALUATION_BATCH), part.targets.split(EVALUATION_BATCH), strict=True
-        )
         with torch.set_grad_enabled(with_gradient):
-            for inputs, targets in pieces:
+            for inputs, targets in part.pieces(EVALUATION_BATCH):
                 share = len(inputs) / len(part)
                 logits = model(inputs)
                 loss = cross_entropy(logits, targets) * share

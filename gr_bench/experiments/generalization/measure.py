@@ -6,11 +6,12 @@ import math
 import statistics
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization.cell import GeneralizationCell
@@ -18,10 +19,13 @@ from gr_bench.experiments.generalization.fleet import Fleet
 from gr_bench.experiments.generalization.loop import Loop
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Trainer
 from gr_bench.experiments.training import load_data
+from gr_bench.meters.curvature import TOLERANCE, parameter_norm, sharpness
 from gr_bench.meters.device import Device
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.registry import build_method
 from gr_bench.workloads.datasets import Dataset
+from gr_bench.workloads.label_noise import with_label_noise
+from gr_bench.workloads.loss import cross_entropy
 
 TRIALS = 5
 """Steps of either trainer that are timed, in alternation, to choose between them."""
@@ -45,6 +49,7 @@ def train_all(cells: Sequence[GeneralizationCell], how: str) -> Iterator[Record 
         how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured.
     """
     device, data = load_data(cells[0])
+    data = with_label_noise(data, cells[0].label_noise)
     pieces = _pieces(cells, data, device, how)
     for done, piece in enumerate(pieces):
         single = len(piece) == 1 and how != "fleet"
@@ -154,6 +159,7 @@ def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
         if diverged[run] is None and test is not None:
             if math.isfinite(test.loss):
                 result = {"test_loss": test.loss, "test_accuracy": test.accuracy}
+                result |= _solution(trainer.model(run), data, cell.sharpness)
             else:
                 diverged[run] = steps
         done = diverged[run] or steps
@@ -169,3 +175,20 @@ def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
             "curve": curves[run],
         }
         yield Record(cell, "training", result)
+
+
+def _solution(model: nn.Module, data: Dataset, with_sharpness: bool) -> dict[str, Any]:
+    """What a trained model's parameters look like; the Hessian is the whole training loss's."""
+    params = list(model.parameters())
+    found: dict[str, Any] = {"parameter_norm": parameter_norm(params)}
+    if not with_sharpness:
+        return found
+
+    def losses() -> Iterator[Tensor]:
+        for inputs, targets in data.train.pieces(EVALUATION_BATCH):
+            yield cross_entropy(model(inputs), targets) * (len(inputs) / len(data.train))
+
+    try:
+        return found | {"tolerance": TOLERANCE, **asdict(sharpness(losses, params))}
+    except RuntimeError as error:  # no convergence, or no second derivative: the run still counts
+        return found | {"sharpness_error": str(error)}

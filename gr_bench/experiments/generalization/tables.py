@@ -11,7 +11,15 @@ from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 
-SETTING = ("seed", "epochs", "learning_rate", "momentum", "weight_decay", "augmentation")
+SETTING = (
+    "seed",
+    "epochs",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "augmentation",
+    "label_noise",
+)
 RESULT = (
     "train_loss",
     "validation_loss",
@@ -22,9 +30,15 @@ RESULT = (
     "gap_loss",
     "gap_accuracy",
     "gradient_norm",
+    "parameter_norm",
+    "largest_eigenvalue",
+    "trace",
+    "trace_error",
     "steps",
     "gradient_evaluations",
     "training_s",
+    "trainer",
+    "runs_together",
     "diverged_step",
     "split",
     "status",
@@ -40,7 +54,8 @@ CURVE = (
 SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
 WORKLOAD = [
     *SHOWN,
-    *("momentum", "weight_decay", "augmentation", "threads", "dtype", "device", "compiled"),
+    *("label_noise", "momentum", "weight_decay", "augmentation"),
+    *("threads", "dtype", "device", "compiled"),
 ]
 GROUP = [*WORKLOAD, "label"]
 """What trainings that differ in their seed alone have in common."""
@@ -51,6 +66,9 @@ def generalization(records: Sequence[Record]) -> pd.DataFrame:
 
     Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
     the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
+    ``parameter_norm`` is ‖θ‖₂. ``largest_eigenvalue`` and ``trace`` are those of the Hessian of the
+    same mean training loss (:mod:`gr_bench.meters.curvature`), where the grid asked for them.
+    ``training_s`` is the time of the steps; in a fleet (``trainer``) a run's equal share of it.
     ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
     gets worse. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
     """
@@ -124,6 +142,9 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
         row["‖∇L‖"] = _mean(done["gradient_norm"], "{:.2g}")
+        if done["largest_eigenvalue"].notna().any():
+            row["largest eigenvalue"] = _mean(done["largest_eigenvalue"].dropna(), "{:.3g}")
+            row["Hessian trace"] = _mean(done["trace"].dropna(), "{:.3g}")
         row["training (s)"] = _mean(done["training_s"], "{:.1f}")
         row["seeds"] = len(done)
         row["diverged"] = int((group["status"] == "diverged").sum())

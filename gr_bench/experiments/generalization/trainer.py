@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.meters.device import Device
@@ -62,6 +62,10 @@ class Trainer(ABC):
                 pairs = zip(inputs, self._draws, strict=True)
                 inputs = torch.stack([self._augment(own, draws) for own, draws in pairs])
             yield inputs, self._data.train.targets[chosen]
+
+    @abstractmethod
+    def model(self, run: int) -> nn.Module:
+        """A run's model as it is now, in evaluation mode; valid until the next call of anything."""
 
     @abstractmethod
     def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
