@@ -60,13 +60,14 @@ class Hessian:
         self.products = 0
 
     def __matmul__(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Hv for a vector of n numbers, in the parameters' precision."""
+        """Hv for a vector of n numbers, in the parameters' precision. Clears every ``p.grad``."""
         self.products += 1
         pieces = torch.from_numpy(np.ascontiguousarray(vector).reshape(-1)).split(
             [p.numel() for p in self._params]
         )
         vectors = [v.to(p).view_as(p) for v, p in zip(pieces, self._params, strict=True)]
-        totals = [torch.zeros_like(p) for p in self._params]
+        for p in self._params:
+            p.grad = None
         for loss in self._losses():
             gradients = torch.autograd.grad(
                 loss, self._params, create_graph=True, allow_unused=True
@@ -76,14 +77,15 @@ class Hessian:
                 for g, v in zip(gradients, vectors, strict=True)
                 if g is not None and g.requires_grad
             ]
-            if not pairs:  # linear in θ
-                continue
-            curved, along = zip(*pairs, strict=True)
-            rows = torch.autograd.grad(curved, self._params, along, allow_unused=True)
-            for total, row in zip(totals, rows, strict=True):
-                if row is not None:
-                    total += row
-        return torch.cat([total.flatten() for total in totals]).double().cpu().numpy()
+            if pairs:  # else the loss is linear in θ
+                curved, along = zip(*pairs, strict=True)
+                # Not autograd.grad: that would pass over an operation without a second derivative,
+                # whose node leads to no parameter, instead of raising.
+                torch.autograd.backward(curved, along)
+        rows = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._params]
+        for p in self._params:
+            p.grad = None
+        return torch.cat([row.flatten() for row in rows]).double().cpu().numpy()
 
 
 def sharpness(losses: Losses, params: Sequence[Tensor], seed: int = 0) -> Sharpness:

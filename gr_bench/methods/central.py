@@ -42,7 +42,7 @@ class CentralGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            differentiate(loss)
+            differentiate(self, loss)
             moved = step.with_gradient()
             if moved and not is_zero(self.gamma):
                 weight = self.gamma / (2 * self.epsilon)
@@ -50,10 +50,10 @@ class CentralGR(Method):
                 with torch.no_grad():
                     elsewhere = offset(moved, gradients, self.epsilon, self)
                 with step.at(moved, elsewhere):
-                    differentiate(step.again(), weight)
+                    differentiate(self, step.again(), weight)
                 with torch.no_grad():
                     for p, value in zip(moved, elsewhere, strict=True):
                         value.neg_().add_(p, alpha=2)
                 with step.at(moved, elsewhere):
-                    differentiate(step.again(), -weight)
+                    differentiate(self, step.again(), -weight)
             return loss.detach()

@@ -46,17 +46,17 @@ class DoubleBackpropGR(Method):
         with Step(loss_fn, params) as step:
             loss = step.first()
             if is_zero(self.gamma) or not step.params or not loss.requires_grad:
-                differentiate(loss)
+                differentiate(self, loss)
                 return loss.detach()
-            one = torch.ones_like(loss)
+            one = torch.ones_like(loss) if self.runs > 1 else None
             gradients = torch.autograd.grad(
                 loss, step.params, one, create_graph=True, allow_unused=True
             )
             # A gradient without a graph is constant in θ: its row of Hg is zero.
             curved = [g for g in gradients if g is not None and g.requires_grad]
-            torch.autograd.backward(
-                [loss, *curved], [one, *map(self._penalty_gradient, curved)], inputs=step.params
-            )
+            # Not with inputs=params: autograd would then pass over an operation without a second
+            # derivative, whose node leads to no parameter, instead of raising.
+            torch.autograd.backward([loss, *curved], [one, *map(self._penalty_gradient, curved)])
             return loss.detach()
 
     def _penalty_gradient(self, g: Tensor) -> Tensor:

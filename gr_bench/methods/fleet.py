@@ -36,6 +36,7 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
     (cls,) = classes
     stacked = object.__new__(cls)
     object.__setattr__(stacked, "workspace", Workspace())
+    object.__setattr__(stacked, "runs", len(methods))
     for name in methods[0].parameters:
         values = [getattr(method, name) for method in methods]
         if not all(isinstance(value, float) for value in values):
@@ -54,10 +55,15 @@ def is_zero(value: float | Tensor) -> bool:
     return not isinstance(value, Tensor) and value == 0
 
 
-def differentiate(loss: Tensor, weight: float | Tensor = 1.0) -> None:
-    """Accumulate the gradient of weight·loss, summed over runs, into ``p.grad``."""
-    if loss.ndim == 0 and not isinstance(weight, Tensor) and weight == 1:
+def differentiate(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> None:
+    """Accumulate the gradient of weight·loss, summed over the method's runs, into ``p.grad``.
+
+    Raises:
+        RuntimeError: from autograd, if the loss of a method that is not stacked is no scalar.
+    """
+    if isinstance(weight, Tensor):
+        loss.backward(per_run(weight, loss).expand_as(loss))
+    elif weight != 1 or method.runs > 1:
+        loss.backward(torch.full_like(loss, weight))
+    else:
         loss.backward()
-        return
-    factor = per_run(weight, loss) if isinstance(weight, Tensor) else torch.full_like(loss, weight)
-    loss.backward(factor.expand_as(loss))

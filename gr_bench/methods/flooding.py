@@ -41,5 +41,5 @@ class Flooding(Method):
             loss = step.first()
             level: float | Tensor = self.level
             above = loss - (per_run(level, loss) if isinstance(level, Tensor) else level)
-            differentiate(above.abs())
+            differentiate(self, above.abs())
             return loss.detach()

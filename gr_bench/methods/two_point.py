@@ -48,14 +48,14 @@ class TwoPoint(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            differentiate(loss)
+            differentiate(self, loss)
             moved = step.with_gradient()
             if moved and not is_zero(self.weight):
                 with torch.no_grad():
                     elsewhere = self.perturbed(moved)
                 keep_share(moved, 1 - self.weight)
                 with step.at(moved, elsewhere):
-                    differentiate(step.again(), self.weight)
+                    differentiate(self, step.again(), self.weight)
                 for p in moved:
                     if p.grad is None:  # no gradient at θ': d = c·0
                         p.grad = torch.zeros_like(p)
@@ -129,7 +129,7 @@ class SGD(Method):
         for p in params:
             p.grad = None
         loss = loss_fn()
-        differentiate(loss)
+        differentiate(self, loss)
         return loss.detach()
 
 

@@ -102,7 +102,7 @@ def same(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> No
         curves = zip(left.pop("curve"), right.pop("curve"), strict=True)
         for a, b in curves:
             assert a == pytest.approx(b, rel=1e-8, abs=1e-10)
-        measured = [key for key in left if key.startswith("test_")]
+        measured = [key for key in left if key.startswith(("test_", "parameter_"))]
         for key in measured:
             assert left.pop(key) == pytest.approx(right.pop(key), rel=1e-8)
         assert left == right

@@ -13,7 +13,7 @@ from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evalua
 from gr_bench.experiments.training import build_training
 from gr_bench.meters.device import Device
 from gr_bench.methods import stack
-from gr_bench.methods.fleet import differentiate, per_run
+from gr_bench.methods.fleet import per_run
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -124,7 +124,7 @@ class Fleet(Trainer):
                 share = len(inputs) / len(part)
                 losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
                 if with_gradient:
-                    differentiate(losses, share)
+                    losses.backward(torch.full_like(losses, share))
                 total_loss += losses.detach() * share
                 total_accuracy += accuracies * share
         norms: list[float | None] = [None] * len(self.cells)
