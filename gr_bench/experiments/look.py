@@ -31,6 +31,8 @@ APART = (
     "momentum",
     "weight_decay",
     "augmentation",
+    "label_noise",
+    "role",
     "threads",
     "dtype",
     "device",
@@ -156,6 +158,7 @@ def _words(key: str, value: object) -> str:
         "momentum": "momentum {}",
         "weight_decay": "weight decay {}",
         "augmentation": "augmentation {}",
+        "label_noise": "label noise {}",
         "compiled": "compiled {}",
         "allocator": "{} allocator",
     }

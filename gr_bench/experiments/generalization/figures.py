@@ -33,6 +33,7 @@ PERCENT = ("validation_accuracy", "test_accuracy", "gap_accuracy")
 def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     """Results by seed, curves, accuracy against cost, as far as there are any."""
     look.set_look()
+    table, curves = _side_by_side(table), _side_by_side(curves)
     done = table[table["status"] == "ok"]
     for model, part in done.groupby("model", sort=False):
         yield Picture(
@@ -60,6 +61,12 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             "and B-GR; double backpropagation counts as three.",
             _against_cost(part),
         )
+
+
+def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Chosen settings belong into one panel whatever the learning rate chosen for each."""
+    rates = table["learning_rate"].astype(object)
+    return table.assign(learning_rate=rates.where(table["role"] != "chosen", "as chosen"))
 
 
 def _in_percent(table: pd.DataFrame) -> pd.DataFrame:

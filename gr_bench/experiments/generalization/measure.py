@@ -110,7 +110,7 @@ def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
 
     The learning rate falls to zero along half a cosine, step by step. A run whose loss is no longer
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
-    diverged, training stops. The test part is read once, after the last step.
+    diverged, training stops. The test part is read once, after the last step; never for candidates.
     """
     cells = trainer.cells
     epochs, steps_per_epoch = cells[0].epochs, trainer.steps_per_epoch
@@ -153,7 +153,9 @@ def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
         yield Progress(epoch / epochs)
         if all(diverged):
             break
-    tests = [None] * len(cells) if all(diverged) else trainer.evaluate(data.test)
+    to_choose_by = cells[0].role == "candidate"
+    unread = to_choose_by or all(diverged)
+    tests = [None] * len(cells) if unread else trainer.evaluate(data.test)
     for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):
         result: dict[str, Any] = {}
         if diverged[run] is None and test is not None:

@@ -10,15 +10,11 @@ import pandas as pd
 from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.selection import candidates
 
 SETTING = (
-    "seed",
-    "epochs",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "augmentation",
-    "label_noise",
+    *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
+    *("augmentation", "label_noise", "role"),
 )
 RESULT = (
     "train_loss",
@@ -54,9 +50,10 @@ CURVE = (
 SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
 WORKLOAD = [
     *SHOWN,
-    *("label_noise", "momentum", "weight_decay", "augmentation"),
+    *("role", "label_noise", "momentum", "weight_decay", "augmentation"),
     *("threads", "dtype", "device", "compiled"),
 ]
+CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "augmentation")
 GROUP = [*WORKLOAD, "label"]
 """What trainings that differ in their seed alone have in common."""
 
@@ -111,19 +108,80 @@ def paired_difference(
 ) -> stats.Interval | None:
     """Mean over seeds of ``own``'s column minus the baseline's at the same seed, with a t-interval.
 
-    None where no seed has both.
+    Chosen settings are compared whatever the learning rate that was chosen for each; otherwise it
+    must be the same. None where no seed has both.
     """
     first = own.iloc[0]
     same = table[table["label"] == baseline]
     for key in WORKLOAD:
-        same = same[same[key] == first[key]]
+        if key != "learning_rate" or first["role"] != "chosen":
+            same = same[same[key] == first[key]]
     joined = own.merge(same, on="seed", suffixes=("", "_base"))
     difference = (joined[column] - joined[f"{column}_base"]).dropna()
     return stats.t_interval(difference) if len(difference) else None
 
 
-def summaries(table: pd.DataFrame) -> list[Summary]:
-    """A row for every method on every workload, over seeds."""
+def role(record: Record) -> str:
+    """What a record's cell was trained for."""
+    assert isinstance(record.cell, GeneralizationCell)
+    return record.cell.role
+
+
+def selection(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a candidate setting: mean validation results over the seeds to choose by.
+
+    ``chosen`` marks the one of each contest (method and workload) that was trained further.
+    """
+    rows = []
+    for ranked in candidates(records).values():
+        for place, candidate in enumerate(ranked):
+            cell = candidate.cell
+            rows.append(
+                columns(cell)
+                | {key: getattr(cell, key) for key in CHOSEN_BY}
+                | {
+                    "validation_accuracy": _average(candidate.accuracies),
+                    "validation_loss": _average(candidate.losses),
+                    "runs": len(candidate.accuracies),
+                    "diverged": candidate.diverged,
+                    "failed": candidate.failed,
+                    "chosen": place == 0 and bool(candidate.accuracies),
+                }
+            )
+    found = ("validation_accuracy", "validation_loss", "runs", "diverged", "failed", "chosen")
+    return in_order(pd.DataFrame(rows, columns=[*COLUMNS, *CHOSEN_BY, *found]), *CHOSEN_BY)
+
+
+def _average(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def summaries(table: pd.DataFrame, selected: pd.DataFrame) -> list[Summary]:
+    """A row for every method on every workload, over seeds; and the candidates of a selection."""
+    found = [_over_seeds(table)] if len(table) else []
+    return [*found, _candidates(selected)] if len(selected) else found
+
+
+def _candidates(selected: pd.DataFrame) -> Summary:
+    shown = selected[["model", "dataset", "batch_size", "label", *CHOSEN_BY]].copy()
+    shown["validation accuracy (%)"] = (100 * selected["validation_accuracy"]).round(2)
+    shown["validation loss"] = selected["validation_loss"].round(4)
+    for key in ("runs", "diverged", "failed"):
+        shown[key] = selected[key]
+    shown["chosen"] = selected["chosen"].map({True: "yes", False: ""})
+    alike = [key for key in CHOSEN_BY if selected[key].nunique() == 1 and key != "learning_rate"]
+    return Summary(
+        "selection",
+        "What was chosen",
+        "Every setting that was tried, trained on seeds of its own and judged by the mean accuracy "
+        "on the validation part after the last epoch; a setting with fewer runs lost to divergence "
+        "goes first. The test part was not read for these runs.",
+        shown.drop(columns=alike),
+    )
+
+
+def _over_seeds(table: pd.DataFrame) -> Summary:
+    """A row for every method on every workload."""
     rows = []
     alike = [key for key in WORKLOAD if key not in SHOWN and table[key].nunique() == 1]
     for key, group in table.groupby(GROUP, sort=False, dropna=False):
@@ -150,18 +208,16 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         row["diverged"] = int((group["status"] == "diverged").sum())
         row["failed"] = len(group) - len(done) - row["diverged"]
         rows.append(row)
-    return [
-        Summary(
-            "generalization",
-            "Generalization",
-            "At equal epochs; mean ± standard deviation over seeds. Minus SGD: mean of the "
-            "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
-            "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
-            "gradient norm on the whole training part at the end. Diverged and failed runs are "
-            "counted, and are in no mean.",
-            pd.DataFrame(rows).drop(columns=alike),
-        )
-    ]
+    return Summary(
+        "generalization",
+        "Generalization",
+        "At equal epochs; mean ± standard deviation over seeds. Minus SGD: mean of the "
+        "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
+        "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
+        "gradient norm on the whole training part at the end. Diverged and failed runs are "
+        "counted, and are in no mean.",
+        pd.DataFrame(rows).drop(columns=alike),
+    )
 
 
 def _mean(values: pd.Series, number: str) -> str:
