@@ -184,7 +184,7 @@ def test_tables_tell_what_was_tried_and_chosen(candidates: list[Record]) -> None
     assert set(tables["generalization"]["role"]) == {"chosen"}
     assert len(tables["generalization"]) == 4
     names = [summary.name for summary in EXPERIMENT.summaries(tables)]
-    assert names == ["generalization", "selection"]
+    assert names == ["generalization", "comparison", "selection"]
     only = EXPERIMENT.tables(candidates)
     assert [summary.name for summary in EXPERIMENT.summaries(only)] == ["selection"]
     assert isinstance(only["generalization"], pd.DataFrame)
@@ -201,10 +201,10 @@ def test_chosen_settings_are_paired_whatever_their_learning_rates() -> None:
         for method, rate, accuracy in pairs
         for seed in range(3)
     ]
-    (summary,) = EXPERIMENT.summaries(EXPERIMENT.tables(records))
+    summary, *_ = EXPERIMENT.summaries(EXPERIMENT.tables(records))
     assert list(summary.table["minus SGD (points)"]) == ["-", "+20.00 [+20.00, +20.00]"]
     apart = [replace(r, cell=replace(r.cell, role="run")) for r in records]
-    (summary,) = EXPERIMENT.summaries(EXPERIMENT.tables(apart))
+    summary, *_ = EXPERIMENT.summaries(EXPERIMENT.tables(apart))
     assert list(summary.table["minus SGD (points)"]) == ["-", "-"]
 
 

@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from gr_bench.experiments.base import Cell, Grid
 from gr_bench.spec import parse
 
+BASELINE = "sgd"
+"""The method that every other one is compared with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralizationCell(Cell):
@@ -76,6 +79,10 @@ class GeneralizationGrid(Grid):
     """Seeds to choose by; none of them may be among ``seeds``."""
 
     epochs: Annotated[int, Field(ge=1)]
+    equal_cost: bool = False
+    """Whether SGD is also trained for as many times the epochs as the other methods take gradient
+    evaluations a step."""
+
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gr_bench import registry
 from gr_bench.experiments.base import (
     Cell,
     Experiment,
@@ -18,7 +19,11 @@ from gr_bench.experiments.base import (
     Summary,
     Unit,
 )
-from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
+from gr_bench.experiments.generalization.cell import (
+    BASELINE,
+    GeneralizationCell,
+    GeneralizationGrid,
+)
 from gr_bench.experiments.generalization.selection import chosen
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ class Generalization(Experiment):
         return [
             GeneralizationCell(
                 seed=seed,
-                epochs=grid.epochs,
+                epochs=epochs,
                 learning_rate=learning_rate,
                 momentum=grid.momentum,
                 weight_decay=grid.weight_decay,
@@ -63,6 +68,7 @@ class Generalization(Experiment):
             for point, label_noise, learning_rate, seed in itertools.product(
                 grid.points(), grid.label_noise, grid.learning_rates, seeds
             )
+            for epochs in _epochs(grid, point["method"])
         ]
 
     def pending(
@@ -98,13 +104,16 @@ class Generalization(Experiment):
         """``generalization``, a row a training; ``training_curves``, a row an epoch of each.
 
         Candidates are in neither: ``selection`` has a row for each of their settings.
+        ``comparison`` has SGD beside every setting, at equal epochs and gradient evaluations.
         """
         from gr_bench.experiments.generalization import tables
 
         final = [record for record in records if tables.role(record) != "candidate"]
+        runs = tables.generalization(final)
         return {
-            "generalization": tables.generalization(final),
+            "generalization": runs,
             "training_curves": tables.training_curves(final),
+            "comparison": tables.comparison(runs),
             "selection": tables.selection(records),
         }
 
@@ -119,6 +128,14 @@ class Generalization(Experiment):
         from gr_bench.experiments.generalization import figures
 
         yield from figures.pictures(tables["generalization"], tables["training_curves"])
+
+
+def _epochs(grid: GeneralizationGrid, method: str) -> list[int]:
+    """How long a method is trained: the baseline also for what the others' evaluations cost."""
+    if method != BASELINE or not grid.equal_cost:
+        return [grid.epochs]
+    times = {registry.build_method(name).gradient_evaluations for name in grid.methods}
+    return [factor * grid.epochs for factor in sorted({1} | times)]
 
 
 def _wanted(cells: Sequence[Cell], records: Sequence[Record]) -> list[GeneralizationCell]:

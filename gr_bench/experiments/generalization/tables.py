@@ -9,7 +9,7 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
-from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.cell import BASELINE, GeneralizationCell
 from gr_bench.experiments.generalization.selection import candidates
 
 SETTING = (
@@ -53,6 +53,9 @@ WORKLOAD = [
     *("role", "label_noise", "momentum", "weight_decay", "augmentation"),
     *("threads", "dtype", "device", "compiled"),
 ]
+COMPARED = (
+    *("cost", "baseline_epochs", "seeds", "test_accuracy", "difference", "low", "high", "p"),
+)
 CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "augmentation")
 GROUP = [*WORKLOAD, "label"]
 """What trainings that differ in their seed alone have in common."""
@@ -103,22 +106,76 @@ def _head(record: Record) -> dict[str, Any]:
     return columns(cell) | {key: getattr(cell, key) for key in SETTING}
 
 
-def paired_difference(
-    table: pd.DataFrame, own: pd.DataFrame, column: str, baseline: str = "sgd"
-) -> stats.Interval | None:
-    """Mean over seeds of ``own``'s column minus the baseline's at the same seed, with a t-interval.
+def paired_differences(
+    table: pd.DataFrame, own: pd.DataFrame, column: str, *, epochs: int | None = None
+) -> pd.Series:
+    """``own``'s column minus the baseline's at the same seed, for the seeds that both have.
 
     Chosen settings are compared whatever the learning rate that was chosen for each; otherwise it
-    must be the same. None where no seed has both.
+    must be the same.
+
+    Args:
+        table: of :func:`generalization`.
+        own: rows of one setting.
+        column: what to compare.
+        epochs: of the baseline's runs; by default ``own``'s.
     """
     first = own.iloc[0]
-    same = table[table["label"] == baseline]
-    for key in WORKLOAD:
-        if key != "learning_rate" or first["role"] != "chosen":
-            same = same[same[key] == first[key]]
+    wanted = {key: first[key] for key in WORKLOAD} | {"label": BASELINE}
+    if epochs is not None:
+        wanted["epochs"] = epochs
+    if first["role"] == "chosen":
+        del wanted["learning_rate"]
+    same = table
+    for key, value in wanted.items():
+        same = same[same[key] == value]
     joined = own.merge(same, on="seed", suffixes=("", "_base"))
-    difference = (joined[column] - joined[f"{column}_base"]).dropna()
-    return stats.t_interval(difference) if len(difference) else None
+    return (joined[column] - joined[f"{column}_base"]).dropna()
+
+
+def comparison(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a setting and sort of cost: its test accuracy minus SGD's, paired by seed.
+
+    ``cost`` says what is equal: ``epochs``, or ``gradient evaluations``, for which SGD is trained
+    for as many times the epochs as the method has evaluations a step. ``verdict`` is ``better`` or
+    ``worse`` where that is believed among all rows at a false-discovery rate of 5 %
+    (Benjamini-Hochberg, on paired t-tests), else ``undecided``.
+    """
+    rows = []
+    heads = [*COLUMNS, *SETTING[1:]]
+    for key, group in table.groupby(GROUP, sort=False, dropna=False):
+        done = group[group["status"] == "ok"]
+        setting: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        if setting["label"] == BASELINE or not len(done):
+            continue
+        times = round(float((done["gradient_evaluations"] / done["steps"]).max()))
+        costs = {"epochs": 1} | ({"gradient evaluations": times} if times > 1 else {})
+        for cost, factor in costs.items():
+            epochs = factor * setting["epochs"]
+            apart = paired_differences(table, done, "test_accuracy", epochs=epochs)
+            if not len(apart):
+                continue
+            interval = stats.t_interval(apart)
+            rows.append(
+                group.iloc[0][heads].to_dict()
+                | {
+                    "cost": cost,
+                    "baseline_epochs": epochs,
+                    "seeds": len(apart),
+                    "test_accuracy": done["test_accuracy"].mean(),
+                    "difference": interval.center,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "p": stats.p_value(apart),
+                }
+            )
+    found = in_order(pd.DataFrame(rows, columns=[*heads, *COMPARED]), *SETTING[1:], "cost")
+    believed = stats.discoveries(found["p"]) if len(found) else []
+    verdicts = [
+        ("better" if difference > 0 else "worse") if sure else "undecided"
+        for difference, sure in zip(found["difference"], believed, strict=True)
+    ]
+    return found.assign(verdict=verdicts)
 
 
 def role(record: Record) -> str:
@@ -159,7 +216,37 @@ def _average(values: Sequence[float]) -> float | None:
 def summaries(table: pd.DataFrame, selected: pd.DataFrame) -> list[Summary]:
     """A row for every method on every workload, over seeds; and the candidates of a selection."""
     found = [_over_seeds(table)] if len(table) else []
+    against = comparison(table)
+    if len(against):
+        found.append(_against_baseline(against))
     return [*found, _candidates(selected)] if len(selected) else found
+
+
+def _against_baseline(against: pd.DataFrame) -> Summary:
+    shown = against[["model", "dataset", "batch_size", "label_noise", "epochs", "label"]].copy()
+    if against["label_noise"].nunique() == 1:
+        del shown["label_noise"]
+    shown["at equal"] = against["cost"]
+    shown["SGD's epochs"] = against["baseline_epochs"]
+    shown["minus SGD (points)"] = [
+        _points(*row) for row in against[["difference", "low", "high"]].itertuples(index=False)
+    ]
+    shown["p"] = against["p"].map("{:.2g}".format)
+    shown["verdict"] = against["verdict"]
+    return Summary(
+        "comparison",
+        "Test accuracy against SGD at equal cost",
+        "Paired by seed, with the 95 % t-interval over seeds. At equal gradient evaluations, SGD "
+        "is trained for as many times the epochs as the method takes evaluations a step. A verdict "
+        "other than undecided is one to believe among all rows of the table, at a false-discovery "
+        "rate of 5 %.",
+        shown,
+    )
+
+
+def _points(center: float, low: float, high: float) -> str:
+    """Fractions as percentage points."""
+    return f"{100 * center:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def _candidates(selected: pd.DataFrame) -> Summary:
@@ -190,12 +277,9 @@ def _over_seeds(table: pd.DataFrame) -> Summary:
         row["test accuracy (%)"] = _mean(100 * done["test_accuracy"], "{:.2f}")
         row["minus SGD (points)"] = "-"
         if row["label"] != "sgd" and len(done):
-            difference = paired_difference(table, done, "test_accuracy")
-            if difference is not None:
-                row["minus SGD (points)"] = (
-                    f"{100 * difference.center:+.2f} "
-                    f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-                )
+            apart = paired_differences(table, done, "test_accuracy")
+            if len(apart):
+                row["minus SGD (points)"] = _points(*stats.t_interval(apart))
         row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
