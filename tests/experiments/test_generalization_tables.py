@@ -263,3 +263,9 @@ def test_sgd_is_trained_for_what_the_others_cost() -> None:
     found = [(cell.method, cell.epochs) for cell in Generalization().cells(grid)]
     others = [("sam(rho=0.05)", 4), ("db-gr(gamma=0.1)", 4)]
     assert found == [("sgd", 4), ("sgd", 8), ("sgd", 12), *others]
+
+
+def test_a_method_of_which_no_run_ended_is_in_the_comparison_too() -> None:
+    lost = [diverged(training("sam", seed=seed), 3) for seed in range(2)]
+    (row,) = tables(*at_cost("sgd", 2, (0.5, 0.6)), *lost)["comparison"].to_dict("records")
+    assert (row["method"], row["seeds"], row["verdict"]) == ("sam", 0, "no pair of runs")

@@ -139,42 +139,36 @@ def comparison(table: pd.DataFrame) -> pd.DataFrame:
     ``cost`` says what is equal: ``epochs``, or ``gradient evaluations``, for which SGD is trained
     for as many times the epochs as the method has evaluations a step. ``verdict`` is ``better`` or
     ``worse`` where that is believed among all rows at a false-discovery rate of 5 %
-    (Benjamini-Hochberg, on paired t-tests), else ``undecided``.
+    (Benjamini-Hochberg, on paired t-tests), else ``undecided``; ``no pair of runs`` where all
+    diverged or failed.
     """
     rows = []
     heads = [*COLUMNS, *SETTING[1:]]
-    for key, group in table.groupby(GROUP, sort=False, dropna=False):
-        done = group[group["status"] == "ok"]
-        setting: dict[str, Any] = dict(zip(GROUP, key, strict=True))
-        if setting["label"] == BASELINE or not len(done):
+    for _, group in table.groupby(GROUP, sort=False, dropna=False):
+        setting = group.iloc[0][heads].to_dict()
+        if setting["label"] == BASELINE:
             continue
-        times = round(float((done["gradient_evaluations"] / done["steps"]).max()))
-        costs = {"epochs": 1} | ({"gradient evaluations": times} if times > 1 else {})
-        for cost, factor in costs.items():
+        done = group[group["status"] == "ok"]
+        times = (done["gradient_evaluations"] / done["steps"]).max() if len(done) else 1
+        for cost, factor in {"epochs": 1, "gradient evaluations": round(times)}.items():
             epochs = factor * setting["epochs"]
-            apart = paired_differences(table, done, "test_accuracy", epochs=epochs)
-            if not len(apart):
+            apart = pd.Series(dtype=float)
+            if len(done):
+                apart = paired_differences(table, done, "test_accuracy", epochs=epochs)
+            if cost != "epochs" and (factor == 1 or not len(apart)):
                 continue
-            interval = stats.t_interval(apart)
-            rows.append(
-                group.iloc[0][heads].to_dict()
-                | {
-                    "cost": cost,
-                    "baseline_epochs": epochs,
-                    "seeds": len(apart),
-                    "test_accuracy": done["test_accuracy"].mean(),
-                    "difference": interval.center,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "p": stats.p_value(apart),
-                }
-            )
+            row = {"cost": cost, "baseline_epochs": epochs, "seeds": len(apart)}
+            if len(apart):
+                row["difference"], row["low"], row["high"] = stats.t_interval(apart)
+                row["p"] = stats.p_value(apart)
+            rows.append(setting | row | {"test_accuracy": done["test_accuracy"].mean()})
     found = in_order(pd.DataFrame(rows, columns=[*heads, *COMPARED]), *SETTING[1:], "cost")
-    believed = stats.discoveries(found["p"]) if len(found) else []
-    verdicts = [
-        ("better" if difference > 0 else "worse") if sure else "undecided"
-        for difference, sure in zip(found["difference"], believed, strict=True)
-    ]
+    verdicts = pd.Series("no pair of runs", index=found.index)
+    paired = found["seeds"] > 0
+    believed = stats.discoveries(found.loc[paired, "p"])
+    for place, sure in zip(found.index[paired], believed, strict=True):
+        better = "better" if found["difference"][place] > 0 else "worse"
+        verdicts[place] = better if sure else "undecided"
     return found.assign(verdict=verdicts)
 
 
@@ -228,10 +222,13 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
         del shown["label_noise"]
     shown["at equal"] = against["cost"]
     shown["SGD's epochs"] = against["baseline_epochs"]
+    shown["seeds"] = against["seeds"]
+    intervals = against[["difference", "low", "high"]].itertuples(index=False)
     shown["minus SGD (points)"] = [
-        _points(*row) for row in against[["difference", "low", "high"]].itertuples(index=False)
+        _points(*row) if seeds else "-"
+        for row, seeds in zip(intervals, against["seeds"], strict=True)
     ]
-    shown["p"] = against["p"].map("{:.2g}".format)
+    shown["p"] = [f"{p:.2g}" if p == p else "-" for p in against["p"].astype(float)]
     shown["verdict"] = against["verdict"]
     return Summary(
         "comparison",
