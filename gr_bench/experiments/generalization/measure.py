@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-import traceback
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -77,8 +77,8 @@ def _pieces(
         return together
     try:
         gain = _gain(first, Fleet(together[0], data, device))
-    except Exception:  # a method or a model that cannot be vectorised: the log tells why
-        traceback.print_exc()
+    except Exception as error:  # a method or a model that cannot be vectorised
+        print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
         return alone
     return together if gain > GAIN else alone
 
