@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gr_bench import stats
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
+from gr_bench.experiments.generalization.plane import has_plane, plane
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
 """What tells the panels of one model's figure apart."""
@@ -44,6 +45,17 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             "Methods that diverged or failed in every seed have no dot.",
             _results(part),
         )
+    for model, part in table.groupby("model", sort=False):
+        if has_plane(part):
+            yield Picture(
+                f"gamma_epsilon_plane_{look.slug(model)}",
+                f"The (γ, ε) plane: {model}",
+                "Means over the seeds whose run ended; the others are counted in the cell as lost, "
+                "and a cell of which none ended is hatched. Framed in red: γ = ε, where F-GR is "
+                "SAM without its normalisation. DB-GR is the limit ε -> 0; SGD (γ = 0) stands in "
+                "the title. One colour scale a row.",
+                plane(part, WORKLOAD),
+            )
     for model, part in curves.groupby("model", sort=False):
         yield Picture(
             f"training_curves_{look.slug(model)}",
