@@ -90,35 +90,35 @@ def _results(table: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels = look.in_order(table["label"])
     names, shapes = look.short(labels), look.markers(labels)
-    figure, axes = look.panels(len(groups), rows_each=len(RESULTS))
+    figure, axes = look.panels(len(groups), names.values(), rows_each=len(RESULTS))
     for row, (column, title) in enumerate(RESULTS.items()):
         for place, (workload, part) in enumerate(groups):
             ax = axes[row * len(groups) + place]
-            for x, label in enumerate(labels):
+            for y, label in enumerate(labels):
                 values = part.loc[part["label"] == label, column].dropna().astype(float)
                 if not len(values):
                     continue
                 shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
                 ax.plot(
-                    x + np.asarray(shift) + 0.15, values, ".", color=look.color(label), alpha=0.6
+                    values, y + np.asarray(shift) + 0.15, ".", color=look.color(label), alpha=0.6
                 )
                 mean = stats.t_interval(values)
                 half = mean.half_width if np.isfinite(mean.half_width) else 0.0
                 ax.errorbar(
-                    x - 0.15,
                     mean.center,
-                    yerr=half,
+                    y - 0.15,
+                    xerr=half,
                     color=look.color(label),
                     marker=shapes[label],
                     capsize=2,
                 )
-            ax.set_xticks(range(len(labels)), [names[label] for label in labels], rotation=30)
-            ax.set_xlim(-0.6, len(labels) - 0.4)
-            ax.grid(axis="x", visible=False)
+            shown = [names[label] if place == 0 else "" for label in labels]
+            ax.set_yticks(range(len(labels)), shown)
+            ax.set_ylim(len(labels) - 0.4, -0.6)
+            ax.grid(axis="y", visible=False)
+            ax.set_xlabel(title)
             if row == 0:
                 ax.set_title(workload)
-            if place == 0:
-                ax.set_ylabel(title)
     return figure
 
 

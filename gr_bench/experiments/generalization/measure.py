@@ -41,6 +41,10 @@ COPIES = 6
 """Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one in between."""
 
 
+DOUBLE = 4
+"""Graphs of a forward pass that double backpropagation keeps: about as many, by its peak memory."""
+
+
 def train_all(cells: Sequence[GeneralizationCell], how: str) -> Iterator[Record | Progress]:
     """Train cells that could be a fleet; yield each part's records when it is done.
 
@@ -88,7 +92,8 @@ def _bytes_a_run(loop: Loop, data: Dataset) -> int:
     inputs, targets = (tensor[0] for tensor in next(loop.batches()))
     model = loop.training.model
     activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)()) // len(inputs)
-    largest = max(len(inputs), min(EVALUATION_BATCH, len(data.train)))
+    graphs = DOUBLE if loop.training.method.needs_second_derivatives else 1
+    largest = max(graphs * len(inputs), min(EVALUATION_BATCH, len(data.train)))
     return activations * largest + COPIES * sum(p.nbytes for p in model.parameters())
 
 
