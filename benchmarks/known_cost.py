@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.measure import prepare
 from gr_bench.methods import SGD, LossFunction, Method
 
 WIDTH = 128
@@ -33,3 +35,19 @@ class Burdened(Method):
             a, b, out = self.workspace.like([thin, square, thin])
             torch.mm(a, b, out=out)
         return SGD().backward(loss_fn, params)
+
+
+def step(rows: int) -> Callable[[], object]:
+    """A training step of the 4x512 MLP on the digits, batch 128, with that burden."""
+    torch.set_num_threads(1)
+    cell = StepCostCell(
+        method=f"benchmarks.known_cost:Burdened(rows={rows})" if rows else "sgd",
+        model="mlp(depth=4, width=512)",
+        dataset="digits",
+        batch_size=128,
+        device="cpu",
+        dtype="float32",
+        threads=1,
+        baseline="sgd",
+    )
+    return prepare(cell).step

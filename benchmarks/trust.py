@@ -6,8 +6,8 @@
 - *known*: SGD with about 1 % and 2 % of real extra work, 20 short runs each: who calls it slower?
 - *coverage*: do the intervals of 40 short runs contain what a long one finds?
 
-A short run is five or ten replicates out of a row of freshly started processes; that the row is one run
-saves nothing but bookkeeping, since every replicate is a process of its own.
+A short run is five or ten replicates out of a row of freshly started processes; that the row is one
+run saves nothing but bookkeeping, since every replicate is a process of its own.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def known(out: Path) -> dict[str, Any]:
             ),
         )
         logs = _log_ratios(records, method)
-        verdicts = [stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)]
+        verdicts = [
+            stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)
+        ]
         found[name] = {
             "rows": rows,
             "replicates": replicates,

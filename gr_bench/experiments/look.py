@@ -31,6 +31,8 @@ APART = (
     "momentum",
     "weight_decay",
     "augmentation",
+    "label_noise",
+    "role",
     "threads",
     "dtype",
     "device",
@@ -156,6 +158,7 @@ def _words(key: str, value: object) -> str:
         "momentum": "momentum {}",
         "weight_decay": "weight decay {}",
         "augmentation": "augmentation {}",
+        "label_noise": "label noise {}",
         "compiled": "compiled {}",
         "allocator": "{} allocator",
     }
@@ -179,4 +182,5 @@ def method_legend(figure: Figure, labels: Iterable[str]) -> None:
         Line2D([], [], color=color(label), marker=shapes[label], label=name)
         for label, name in names.items()
     ]
-    figure.legend(handles=handles, loc="outside right upper", title="method")
+    # outside the figure, which saving makes room for: it never takes room from the panels
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="method")

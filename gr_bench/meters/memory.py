@@ -60,3 +60,16 @@ def nbytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the distinct storages behind ``tensors``."""
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
     return sum(storages.values())
+
+
+def saved_bytes(forward: Work) -> int:
+    """Bytes that autograd keeps of a forward pass for the backward pass, parameters included."""
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward()
+    return nbytes(saved)

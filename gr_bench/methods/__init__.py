@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from gr_bench.methods.base import Method
 from gr_bench.methods.central import CentralGR
 from gr_bench.methods.double_backprop import DoubleBackpropGR
+from gr_bench.methods.fleet import stack
 from gr_bench.methods.flooding import Flooding
 from gr_bench.methods.step import LossFunction, Step
 from gr_bench.methods.two_point import (
@@ -43,6 +44,7 @@ __all__ = [
     "TwoPoint",
     "UnnormalizedSAM",
     "get",
+    "stack",
 ]
 
 METHODS: dict[str, type[Method]] = {

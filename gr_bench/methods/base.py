@@ -65,6 +65,9 @@ class Method(ABC):
     needs_second_derivatives: ClassVar[bool] = False
     """Whether the loss must be differentiable twice by autograd."""
 
+    runs: ClassVar[int] = 1
+    """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
+
     workspace: Workspace = field(
         default_factory=Workspace, init=False, repr=False, compare=False, kw_only=True
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gr_bench.methods.base import Method, require_at_least_zero, require_positive
+from gr_bench.methods.fleet import differentiate, is_zero
 from gr_bench.methods.step import LossFunction, Step
 from gr_bench.methods.two_point import offset
 
@@ -41,20 +42,18 @@ class CentralGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            loss.backward()
+            differentiate(self, loss)
             moved = step.with_gradient()
-            if self.gamma != 0 and moved:
+            if moved and not is_zero(self.gamma):
                 weight = self.gamma / (2 * self.epsilon)
                 gradients = [p.grad for p in moved if p.grad is not None]
                 with torch.no_grad():
                     elsewhere = offset(moved, gradients, self.epsilon, self)
                 with step.at(moved, elsewhere):
-                    ahead = step.again()
-                    ahead.backward(torch.full_like(ahead, weight))
+                    differentiate(self, step.again(), weight)
                 with torch.no_grad():
                     for p, value in zip(moved, elsewhere, strict=True):
                         value.neg_().add_(p, alpha=2)
                 with step.at(moved, elsewhere):
-                    behind = step.again()
-                    behind.backward(torch.full_like(behind, -weight))
+                    differentiate(self, step.again(), -weight)
             return loss.detach()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gr_bench.methods.base import Method, require_at_least_zero
+from gr_bench.methods.fleet import differentiate, is_zero, per_run
 from gr_bench.methods.step import LossFunction, Step
 
 
@@ -44,15 +45,21 @@ class DoubleBackpropGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            if self.gamma == 0 or not step.params or not loss.requires_grad:
-                loss.backward()
+            if is_zero(self.gamma) or not step.params or not loss.requires_grad:
+                differentiate(self, loss)
                 return loss.detach()
-            gradients = torch.autograd.grad(loss, step.params, create_graph=True, allow_unused=True)
+            one = torch.ones_like(loss) if self.runs > 1 else None
+            gradients = torch.autograd.grad(
+                loss, step.params, one, create_graph=True, allow_unused=True
+            )
             # A gradient without a graph is constant in θ: its row of Hg is zero.
             curved = [g for g in gradients if g is not None and g.requires_grad]
-            torch.autograd.backward(
-                [loss, *curved],
-                [None, *(g.detach() * self.gamma for g in curved)],
-                inputs=step.params,
-            )
+            # Not with inputs=params: autograd would then pass over an operation without a second
+            # derivative, whose node leads to no parameter, instead of raising.
+            torch.autograd.backward([loss, *curved], [one, *map(self._penalty_gradient, curved)])
             return loss.detach()
+
+    def _penalty_gradient(self, g: Tensor) -> Tensor:
+        """γ·g, the derivative of (γ/2)·‖g‖² with respect to g."""
+        gamma: float | Tensor = self.gamma
+        return g.detach() * (per_run(gamma, g) if isinstance(gamma, Tensor) else gamma)

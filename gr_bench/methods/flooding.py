@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gr_bench.methods.base import Method, require_at_least_zero
+from gr_bench.methods.fleet import differentiate, per_run
 from gr_bench.methods.step import LossFunction, Step
 
 
@@ -38,5 +39,7 @@ class Flooding(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            (loss - self.level).abs().backward()
+            level: float | Tensor = self.level
+            above = loss - (per_run(level, loss) if isinstance(level, Tensor) else level)
+            differentiate(self, above.abs())
             return loss.detach()

@@ -20,6 +20,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 LossFunction = Callable[[], Tensor]
+"""A forward pass. One that has a method ``again`` knows its own buffers: ``again()`` is then the
+further pass on the same mini-batch, from the buffers that the first one found and without a trace
+in them."""
 
 
 class Step:
@@ -73,6 +76,8 @@ class Step:
         """The loss at θ, with its graph. Clears every ``p.grad``."""
         for p in self._given:
             p.grad = None
+        if hasattr(self._loss_fn, "again"):
+            return self._loss_fn()
         with _OutermostCalls(self._note):
             return self._loss_fn()
 
@@ -103,7 +108,8 @@ class Step:
         torch.set_rng_state(self._cpu_random_state)
         for device, state in self._random_states:
             torch.cuda.set_rng_state(state, device)
-        return self._loss_fn()
+        again: LossFunction = getattr(self._loss_fn, "again", self._loss_fn)
+        return again()
 
     @contextmanager
     def at(self, params: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
@@ -179,7 +185,10 @@ class _Copies:
         alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
         for buffer in buffers:
             alike[buffer.dtype, buffer.device].append(buffer)
-        self._copies = [(group, torch.cat([b if b.ndim == 1 else b.view(-1) for b in group])) for group in alike.values()]
+        self._copies = [
+            (group, torch.cat([b if b.ndim == 1 else b.view(-1) for b in group]))
+            for group in alike.values()
+        ]
 
     @torch.no_grad()
     def put_back(self) -> None:

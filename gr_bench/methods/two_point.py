@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gr_bench.methods.base import Method, require_at_least_zero, require_positive
+from gr_bench.methods.fleet import differentiate, is_zero, per_run
 from gr_bench.methods.step import LossFunction, Step
 
 
@@ -47,54 +48,68 @@ class TwoPoint(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            loss.backward()
+            differentiate(self, loss)
             moved = step.with_gradient()
-            if self.weight != 0 and moved:
+            if moved and not is_zero(self.weight):
                 with torch.no_grad():
                     elsewhere = self.perturbed(moved)
                 keep_share(moved, 1 - self.weight)
                 with step.at(moved, elsewhere):
-                    again = step.again()
-                    again.backward(torch.full_like(again, self.weight))
+                    differentiate(self, step.again(), self.weight)
                 for p in moved:
                     if p.grad is None:  # no gradient at θ': d = c·0
                         p.grad = torch.zeros_like(p)
             return loss.detach()
 
 
-def keep_share(params: list[Tensor], share: float) -> None:
+def keep_share(params: list[Tensor], share: float | Tensor) -> None:
     """g <- share·g in place; with a share of 0 the memory of g is let go."""
-    if share == 0:
+    if is_zero(share):
         for p in params:
             p.grad = None
+        return
+    gradients = [p.grad for p in params if p.grad is not None]
+    if isinstance(share, Tensor):
+        for g in gradients:
+            g.mul_(per_run(share, g))
     elif share != 1:
-        torch._foreach_mul_([p.grad for p in params if p.grad is not None], share)
+        torch._foreach_mul_(gradients, share)
 
 
 def offset(
     params: list[Tensor], directions: list[Tensor], scale: float | Tensor, method: Method
 ) -> list[Tensor]:
-    """params + scale·directions, out of place.
+    """params + scale·directions, out of place; the scale is a number, or one for every run.
 
     On a GPU two fused launches beat one launch a tensor, and its allocator makes new memory cheap;
     on a CPU new memory is what costs, so the method's workspace is used.
     """
-    if params[0].is_cuda:
+    for_all = not isinstance(scale, Tensor) or scale.ndim == 0
+    if params[0].is_cuda and for_all:
         fused = torch._foreach_mul(directions, scale)
         torch._foreach_add_(fused, params)
         return list(fused)
     moved = method.workspace.like(params)
     for p, direction, out in zip(params, directions, moved, strict=True):
         if isinstance(scale, Tensor):
-            torch.addcmul(p, direction, scale, out=out)
+            torch.addcmul(p, direction, per_run(scale, p), out=out)
         else:
             torch.add(p, direction, alpha=scale, out=out)
     return moved
 
 
-def radius_over_norm(radius: float, tensors: list[Tensor]) -> Tensor:
-    """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0."""
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+def radius_over_norm(radius: float | Tensor, tensors: list[Tensor]) -> Tensor:
+    """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0.
+
+    With a radius for every run (R,) the norms are those of the tensors' slices, and so is the
+    result.
+    """
+    if isinstance(radius, Tensor):
+        norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors]
+        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        radius = radius.to(norm)
+    else:
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return torch.where(norm > 0, radius / norm, 0.0)
 
 
@@ -114,7 +129,7 @@ class SGD(Method):
         for p in params:
             p.grad = None
         loss = loss_fn()
-        loss.backward()
+        differentiate(self, loss)
         return loss.detach()
 
 

@@ -98,12 +98,13 @@ def run(
             status = "done"
         finally:
             Results(folder).write_parquet()
-            store.describe(status=status, ended=_now())
+            measured = len({record.cell.id for record in store.records})
+            store.describe(status=status, cells=measured, ended=_now())
         failures = Results(folder).failures
         unsupported = int(failures["unsupported"].sum())
         return Outcome(
             folder=folder,
-            cells=len(suite.cells),
+            cells=measured,
             failed=len(failures) - unsupported,
             unsupported=unsupported,
             measured_now=len(store.records) - before,

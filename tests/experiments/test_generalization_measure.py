@@ -11,11 +11,12 @@ import pytest
 import torch
 from synthetic import failed, training
 
-from gr_bench import registry
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
-from gr_bench.experiments.generalization.measure import evaluate, train
+from gr_bench.experiments.generalization.loop import Loop
+from gr_bench.experiments.generalization.measure import train_all
+from gr_bench.experiments.training import load_data
 from gr_bench.runs.store import decode, encode
 
 TINY: dict[str, Any] = {
@@ -30,7 +31,7 @@ STILL = 1e-30
 
 
 def record(cell: GeneralizationCell) -> Record:
-    *progress, result = train(cell)
+    *progress, result = train_all([cell], "loop")
     assert all(isinstance(step, Progress) for step in progress)
     assert isinstance(result, Record)
     return result
@@ -79,7 +80,7 @@ def test_every_setting_counts(change: dict[str, float]) -> None:
 
 
 def test_progress_is_told_after_every_epoch() -> None:
-    *progress, _ = train(training(**TINY))
+    *progress, _ = train_all([training(**TINY)], "loop")
     assert [step.part for step in progress] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
@@ -193,29 +194,33 @@ def test_a_part_without_a_finite_loss_is_a_divergence_too(part: str, step: int) 
 def test_evaluation_in_pieces_is_that_of_the_whole_part() -> None:
     """1,500 examples: more than one piece, and not of equal length."""
     text = "random(shape=(5,), num_classes=3, samples=1500)"
-    part = registry.build_dataset(text).train.to(dtype=torch.float64)
-    torch.manual_seed(0)
-    model = registry.build_model("mlp(depth=2, width=8)", (5,), 3).double()
+    cell = training(**TINY | {"dataset": text}, dtype="float64")
+    device, data = load_data(cell)
+    loop = Loop(cell, data, device)
+    model, part = loop.training.model, data.train
     logits = model(part.inputs)
     loss = torch.nn.functional.cross_entropy(logits, part.targets)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
-    found = evaluate(model, part, with_gradient=True)
+    (found,) = loop.evaluate(part, with_gradient=True)
     assert found.loss == pytest.approx(loss.item(), rel=1e-12)
     hits = logits.argmax(1) == part.targets
     assert found.accuracy == pytest.approx(float(hits.double().mean()))
     assert found.gradient_norm == pytest.approx(norm, rel=1e-12)
-    assert replace(found, gradient_norm=None) == evaluate(model, part)
+    assert [replace(found, gradient_norm=None)] == loop.evaluate(part)
 
 
-def test_evaluation_leaves_dropout_and_running_statistics_alone() -> None:
-    data = registry.build_dataset("random(shape=(1, 8, 8), samples=16)")
-    for text in ("mlp(dropout=0.5)", "resnet-8(width=4)"):
-        model = registry.build_model(text, data.input_shape, data.num_classes).train()
-        before = {key: value.clone() for key, value in model.state_dict().items()}
-        first = evaluate(model, data.train, with_gradient=True)
-        assert evaluate(model, data.train, with_gradient=True) == first
-        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+@pytest.mark.parametrize("model", ["mlp(dropout=0.5)", "resnet-8(width=4)"])
+def test_evaluation_leaves_dropout_and_running_statistics_alone(model: str) -> None:
+    text = "random(shape=(1, 8, 8), samples=16)"
+    cell = training(**TINY | {"dataset": text, "model": model, "batch_size": 8})
+    device, data = load_data(cell)
+    loop = Loop(cell, data, device)
+    state = loop.training.model.train().state_dict()
+    before = {key: value.clone() for key, value in state.items()}
+    first = loop.evaluate(data.train, with_gradient=True)
+    assert loop.evaluate(data.train, with_gradient=True) == first
+    assert all(torch.equal(value, before[key]) for key, value in state.items())
 
 
 # --- which trainings are to be done
@@ -227,14 +232,23 @@ def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[Ge
     jobs = experiment.pending(grid, cells, records)
     units = [unit for job in jobs for unit in job.units]
     assert not any(job.exclusive for job in jobs)
-    assert all(len(unit.cells) == 1 for unit in units)
+    assert all(unit.options == {"trainer": grid.trainer} for unit in units)
+    for unit in units:
+        alike = {cell.fleet for cell in unit.cells if isinstance(cell, GeneralizationCell)}
+        assert len(alike) == 1
     assert experiment.outlook(grid, cells, records) == {"generalization": len(units)}
-    return [unit.cells[0] for unit in units]
+    return [cell for unit in units for cell in unit.cells]
 
 
-def test_every_training_without_a_record_is_asked_for_once_in_mixed_order() -> None:
+@pytest.mark.parametrize("trainer", ["auto", "fleet", "loop"])
+def test_every_training_without_a_record_is_asked_for_once_in_mixed_order(trainer: str) -> None:
     grid = GeneralizationGrid(
-        methods=["sgd", "sam"], models=["mlp"], datasets=["digits"], batch_sizes=[8, 16], epochs=1
+        methods=["sgd", "sam"],
+        models=["mlp"],
+        datasets=["digits"],
+        batch_sizes=[8, 16],
+        epochs=1,
+        trainer=trainer,
     )
     cells = Generalization().cells(grid)
     asked = pending(grid)
@@ -245,3 +259,56 @@ def test_every_training_without_a_record_is_asked_for_once_in_mixed_order() -> N
     rest = pending(grid, known)
     assert {cell.id for cell in rest} == {cell.id for cell in cells[2:]}
     assert pending(grid, [failed(cell) for cell in cells]) == []
+
+
+# --- label noise, and what the solution looks like
+
+
+def test_wrong_labels_are_trained_on() -> None:
+    clean, noisy = run(epochs=10), run(epochs=10, label_noise=0.5)
+    assert noisy["curve"][-1]["train_accuracy"] < clean["curve"][-1]["train_accuracy"]
+
+
+@pytest.mark.parametrize("how", ["loop", "fleet"])
+def test_the_solution_is_looked_at_where_it_was_asked_for(how: str) -> None:
+    cells = [training("sam", **TINY, sharpness=True, dtype="float64", seed=s) for s in range(2)]
+    for result in train_all(cells, how):
+        if isinstance(result, Progress):
+            continue
+        assert isinstance(result.cell, GeneralizationCell)
+        device, data = load_data(result.cell)
+        loop = Loop(result.cell, data, device)
+        steps, done = 3 * loop.steps_per_epoch, 0
+        for _ in range(3):
+            for batch in loop.batches():
+                loop.step(*batch, (1 + np.cos(np.pi * done / steps)) / 2)
+                done += 1
+        model = loop.training.model.eval()
+        params = dict(model.named_parameters())
+
+        def loss(*values: torch.Tensor) -> torch.Tensor:
+            named = dict(zip(params, values, strict=True))  # noqa: B023
+            logits = torch.func.functional_call(model, named, (data.train.inputs,))  # noqa: B023
+            return torch.nn.functional.cross_entropy(logits, data.train.targets)  # noqa: B023
+
+        blocks = torch.autograd.functional.hessian(loss, tuple(params.values()))
+        sizes = [p.numel() for p in params.values()]
+        matrix = torch.cat(
+            [
+                torch.cat([b.reshape(m, n) for b, n in zip(row, sizes, strict=True)], 1)
+                for row, m in zip(blocks, sizes, strict=True)
+            ]
+        )
+        found = result.data
+        largest = float(torch.linalg.eigvalsh(matrix)[-1])
+        assert found["largest_eigenvalue"] == pytest.approx(largest, rel=5e-3)
+        assert abs(found["trace"] - float(matrix.trace())) < 5 * found["trace_error"]
+        norm = float(torch.cat([p.detach().flatten() for p in params.values()]).norm())
+        assert found["parameter_norm"] == pytest.approx(norm, rel=1e-8)
+
+
+def test_a_model_without_second_derivatives_is_trained_all_the_same() -> None:
+    data = run(model="plugged:Once", sharpness=True)
+    assert data["test_accuracy"] >= 0
+    assert "largest_eigenvalue" not in data
+    assert data["sharpness_error"]

@@ -8,9 +8,11 @@ import pytest
 import scipy.stats
 from synthetic import diverged, failed, trained, training
 
+from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record
 from gr_bench.experiments.generalization import Generalization
-from gr_bench.experiments.generalization.tables import paired_difference
+from gr_bench.experiments.generalization.cell import GeneralizationGrid
+from gr_bench.experiments.generalization.tables import paired_differences
 
 ACCURACY = {"sgd": (0.80, 0.70, 0.90), "sam": (0.82, 0.75, 0.91)}
 """Test accuracies by seed."""
@@ -21,7 +23,7 @@ def tables(*records: Record) -> dict[str, pd.DataFrame]:
 
 
 def summary(*records: Record) -> pd.DataFrame:
-    (found,) = Generalization().summaries(tables(*records))
+    found, *_ = Generalization().summaries(tables(*records))
     return found.table.set_index("label")
 
 
@@ -41,7 +43,8 @@ def results() -> list[Record]:
 def difference(*records: Record):
     table = tables(*records)["generalization"]
     own = table[(table["method"] == "sam") & (table["status"] == "ok")]
-    return paired_difference(table, own, "test_accuracy")
+    found = paired_differences(table, own, "test_accuracy")
+    return stats.t_interval(found) if len(found) else None
 
 
 # --- rows
@@ -140,7 +143,7 @@ def test_without_a_common_seed_there_is_no_difference() -> None:
 def test_trainings_with_other_settings_are_another_group(setting: dict) -> None:
     """Nothing is averaged or paired over them, and the table says what tells them apart."""
     other = [result(method, seed, 0.1, **setting) for method in ACCURACY for seed in range(3)]
-    (found,) = Generalization().summaries(tables(*results(), *other))
+    found, *_ = Generalization().summaries(tables(*results(), *other))
     (column,) = setting
     assert column in found.table
     assert list(found.table["seeds"]) == [3] * 4
@@ -171,3 +174,98 @@ def test_what_is_the_same_everywhere_takes_no_column() -> None:
     table = summary(*results())
     assert not {"momentum", "threads", "dtype", "device"} & set(table.columns)
     assert {"model", "dataset", "batch_size", "learning_rate", "epochs"} <= set(table.columns)
+
+
+# --- at equal cost
+
+
+def at_cost(method: str, epochs: int, accuracies: tuple[float, ...], per_step: int = 1) -> list:
+    found = []
+    for seed, accuracy in enumerate(accuracies):
+        record = result(method, seed, accuracy, epochs=epochs)
+        record.data["gradient_evaluations"] = per_step * record.data["steps"]
+        found.append(record)
+    return found
+
+
+def test_a_method_is_set_against_sgd_at_equal_epochs_and_at_equal_evaluations() -> None:
+    records = [
+        *at_cost("sgd", 10, (0.5, 0.6, 0.7)),
+        *at_cost("sgd", 20, (0.7, 0.8, 0.9)),
+        *at_cost("sgd", 30, (0.1, 0.1, 0.1)),
+        *at_cost("sam", 10, (0.6, 0.7, 0.8), per_step=2),
+        *at_cost("db-gr", 10, (0.6, 0.7, 0.8), per_step=3),
+    ]
+    found = tables(*records)["comparison"].set_index(["label", "cost"])
+    sam, double = "sam(rho=0.05)", "db-gr(gamma=0.1)"
+    assert found["difference"].to_dict() == pytest.approx(
+        {
+            (sam, "epochs"): 0.1,
+            (sam, "gradient evaluations"): -0.1,
+            (double, "epochs"): 0.1,
+            (double, "gradient evaluations"): 0.6,
+        }
+    )
+    assert found["baseline_epochs"].to_dict() == {
+        (sam, "epochs"): 10,
+        (sam, "gradient evaluations"): 20,
+        (double, "epochs"): 10,
+        (double, "gradient evaluations"): 30,
+    }
+    assert found.loc[(sam, "gradient evaluations"), "verdict"] == "worse"
+
+
+def test_without_longer_runs_of_sgd_there_is_no_row_at_equal_evaluations() -> None:
+    records = [*at_cost("sgd", 10, (0.5, 0.6)), *at_cost("sam", 10, (0.6, 0.7), per_step=2)]
+    assert list(tables(*records)["comparison"]["cost"]) == ["epochs"]
+
+
+def test_the_interval_and_p_value_are_scipys() -> None:
+    sgd, sam = (0.5, 0.6, 0.72), (0.55, 0.61, 0.7)
+    (row,) = tables(*at_cost("sgd", 5, sgd), *at_cost("sam", 5, sam))["comparison"].to_dict(
+        "records"
+    )
+    test = scipy.stats.ttest_rel(sam, sgd)
+    assert row["p"] == pytest.approx(test.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
+
+
+def test_chance_among_many_comparisons_is_allowed_for() -> None:
+    """One p-value of 4 % is believed by itself, and not as the smallest of twenty."""
+    rng = np.random.default_rng(0)
+    sgd = rng.normal(0.5, 0.01, 5)
+    apart = np.array([0.01, 0.02, 0.03, 0.00, 0.02])
+    assert 0.01 < scipy.stats.ttest_1samp(apart, 0).pvalue < 0.05
+    real = at_cost("sam(rho=0.5)", 5, tuple(sgd + apart))
+    (alone,) = tables(*at_cost("sgd", 5, tuple(sgd)), *real)["comparison"]["verdict"]
+    assert alone == "better"
+    nothing = [
+        record
+        for i in range(19)
+        for record in at_cost(
+            f"sam(rho={0.01 * (i + 1)})", 5, tuple(sgd + rng.permutation([-2, -1, 0, 1, 2]) / 100)
+        )
+    ]
+    among = tables(*at_cost("sgd", 5, tuple(sgd)), *real, *nothing)["comparison"]
+    assert set(among["verdict"]) == {"undecided"}
+
+
+def test_sgd_is_trained_for_what_the_others_cost() -> None:
+    grid = GeneralizationGrid(
+        methods=["sgd", "sam", "db-gr"],
+        models=["mlp"],
+        datasets=["digits"],
+        batch_sizes=[8],
+        seeds=[0],
+        epochs=4,
+        equal_cost=True,
+    )
+    found = [(cell.method, cell.epochs) for cell in Generalization().cells(grid)]
+    others = [("sam(rho=0.05)", 4), ("db-gr(gamma=0.1)", 4)]
+    assert found == [("sgd", 4), ("sgd", 8), ("sgd", 12), *others]
+
+
+def test_a_method_of_which_no_run_ended_is_in_the_comparison_too() -> None:
+    lost = [diverged(training("sam", seed=seed), 3) for seed in range(2)]
+    (row,) = tables(*at_cost("sgd", 2, (0.5, 0.6)), *lost)["comparison"].to_dict("records")
+    assert (row["method"], row["seeds"], row["verdict"]) == ("sam", 0, "no pair of runs")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from gr_bench.meters.conditions import preload
@@ -56,3 +58,42 @@ def test_an_allocator_that_is_not_loaded_is_not_claimed() -> None:
 @pytest.mark.parametrize("allocator", ["held", "system"])
 def test_glibcs_own_allocator_needs_no_library(allocator: str) -> None:
     assert preload(allocator) == {}
+
+
+PIN = """
+import json, os, sys, threading
+import psutil
+from gr_bench.meters.conditions import pin
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+allowed = os.sched_getaffinity(0)
+chosen = pin(int(sys.argv[1]))
+threads = [os.sched_getaffinity(thread.id) for thread in psutil.Process().threads()]
+print(json.dumps({
+    "allowed": sorted(allowed), "chosen": chosen, "threads": [sorted(t) for t in threads]
+}))
+"""
+linux = pytest.mark.skipif(sys.platform != "linux", reason="no affinity")
+
+
+def pinned(threads: int) -> dict:
+    """What a fresh process with threads of its own sees."""
+    command = [sys.executable, "-c", PIN, str(threads)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(ended.stdout)
+
+
+@linux
+@pytest.mark.skipif((psutil.cpu_count(logical=False) or 1) < 2, reason="one core")
+def test_a_process_is_kept_on_a_core_with_all_its_threads() -> None:
+    found = pinned(1)
+    (processor,) = found["chosen"]
+    assert processor in found["allowed"]
+    assert len(found["threads"]) > 1
+    assert all(processors == [processor] for processors in found["threads"])
+
+
+@linux
+def test_where_every_core_is_wanted_there_is_none_to_choose() -> None:
+    found = pinned(len(os.sched_getaffinity(0)))
+    assert found["chosen"] is None
+    assert all(processors == found["allowed"] for processors in found["threads"])

@@ -39,3 +39,26 @@ def test_finite_differences_tend_to_double_backprop(problem, cls, order, relativ
     errors = [relative_error(problem.direction(cls(gamma=0.3, epsilon=e)), exact) for e in EPSILONS]
     slope, _ = np.polyfit(np.log(EPSILONS), np.log(errors), 1)
     assert slope == pytest.approx(order, abs=0.1)
+
+
+class OnceDifferentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * gradient
+
+
+def test_an_operation_without_a_second_derivative_is_an_error_and_not_a_zero() -> None:
+    p = torch.tensor([0.5], requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        return (OnceDifferentiable.apply(p) ** 2).sum()
+
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        DoubleBackpropGR().backward(loss, [p])

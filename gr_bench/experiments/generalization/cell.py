@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gr_bench.experiments.base import Cell, Grid
+from gr_bench.spec import parse
+
+BASELINE = "sgd"
+"""The method that every other one is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +26,84 @@ class GeneralizationCell(Cell):
     momentum: float
     weight_decay: float
     augmentation: str = "none"
+    label_noise: float = 0.0
+    """Part of the training labels that are replaced by another class, drawn once for all runs."""
+
+    sharpness: bool = False
+    """Whether the Hessian of the training loss is looked at when the run is over."""
+
+    role: str = "run"
+    """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
+    what was chosen; ``run``: there is no choice."""
+
+    @property
+    def contest(self) -> tuple[Any, ...]:
+        """What settings that are chosen from share: method, model, data, but not the numbers."""
+        own = ("learning_rate", "role", "sharpness")
+        return (parse(self.method).name, *(pair for pair in self.workload if pair[0] not in own))
+
+    @property
+    def setting(self) -> tuple[str, float]:
+        """What is chosen: the method with its numbers, and the learning rate."""
+        return (self.method, self.learning_rate)
 
     @property
     def workload(self) -> tuple[Any, ...]:
         """What the cells of one comparison share: everything but the method and the seed."""
         return tuple(pair for pair in super().workload if pair[0] != "seed")
 
+    @property
+    def fleet(self) -> tuple[Any, ...]:
+        """What cells that can be trained in one fleet share: all but seed, rate and numbers."""
+        own = ("seed", "learning_rate")
+        alike = tuple(pair for pair in super().workload if pair[0] not in own)
+        return (parse(self.method).name, *alike)
+
     def __str__(self) -> str:
-        return f"{super().__str__()} / lr {self.learning_rate:g} / seed {self.seed}"
+        role = "" if self.role == "run" else f" ({self.role})"
+        return f"{super().__str__()} / lr {self.learning_rate:g} / seed {self.seed}{role}"
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class GeneralizationGrid(Grid):
     """Trainings to be done."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1, 2, 3, 4]
+    seeds: Seeds = [0, 1, 2, 3, 4]
+    select: bool = False
+    """Whether to choose each method's numbers and the learning rate, from those listed, by the
+    validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
+
+    selection_seeds: Seeds = [100, 101, 102]
+    """Seeds to choose by; none of them may be among ``seeds``."""
+
     epochs: Annotated[int, Field(ge=1)]
+    equal_cost: bool = False
+    """Whether SGD is also trained for as many times the epochs as the other methods take gradient
+    evaluations a step."""
+
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: Literal["none", "crop-flip"] = "none"
+    label_noise: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.0]
+    """Parts of the training labels to replace by another class; validation and test stay clean."""
+
+    sharpness: bool = False
+    """Whether to find the largest Hessian eigenvalue and the trace at the end of every run. It
+    takes as long as some tens of epochs."""
+
+    trainer: Literal["auto", "fleet", "loop"] = "auto"
+    """Whether runs that differ in seed, learning rate and the numbers of their method are trained
+    together (the same results to rounding), one by one, or as is faster here."""
+
+    @model_validator(mode="after")
+    def _seeds_apart(self) -> Self:
+        both = sorted({*self.seeds} & {*self.selection_seeds})
+        if self.select and both:
+            raise ValueError(
+                f"seed {both[0]} is among seeds and selection_seeds: what is chosen on a seed must "
+                "not be judged on it"
+            )
+        return self

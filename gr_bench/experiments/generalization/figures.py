@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gr_bench import stats
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
+from gr_bench.experiments.generalization.plane import has_plane, plane
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
 """What tells the panels of one model's figure apart."""
@@ -33,6 +34,7 @@ PERCENT = ("validation_accuracy", "test_accuracy", "gap_accuracy")
 def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     """Results by seed, curves, accuracy against cost, as far as there are any."""
     look.set_look()
+    table, curves = _side_by_side(table), _side_by_side(curves)
     done = table[table["status"] == "ok"]
     for model, part in done.groupby("model", sort=False):
         yield Picture(
@@ -43,6 +45,17 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             "Methods that diverged or failed in every seed have no dot.",
             _results(part),
         )
+    for model, part in table.groupby("model", sort=False):
+        if has_plane(part):
+            yield Picture(
+                f"gamma_epsilon_plane_{look.slug(model)}",
+                f"The (γ, ε) plane: {model}",
+                "Means over the seeds whose run ended; the others are counted in the cell as lost, "
+                "and a cell of which none ended is hatched. Framed in red: γ = ε, where F-GR is "
+                "SAM without its normalisation. DB-GR is the limit ε -> 0; SGD (γ = 0) stands in "
+                "the title. One colour scale a row.",
+                plane(part, WORKLOAD),
+            )
     for model, part in curves.groupby("model", sort=False):
         yield Picture(
             f"training_curves_{look.slug(model)}",
@@ -54,12 +67,18 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     for model, part in done.groupby("model", sort=False):
         yield Picture(
             f"accuracy_against_cost_{look.slug(model)}",
-            f"Test accuracy against training time: {model}",
-            "Mean over seeds, with the 95 % interval of the accuracy. Seconds of training steps "
-            "alone, in worker processes that ran side by side: use the step-time ratios for "
-            "comparing cost.",
+            f"Test accuracy against cost: {model}",
+            "Mean over seeds, with the 95 % interval of the accuracy. A gradient evaluation is one "
+            "forward and one backward pass on a mini-batch: one a step for SGD, two for SAM, F-GR "
+            "and B-GR; double backpropagation counts as three.",
             _against_cost(part),
         )
+
+
+def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Chosen settings belong into one panel whatever the learning rate chosen for each."""
+    rates = table["learning_rate"].astype(object)
+    return table.assign(learning_rate=rates.where(table["role"] != "chosen", "as chosen"))
 
 
 def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,35 +90,35 @@ def _results(table: pd.DataFrame) -> Figure:
     groups = list(look.workloads(table, *WORKLOAD))
     labels = look.in_order(table["label"])
     names, shapes = look.short(labels), look.markers(labels)
-    figure, axes = look.panels(len(groups), rows_each=len(RESULTS))
+    figure, axes = look.panels(len(groups), names.values(), rows_each=len(RESULTS))
     for row, (column, title) in enumerate(RESULTS.items()):
         for place, (workload, part) in enumerate(groups):
             ax = axes[row * len(groups) + place]
-            for x, label in enumerate(labels):
+            for y, label in enumerate(labels):
                 values = part.loc[part["label"] == label, column].dropna().astype(float)
                 if not len(values):
                     continue
                 shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
                 ax.plot(
-                    x + np.asarray(shift) + 0.15, values, ".", color=look.color(label), alpha=0.6
+                    values, y + np.asarray(shift) + 0.15, ".", color=look.color(label), alpha=0.6
                 )
                 mean = stats.t_interval(values)
                 half = mean.half_width if np.isfinite(mean.half_width) else 0.0
                 ax.errorbar(
-                    x - 0.15,
                     mean.center,
-                    yerr=half,
+                    y - 0.15,
+                    xerr=half,
                     color=look.color(label),
                     marker=shapes[label],
                     capsize=2,
                 )
-            ax.set_xticks(range(len(labels)), [names[label] for label in labels], rotation=30)
-            ax.set_xlim(-0.6, len(labels) - 0.4)
-            ax.grid(axis="x", visible=False)
+            shown = [names[label] if place == 0 else "" for label in labels]
+            ax.set_yticks(range(len(labels)), shown)
+            ax.set_ylim(len(labels) - 0.4, -0.6)
+            ax.grid(axis="y", visible=False)
+            ax.set_xlabel(title)
             if row == 0:
                 ax.set_title(workload)
-            if place == 0:
-                ax.set_ylabel(title)
     return figure
 
 
@@ -148,14 +167,14 @@ def _against_cost(table: pd.DataFrame) -> Figure:
                 continue
             mean = stats.t_interval(own["test_accuracy"])
             ax.errorbar(
-                own["training_s"].mean(),
+                own["gradient_evaluations"].mean(),
                 mean.center,
                 yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
                 color=look.color(label),
                 marker=shapes[label],
                 capsize=2,
             )
-        ax.set(title=workload, xlabel="training time (s)", ylabel="test accuracy (%)")
+        ax.set(title=workload, xlabel="gradient evaluations", ylabel="test accuracy (%)")
         ax.set_xlim(left=0)
     look.method_legend(figure, labels)
     return figure

@@ -1,10 +1,13 @@
-"""One training run from start to end, inside a worker process."""
+"""Training runs from start to end, inside a worker process."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,123 +15,187 @@ from torch import Tensor, nn
 
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.training import build_training, load_data
-from gr_bench.meters.curvature import gradient_norm
-from gr_bench.workloads.augmentation import AUGMENTATIONS
-from gr_bench.workloads.datasets import Part
-from gr_bench.workloads.loss import accuracy, cross_entropy
+from gr_bench.experiments.generalization.fleet import Fleet
+from gr_bench.experiments.generalization.loop import Loop
+from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Trainer
+from gr_bench.experiments.training import load_data
+from gr_bench.meters.curvature import TOLERANCE, parameter_norm, sharpness
+from gr_bench.meters.device import Device
+from gr_bench.meters.memory import saved_bytes
+from gr_bench.registry import build_method
+from gr_bench.workloads.datasets import Dataset
+from gr_bench.workloads.label_noise import with_label_noise
+from gr_bench.workloads.loss import cross_entropy
 
-EVALUATION_BATCH = 1024
-"""Examples in one piece when a whole part is evaluated; it bounds memory and changes no result."""
+TRIALS = 5
+"""Steps of either trainer that are timed, in alternation, to choose between them."""
+
+GAIN = 1.1
+"""A fleet must be this many times as fast as the loop: where the two are alike, chance would
+choose, and runs that are repeated would differ in the last digits."""
+
+FLEET_BYTES = 1 << 30
+"""Memory that a fleet may take; runs beyond that are trained in a further one."""
+
+COPIES = 6
+"""Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one in between."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A model on a whole part of the data, in evaluation mode."""
-
-    loss: float
-    accuracy: float
-    gradient_norm: float | None
+DOUBLE = 4
+"""Graphs of a forward pass that double backpropagation keeps: about as many, by its peak memory."""
 
 
-def train(cell: GeneralizationCell) -> Iterator[Record | Progress]:
-    """Train a cell; yield its progress after every epoch and its one record at the end.
+def train_all(cells: Sequence[GeneralizationCell], how: str) -> Iterator[Record | Progress]:
+    """Train cells that could be a fleet; yield each part's records when it is done.
 
-    A run whose loss is no longer finite stops there: it is recorded as diverged, with the step.
-    The test part is read once, after the last step.
+    Args:
+        cells: alike in everything but seed, learning rate and the numbers of their method.
+        how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured.
     """
-    device, data = load_data(cell)
-    count = len(data.train)
-    training = build_training(
-        cell,
-        data,
-        device,
-        seed=cell.seed,
-        learning_rate=cell.learning_rate,
-        momentum=cell.momentum,
-        weight_decay=cell.weight_decay,
-    )
-    steps_per_epoch = count // cell.batch_size
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        training.optimizer, T_max=cell.epochs * steps_per_epoch
-    )
-    draws = torch.Generator().manual_seed(cell.seed)
-    augment = AUGMENTATIONS.get(cell.augmentation)
-    curve: list[dict[str, Any]] = []
+    device, data = load_data(cells[0])
+    data = with_label_noise(data, cells[0].label_noise)
+    pieces = _pieces(cells, data, device, how)
+    for done, piece in enumerate(pieces):
+        single = len(piece) == 1 and how != "fleet"
+        trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
+        for result in train(trainer, data):
+            if isinstance(result, Progress):
+                yield Progress((done + result.part) / len(pieces))
+            else:
+                yield result
+
+
+def _pieces(
+    cells: Sequence[GeneralizationCell], data: Dataset, device: Device, how: str
+) -> list[Sequence[GeneralizationCell]]:
+    """The cells in fleets as large as the memory allows; singly, if the loop is to train them."""
+    alone: list[Sequence[GeneralizationCell]] = [[cell] for cell in cells]
+    if how == "loop" or (how == "auto" and len(cells) == 1):
+        return alone
+    first = Loop(cells[0], data, device)
+    most = max(1, FLEET_BYTES // _bytes_a_run(first, data))
+    count = math.ceil(len(cells) / most)
+    size = math.ceil(len(cells) / count)
+    together = [cells[i : i + size] for i in range(0, len(cells), size)]
+    if how == "fleet":
+        return together
+    try:
+        gain = _gain(first, Fleet(together[0], data, device))
+    except Exception as error:  # a method or a model that cannot be vectorised
+        print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
+        return alone
+    return together if gain > GAIN else alone
+
+
+def _bytes_a_run(loop: Loop, data: Dataset) -> int:
+    """About what one run takes of a fleet's memory, in a step or while a part is evaluated."""
+    inputs, targets = (tensor[0] for tensor in next(loop.batches()))
+    model = loop.training.model
+    activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)()) // len(inputs)
+    graphs = DOUBLE if loop.training.method.needs_second_derivatives else 1
+    largest = max(graphs * len(inputs), min(EVALUATION_BATCH, len(data.train)))
+    return activations * largest + COPIES * sum(p.nbytes for p in model.parameters())
+
+
+def _gain(loop: Loop, fleet: Fleet) -> float:
+    """How many times as fast the fleet trains a run, from alternating steps of the two."""
+    seconds: dict[Trainer, list[float]] = {loop: [], fleet: []}
+    batches = {trainer: next(trainer.batches()) for trainer in seconds}
+    for trial in range(TRIALS + 1):
+        for trainer, readings in seconds.items():
+            step = partial(trainer.step, *batches[trainer], rate=0.0)
+            spent = loop.device.time(step).seconds
+            if trial:  # the first is for warming up
+                readings.append(spent / len(trainer.cells))
+    return statistics.median(seconds[loop]) / statistics.median(seconds[fleet])
+
+
+def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
+    """Train a trainer's runs; yield its progress after every epoch and its records at the end.
+
+    The learning rate falls to zero along half a cosine, step by step. A run whose loss is no longer
+    finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
+    diverged, training stops. The test part is read once, after the last step; never for candidates.
+    """
+    cells = trainer.cells
+    epochs, steps_per_epoch = cells[0].epochs, trainer.steps_per_epoch
+    steps = epochs * steps_per_epoch
+    curves: list[list[dict[str, Any]]] = [[] for _ in cells]
+    diverged: list[int | None] = [None] * len(cells)
     training_s = 0.0
-    diverged_step = None
-    for epoch in range(1, cell.epochs + 1):
-        batches = torch.randperm(count, generator=draws).to(device.torch_device)
+    for epoch in range(1, epochs + 1):
         losses: list[Tensor] = []
 
-        def one_epoch(batches: Tensor = batches, losses: list[Tensor] = losses) -> None:
-            training.model.train()
-            # the last, incomplete batch is left out, as a batch of one breaks batch norm
-            for index in range(steps_per_epoch):
-                chosen = batches[index * cell.batch_size : (index + 1) * cell.batch_size]
-                inputs = data.train.inputs[chosen]
-                if augment is not None:
-                    inputs = augment(inputs, draws)
-                losses.append(training.step(inputs, data.train.targets[chosen]))
-                schedule.step()
+        def one_epoch(epoch: int = epoch, losses: list[Tensor] = losses) -> None:
+            first = (epoch - 1) * steps_per_epoch
+            for index, batch in enumerate(trainer.batches(), start=first):
+                rate = (1 + math.cos(math.pi * index / steps)) / 2
+                losses.append(trainer.step(*batch, rate))
 
-        training_s += device.time(one_epoch).seconds
-        finite = torch.stack(losses).isfinite().cpu()
-        if not finite.all():
-            diverged_step = (epoch - 1) * steps_per_epoch + int(finite.int().argmin()) + 1
+        training_s += trainer.device.time(one_epoch).seconds / len(cells)
+        finite = torch.stack(losses).isfinite().T.cpu()
+        fits = trainer.evaluate(data.train, with_gradient=True)
+        held_out = trainer.evaluate(data.validation)
+        for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
+            if diverged[run] is not None:
+                continue
+            if not finite[run].all():
+                within = int(finite[run].int().argmin())
+                diverged[run] = (epoch - 1) * steps_per_epoch + within + 1
+            elif not math.isfinite(fit.loss + validation.loss):
+                diverged[run] = epoch * steps_per_epoch  # where the step led, no loss is
+            else:
+                curves[run].append(
+                    {
+                        "epoch": epoch,
+                        "train_loss": fit.loss,
+                        "train_accuracy": fit.accuracy,
+                        "validation_loss": validation.loss,
+                        "validation_accuracy": validation.accuracy,
+                        "gradient_norm": fit.gradient_norm,
+                    }
+                )
+        yield Progress(epoch / epochs)
+        if all(diverged):
             break
-        fit = evaluate(training.model, data.train, with_gradient=True)
-        held_out = evaluate(training.model, data.validation)
-        if not math.isfinite(fit.loss + held_out.loss):
-            diverged_step = epoch * steps_per_epoch  # where the step led, no loss is
-            break
-        curve.append(
-            {
-                "epoch": epoch,
-                "train_loss": fit.loss,
-                "train_accuracy": fit.accuracy,
-                "validation_loss": held_out.loss,
-                "validation_accuracy": held_out.accuracy,
-                "gradient_norm": fit.gradient_norm,
-            }
-        )
-        yield Progress(epoch / cell.epochs)
-    steps = diverged_step or cell.epochs * steps_per_epoch
-    result: dict[str, Any] = {
-        "steps": steps,
-        "gradient_evaluations": steps * training.method.gradient_evaluations,
-        "training_s": training_s,
-        "diverged_step": diverged_step,
-        "split": data.split,
-        "curve": curve,
-    }
-    if diverged_step is None:
-        test = evaluate(training.model, data.test)
-        if math.isfinite(test.loss):
-            result |= {"test_loss": test.loss, "test_accuracy": test.accuracy}
-        else:
-            result["diverged_step"] = steps
-    yield Record(cell, "training", result)
+    to_choose_by = cells[0].role == "candidate"
+    unread = to_choose_by or all(diverged)
+    tests = [None] * len(cells) if unread else trainer.evaluate(data.test)
+    for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):
+        result: dict[str, Any] = {}
+        if diverged[run] is None and test is not None:
+            if math.isfinite(test.loss):
+                result = {"test_loss": test.loss, "test_accuracy": test.accuracy}
+                result |= _solution(trainer.model(run), data, cell.sharpness)
+            else:
+                diverged[run] = steps
+        done = diverged[run] or steps
+        evaluations = build_method(cell.method).gradient_evaluations
+        result |= {
+            "steps": done,
+            "gradient_evaluations": done * evaluations,
+            "training_s": training_s,
+            "diverged_step": diverged[run],
+            "split": data.split,
+            "trainer": trainer.name,
+            "runs_together": len(cells),
+            "curve": curves[run],
+        }
+        yield Record(cell, "training", result)
 
 
-def evaluate(model: nn.Module, part: Part, *, with_gradient: bool = False) -> Evaluation:
-    """Mean loss and accuracy over a part, and ‖∇L‖ of that mean loss where asked for."""
-    model.eval()
-    for p in model.parameters():
-        p.grad = None
-    total_loss = torch.zeros((), device=part.inputs.device, dtype=torch.float64)
-    total_accuracy = torch.zeros_like(total_loss)
-    pieces = zip(
-        part.inputs.split(EVALUATION_BATCH), part.targets.split(EVALUATION_BATCH), strict=True
-    )
-    with torch.set_grad_enabled(with_gradient):
-        for inputs, targets in pieces:
-            share = len(inputs) / len(part)
-            logits = model(inputs)
-            loss = cross_entropy(logits, targets) * share
-            if with_gradient:
-                loss.backward()
-            total_loss += loss.detach()
-            total_accuracy += accuracy(logits, targets) * share
-    norm = float(gradient_norm(model.parameters())) if with_gradient else None
-    return Evaluation(float(total_loss), float(total_accuracy), norm)
+def _solution(model: nn.Module, data: Dataset, with_sharpness: bool) -> dict[str, Any]:
+    """What a trained model's parameters look like; the Hessian is the whole training loss's."""
+    params = list(model.parameters())
+    found: dict[str, Any] = {"parameter_norm": parameter_norm(params)}
+    if not with_sharpness:
+        return found
+
+    def losses() -> Iterator[Tensor]:
+        for inputs, targets in data.train.pieces(EVALUATION_BATCH):
+            yield cross_entropy(model(inputs), targets) * (len(inputs) / len(data.train))
+
+    try:
+        return found | {"tolerance": TOLERANCE, **asdict(sharpness(losses, params))}
+    except RuntimeError as error:  # no convergence, or no second derivative: the run still counts
+        return found | {"sharpness_error": str(error)}

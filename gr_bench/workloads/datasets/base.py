@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,6 +38,10 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def pieces(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of ``size`` samples at a time; the last piece may have fewer."""
+        return zip(self.inputs.split(size), self.targets.split(size), strict=True)
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -1,0 +1,62 @@
+"""One run at a time: the reference, which trains anything."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evaluation, Trainer
+from gr_bench.experiments.training import build_training
+from gr_bench.meters.curvature import gradient_norm
+from gr_bench.meters.device import Device
+from gr_bench.workloads.datasets import Dataset, Part
+from gr_bench.workloads.loss import accuracy, cross_entropy
+
+
+class Loop(Trainer):
+    """A trainer of one run, with PyTorch's own optimizer."""
+
+    name = "loop"
+
+    def __init__(self, cell: GeneralizationCell, data: Dataset, device: Device) -> None:
+        super().__init__([cell], data, device)
+        self.training = build_training(
+            cell,
+            data,
+            device,
+            seed=cell.seed,
+            learning_rate=cell.learning_rate,
+            momentum=cell.momentum,
+            weight_decay=cell.weight_decay,
+        )
+
+    def model(self, run: int) -> nn.Module:
+        """See :meth:`Trainer.model`."""
+        return self.training.model.eval()
+
+    def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
+        """See :meth:`Trainer.step`; R = 1."""
+        self.training.model.train()
+        for group in self.training.optimizer.param_groups:
+            group["lr"] = rate * self.cells[0].learning_rate
+        return self.training.step(inputs[0], targets[0])[None]
+
+    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
+        """See :meth:`Trainer.evaluate`."""
+        model = self.training.model.eval()
+        for p in model.parameters():
+            p.grad = None
+        total_loss = torch.zeros((), device=part.inputs.device, dtype=torch.float64)
+        total_accuracy = torch.zeros_like(total_loss)
+        with torch.set_grad_enabled(with_gradient):
+            for inputs, targets in part.pieces(EVALUATION_BATCH):
+                share = len(inputs) / len(part)
+                logits = model(inputs)
+                loss = cross_entropy(logits, targets) * share
+                if with_gradient:
+                    loss.backward()
+                total_loss += loss.detach()
+                total_accuracy += accuracy(logits, targets) * share
+        norm = float(gradient_norm(model.parameters())) if with_gradient else None
+        return [Evaluation(float(total_loss), float(total_accuracy), norm)]

@@ -1,0 +1,69 @@
+"""Many training runs in one step: each method's numbers as vectors, a loss for every run.
+
+In a fleet of R runs every parameter is stacked along a first axis, (R, ...), ``loss_fn`` returns R
+losses, (R,), and run r's loss depends on slice r of the parameters alone. The gradient of their sum
+is then every run's own gradient, and the methods' formulas hold run by run once their numbers are
+vectors too: that is what :func:`stack` makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gr_bench.methods.base import Method, Workspace
+
+M = TypeVar("M", bound=Method)
+
+
+def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
+    """One method for a fleet: of the same class, each number a float64 tensor (R,) on ``device``.
+
+    The numbers stay in float64, as Python's are, until they meet a tensor (:func:`per_run`).
+
+    Args:
+        methods: one for each run, all of one class.
+
+    Raises:
+        ValueError: none, different classes, or numbers that are not floats.
+    """
+    classes = {type(method) for method in methods}
+    if len(classes) != 1:
+        raise ValueError("a fleet needs methods of one class, at least one")
+    (cls,) = classes
+    stacked = object.__new__(cls)
+    object.__setattr__(stacked, "workspace", Workspace())
+    object.__setattr__(stacked, "runs", len(methods))
+    for name in methods[0].parameters:
+        values = [getattr(method, name) for method in methods]
+        if not all(isinstance(value, float) for value in values):
+            raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")
+        object.__setattr__(stacked, name, torch.tensor(values, dtype=torch.float64, device=device))
+    return stacked
+
+
+def per_run(value: Tensor, like: Tensor) -> Tensor:
+    """``value``, a number for every run (R,) or for all (), so that it broadcasts over ``like``."""
+    return value.to(like).view(value.shape + (1,) * (like.ndim - 1) if value.ndim else ())
+
+
+def is_zero(value: float | Tensor) -> bool:
+    """Whether a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
+    return not isinstance(value, Tensor) and value == 0
+
+
+def differentiate(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> None:
+    """Accumulate the gradient of weight·loss, summed over the method's runs, into ``p.grad``.
+
+    Raises:
+        RuntimeError: from autograd, if the loss of a method that is not stacked is no scalar.
+    """
+    if isinstance(weight, Tensor):
+        loss.backward(per_run(weight, loss).expand_as(loss))
+    elif weight != 1 or method.runs > 1:
+        loss.backward(torch.full_like(loss, weight))
+    else:
+        loss.backward()

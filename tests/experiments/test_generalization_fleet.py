@@ -1,0 +1,189 @@
+"""A fleet trains every run as the loop trains it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from synthetic import training
+from torch import Tensor, nn
+
+from gr_bench.experiments.base import Record
+from gr_bench.experiments.generalization import measure
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.fleet import Fleet
+from gr_bench.experiments.generalization.loop import Loop
+from gr_bench.experiments.training import load_data
+from gr_bench.methods import METHODS
+
+SETTINGS: dict[str, Any] = {"batch_size": 16, "epochs": 3, "dtype": "float64", "weight_decay": 1e-3}
+IMAGES = "random(shape=(1, 8, 8), num_classes=3, samples=64)"
+NETS = {
+    "mlp(depth=2, width=8)": "plugged:blobs",
+    "resnet-8(width=4)": IMAGES,
+    "vit(depth=1, width=16, heads=2, patch=4)": IMAGES,
+    "char-transformer(depth=1, width=16, heads=2)": "random-tokens(length=8, vocabulary=5, "
+    "samples=64)",
+}
+
+
+def runs(method: str, **settings: Any) -> list[GeneralizationCell]:
+    """Four runs of different seeds, learning rates and method numbers."""
+    first = training(method, **SETTINGS | settings)
+    numbers = {"gamma": 0.02, "rho": 0.02, "level": 0.9}
+    keys = [key for key in numbers if f"{key}=" in first.method]
+    other = f"{method}({keys[0]}={numbers[keys[0]]})" if keys else method
+    second = training(other, **SETTINGS | settings)
+    return [
+        first,
+        replace(first, seed=1, learning_rate=0.03),
+        replace(second, seed=2),
+        replace(second, seed=1, learning_rate=0.01),
+    ]
+
+
+def after(steps: int, trainer: Fleet | Loop) -> None:
+    done = 0
+    while done < steps:
+        for batch in trainer.batches():
+            trainer.step(*batch, rate=1 - done / (2 * steps))
+            done += 1
+
+
+def check(cells: Sequence[GeneralizationCell], steps: int = 50) -> None:
+    device, data = load_data(cells[0])
+    fleet = Fleet(cells, data, device)
+    after(steps, fleet)
+    for run, cell in enumerate(cells):
+        loop = Loop(cell, data, device)
+        after(steps, loop)
+        for name, value in loop.training.model.state_dict().items():
+            stacked = fleet.params[name] if name in fleet.params else fleet.buffers[name]
+            torch.testing.assert_close(stacked[run], value, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fifty_steps_lead_to_the_same_parameters(method: str) -> None:
+    check(runs(method, model="mlp(depth=2, width=8)", dataset="plugged:blobs"))
+
+
+@pytest.mark.parametrize("method", ["sgd", "sam", "b-gr", "c-gr"])
+@pytest.mark.parametrize("model", list(NETS)[1:])
+def test_so_they_do_with_batch_norm_and_attention(method: str, model: str) -> None:
+    """Buffers included."""
+    check(runs(method, model=model, dataset=NETS[model]), steps=12)
+
+
+def test_so_they_do_with_batch_norm_under_double_backpropagation() -> None:
+    check(runs("db-gr", model="resnet-8(width=4)", dataset=IMAGES), steps=12)
+
+
+def test_augmentation_is_each_runs_own() -> None:
+    model = "resnet-8(width=4)"
+    check(runs("sgd", model=model, dataset=IMAGES, augmentation="crop-flip"), steps=8)
+
+
+def records(cells: Sequence[GeneralizationCell], how: str) -> dict[str, dict[str, Any]]:
+    results = measure.train_all(cells, how)
+    return {r.cell.id: r.data for r in results if isinstance(r, Record)}
+
+
+def without_means(data: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in data.items() if k not in ("training_s", "trainer", "runs_together")}
+
+
+def same(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> None:
+    assert one.keys() == other.keys()
+    for cell_id, data in one.items():
+        left, right = without_means(data), without_means(other[cell_id])
+        curves = zip(left.pop("curve"), right.pop("curve"), strict=True)
+        for a, b in curves:
+            assert a == pytest.approx(b, rel=1e-8, abs=1e-10)
+        measured = [key for key in left if key.startswith(("test_", "parameter_"))]
+        for key in measured:
+            assert left.pop(key) == pytest.approx(right.pop(key), rel=1e-8)
+        assert left == right
+
+
+@pytest.mark.parametrize("model", ["mlp(depth=2, width=8)", "resnet-8(width=4)"])
+def test_records_say_the_same(model: str) -> None:
+    cells = runs("f-gr", model=model, dataset=NETS[model])
+    found = records(cells, "fleet")
+    same(found, records(cells, "loop"))
+    assert {data["trainer"] for data in found.values()} == {"fleet"}
+
+
+def test_a_run_that_diverges_leaves_the_others_alone() -> None:
+    calm, *rest = runs("sam", model="mlp(depth=2, width=8)", dataset="plugged:blobs")
+    wild = [replace(cell, learning_rate=1e200) for cell in rest[:2]]
+    cells = [wild[0], calm, wild[1], rest[2]]
+    found = records(cells, "fleet")
+    assert [found[cell.id]["diverged_step"] is None for cell in cells] == [False, True, False, True]
+    same(found, records(cells, "loop"))
+
+
+def test_a_fleet_that_diverges_as_a_whole_ends() -> None:
+    cells = [replace(c, learning_rate=1e200) for c in runs("sgd", dataset="plugged:blobs")]
+    same(records(cells, "fleet"), records(cells, "loop"))
+
+
+def test_runs_beyond_the_memory_are_trained_in_a_further_fleet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = runs("sam", model="mlp(depth=2, width=8)", dataset="plugged:blobs")
+    whole = records(cells, "fleet")
+    assert {data["runs_together"] for data in whole.values()} == {4}
+    monkeypatch.setattr(measure, "_bytes_a_run", lambda *_: measure.FLEET_BYTES // 3)
+    cut = records(cells, "fleet")
+    assert {data["runs_together"] for data in cut.values()} == {2}
+    same(whole, cut)
+
+
+def test_the_memory_of_a_run_is_that_of_its_activations_and_copies() -> None:
+    cell = training("sgd", model="mlp(depth=2, width=8)", dataset="plugged:blobs", batch_size=32)
+    device, data = load_data(cell)
+    loop = Loop(cell, data, device)
+    found = measure._bytes_a_run(loop, data)
+    features, classes = data.train.inputs[0].numel(), data.num_classes
+    parameters = 4 * (features * 8 + 8 + 8 * classes + classes)
+    assert found > measure.COPIES * parameters
+    activations = 4 * len(data.train) * (features + 8 + 2 * classes)
+    assert found < measure.COPIES * parameters + 3 * activations + 8 * len(data.train) * 4
+
+
+class Data(nn.Module):
+    """A model that decides by a value, which cannot be vectorised."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.linear(inputs.flatten(1)[:, :2])
+        return logits if float(logits.detach().sum()) > 0 else 2 * logits
+
+
+def test_what_cannot_be_vectorised_is_trained_by_the_loop(capsys: Any) -> None:
+    cells = runs("sgd", model=f"{__name__}:Data", dataset="plugged:blobs")
+    found = records(cells, "auto")
+    assert {data["trainer"] for data in found.values()} == {"loop"}
+    assert "vmap" in capsys.readouterr().err
+
+
+def test_dropout_draws_one_mask_for_both_passes_and_another_for_every_run() -> None:
+    """With a zero radius SAM's second pass is the first once more; a new mask would tell."""
+    settings = {"model": "mlp(depth=2, width=32, dropout=0.5)", "dataset": "plugged:blobs"}
+    fleets = {}
+    for method in ("sgd", "sam(rho=0)"):
+        cell = training(method, **SETTINGS | settings)
+        device, data = load_data(cell)
+        fleets[method] = Fleet([cell, cell], data, device)
+        torch.manual_seed(3)
+        after(6, fleets[method])
+    for name, sgd in fleets["sgd"].params.items():
+        assert torch.equal(sgd, fleets["sam(rho=0)"].params[name])
+    weights = fleets["sgd"].params["classifier.weight"]
+    assert not torch.allclose(weights[0], weights[1])
