@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from gr_bench.meters.device import Device, Work
 
 WARM_UP_STEPS = 3
-"""Steps in one warm-up reading; two readings in a row must agree."""
+WARM_UP_S = 0.05
+"""Steps in one warm-up reading, or fewer that take this long; two readings in a row must agree."""
 
 STEADY = 0.05
 """Warm-up ends when a reading is no more than this part below the one before."""
@@ -47,7 +48,9 @@ def warm_up(device: Device, step: Work, budget_s: float) -> float:
     end = time.monotonic() + budget_s
     last = float("inf")
     while True:
-        readings = [device.time(step).seconds for _ in range(WARM_UP_STEPS)]
+        readings: list[float] = []
+        while len(readings) < WARM_UP_STEPS and sum(readings) < WARM_UP_S:
+            readings.append(device.time(step).seconds)
         now = statistics.median(readings)
         if now > last * (1 - STEADY) or time.monotonic() > end:
             return now

@@ -131,9 +131,20 @@ def test_steps_too_short_for_the_clock_are_read_several_at_once(cost: float) -> 
 
 def test_warm_up_goes_on_until_the_time_no_longer_falls() -> None:
     device = Simulated()
-    falling = device.costing(*[9.0] * 3, *[6.0] * 3, *[4.0] * 3, 3.9)
+    falling = device.costing(*[9e-3] * 3, *[6e-3] * 3, *[4e-3] * 3, 3.9e-3)
+    assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9e-3)
+    assert device.now == pytest.approx(3 * (9 + 6 + 4 + 3.9) * 1e-3)
+
+
+def test_a_long_step_is_a_reading_by_itself() -> None:
+    device = Simulated()
+    falling = device.costing(9.0, 6.0, 4.0, 3.9)
     assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9)
-    assert device.now == pytest.approx(3 * (9 + 6 + 4 + 3.9))
+    assert device.now == pytest.approx(9 + 6 + 4 + 3.9)
+    middling = device.costing(0.03)
+    before = device.now
+    warm_up(device, middling, budget_s=3600.0)
+    assert device.now - before == pytest.approx(2 * 2 * 0.03)
 
 
 def test_warm_up_ends_with_its_budget() -> None:
