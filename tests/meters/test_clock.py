@@ -150,7 +150,7 @@ def test_a_long_step_is_a_reading_by_itself() -> None:
 def test_warm_up_ends_with_its_budget() -> None:
     device = Simulated()
     for_ever_faster = device.costing(*(2.0**-k for k in range(1000)))
-    assert warm_up(device, for_ever_faster, budget_s=0.0) == 0.5
+    assert warm_up(device, for_ever_faster, budget_s=0.0) == 1.0
 
 
 # --- the garbage collector
