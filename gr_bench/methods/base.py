@@ -65,6 +65,10 @@ class Method(ABC):
     needs_second_derivatives: ClassVar[bool] = False
     """Whether the loss must be differentiable twice by autograd."""
 
+    stackable: ClassVar[bool] = False
+    """Whether the class keeps runs apart when its numbers are vectors, one entry for each run (see
+    :func:`gr_bench.methods.stack`). It is not inherited: a subclass says so itself."""
+
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
 

@@ -31,6 +31,7 @@ class CentralGR(Method):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "c-gr"
+    stackable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 3
 
     def __post_init__(self) -> None:

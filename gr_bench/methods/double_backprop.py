@@ -34,6 +34,7 @@ class DoubleBackpropGR(Method):
 
     gamma: float = 0.1
     name: ClassVar[str] = "db-gr"
+    stackable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 3
     needs_second_derivatives: ClassVar[bool] = True
 

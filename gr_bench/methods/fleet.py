@@ -28,12 +28,15 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
         methods: one for each run, all of one class.
 
     Raises:
-        ValueError: none, different classes, or numbers that are not floats.
+        ValueError: none, different classes, one that is not stackable, or numbers that are not
+            floats.
     """
     classes = {type(method) for method in methods}
     if len(classes) != 1:
         raise ValueError("a fleet needs methods of one class, at least one")
     (cls,) = classes
+    if not vars(cls).get("stackable"):
+        raise ValueError(f"{cls.name} is not stackable")
     stacked = object.__new__(cls)
     object.__setattr__(stacked, "workspace", Workspace())
     object.__setattr__(stacked, "runs", len(methods))

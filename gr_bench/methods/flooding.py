@@ -29,6 +29,7 @@ class Flooding(Method):
 
     level: float = 0.05
     name: ClassVar[str] = "flooding"
+    stackable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 1
 
     def __post_init__(self) -> None:

@@ -122,6 +122,7 @@ class SGD(Method):
     """
 
     name: ClassVar[str] = "sgd"
+    stackable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
@@ -150,6 +151,7 @@ class ForwardGR(TwoPoint):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "f-gr"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
@@ -183,6 +185,7 @@ class BackwardGR(TwoPoint):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "b-gr"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
@@ -213,6 +216,7 @@ class UnnormalizedSAM(TwoPoint):
 
     rho: float = 0.05
     name: ClassVar[str] = "unnormalized-sam"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(rho=self.rho)
@@ -242,6 +246,7 @@ class SAM(TwoPoint):
 
     rho: float = 0.05
     name: ClassVar[str] = "sam"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(rho=self.rho)
@@ -273,6 +278,7 @@ class GNP(TwoPoint):
     r: float = 0.05
     alpha: float = 0.8
     name: ClassVar[str] = "gnp"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(r=self.r, alpha=self.alpha)
@@ -304,6 +310,7 @@ class ASAM(TwoPoint):
 
     rho: float = 0.5
     name: ClassVar[str] = "asam"
+    stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(rho=self.rho)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.fleet import Fleet
 from gr_bench.experiments.generalization.loop import Loop
 from gr_bench.experiments.training import load_data
-from gr_bench.methods import METHODS
+from gr_bench.methods import METHODS, SAM
 
 SETTINGS: dict[str, Any] = {"batch_size": 16, "epochs": 3, "dtype": "float64", "weight_decay": 1e-3}
 IMAGES = "random(shape=(1, 8, 8), num_classes=3, samples=64)"
@@ -171,6 +171,61 @@ def test_what_cannot_be_vectorised_is_trained_by_the_loop(capsys: Any) -> None:
     found = records(cells, "auto")
     assert {data["trainer"] for data in found.values()} == {"loop"}
     assert "vmap" in capsys.readouterr().err
+
+
+class Replacing(nn.Module):
+    """A model that replaces its buffer instead of changing it, which stacking would lose."""
+
+    seen: Tensor
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, num_classes)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.training:
+            self.seen = self.seen + 1
+        logits: Tensor = self.linear(inputs.flatten(1)[:, :2])
+        return logits
+
+
+@dataclass(frozen=True)
+class OneNorm(SAM):
+    """SAM whose norm would be that of all runs together, if it were stacked."""
+
+    name: ClassVar[str] = "one-norm"
+
+    def scale(self, gradients: list[Tensor]) -> Tensor:
+        return self.rho / torch.nn.utils.get_total_norm(gradients)
+
+
+@pytest.mark.parametrize(
+    ("method", "model", "reason"),
+    [
+        ("sgd", f"{__name__}:Replacing", "another seen than the loop's"),
+        (f"{__name__}:OneNorm", "mlp(depth=2, width=8)", "not stackable"),
+        ("sgd", "mlp(depth=2, width=32, dropout=0.5)", "another gradient"),
+    ],
+)
+def test_what_a_fleet_would_train_otherwise_is_trained_by_the_loop(
+    method: str, model: str, reason: str, capsys: Any
+) -> None:
+    found = records(runs(method, model=model, dataset="plugged:blobs"), "auto")
+    assert {data["trainer"] for data in found.values()} == {"loop"}
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["f-gr", "asam", "db-gr", "flooding"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_fleet_that_steps_as_the_loop_does_is_taken(
+    method: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the time: that is not asserted here."""
+    monkeypatch.setattr(measure, "GAIN", 0.0)
+    cells = runs(method, model="resnet-8(width=4)", dataset=IMAGES, dtype=dtype)
+    found = records(cells, "auto")
+    assert {data["trainer"] for data in found.values()} == {"fleet"}
 
 
 def test_dropout_draws_one_mask_for_both_passes_and_another_for_every_run() -> None:

@@ -85,8 +85,9 @@ class Fleet(Trainer):
         for p, v in zip(self.params.values(), self._velocity, strict=True):
             if p.grad is None:
                 continue
-            direction = p.grad.add_(p, alpha=decay) if decay else p.grad
-            v.mul_(momentum).add_(direction)
+            v.mul_(momentum).add_(p.grad)
+            if decay:
+                v.add_(p, alpha=decay)
             p.addcmul_(v, per_run(-rate * self._rates, v))
 
     def losses(self, inputs: Tensor, targets: Tensor, buffers: dict[str, Tensor]) -> Tensor:

@@ -72,15 +72,14 @@ def _pieces(
     alone: list[Sequence[GeneralizationCell]] = [[cell] for cell in cells]
     if how == "loop" or (how == "auto" and len(cells) == 1):
         return alone
-    first = Loop(cells[0], data, device)
-    most = max(1, FLEET_BYTES // _bytes_a_run(first, data))
+    most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
     count = math.ceil(len(cells) / most)
     size = math.ceil(len(cells) / count)
     together = [cells[i : i + size] for i in range(0, len(cells), size)]
     if how == "fleet":
         return together
     try:
-        gain = _gain(first, Fleet(together[0], data, device))
+        gain = _gain(Loop(cells[0], data, device), Fleet(together[0], data, device))
     except Exception as error:  # a method or a model that cannot be vectorised
         print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
         return alone
@@ -98,7 +97,12 @@ def _bytes_a_run(loop: Loop, data: Dataset) -> int:
 
 
 def _gain(loop: Loop, fleet: Fleet) -> float:
-    """How many times as fast the fleet trains a run, from alternating steps of the two."""
+    """How many times as fast the fleet trains a run, from alternating steps of the two.
+
+    Raises:
+        ValueError: the fleet's first run has other gradients or buffers than the loop's: a model or
+            a method that cannot be vectorised, though it runs; or one that draws random numbers.
+    """
     seconds: dict[Trainer, list[float]] = {loop: [], fleet: []}
     batches = {trainer: next(trainer.batches()) for trainer in seconds}
     for trial in range(TRIALS + 1):
@@ -107,7 +111,22 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
             spent = loop.device.time(step).seconds
             if trial:  # the first is for warming up
                 readings.append(spent / len(trainer.cells))
+    for name, p in loop.training.model.named_parameters():
+        own = fleet.params[name].grad
+        if (p.grad is None) != (own is None) or (
+            p.grad is not None and own is not None and _differ(own[0], p.grad)
+        ):
+            raise ValueError(f"another gradient of {name} than the loop's")
+    for name, buffer in loop.training.model.named_buffers():
+        if _differ(fleet.buffers[name][0], buffer):
+            raise ValueError(f"another {name} than the loop's")
     return statistics.median(seconds[loop]) / statistics.median(seconds[fleet])
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors differ by more than rounding; in bfloat16, by a tenth."""
+    tolerance = max(1e-3, 10 * torch.finfo(a.dtype).eps) if a.is_floating_point() else 0.0
+    return bool((a.double() - b.double()).norm() > tolerance * b.double().norm())
 
 
 def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
