@@ -83,7 +83,11 @@ def pinned(threads: int) -> dict:
 
 
 @linux
-@pytest.mark.skipif((psutil.cpu_count(logical=False) or 1) < 2, reason="one core")
+@pytest.mark.skipif(
+    psutil.cpu_count(logical=False) == 1
+    or len(getattr(os, "sched_getaffinity", lambda _: ())(0)) == 1,
+    reason="one core",
+)
 def test_a_process_is_kept_on_a_core_with_all_its_threads() -> None:
     found = pinned(1)
     (processor,) = found["chosen"]
