@@ -269,3 +269,21 @@ def test_a_method_of_which_no_run_ended_is_in_the_comparison_too() -> None:
     lost = [diverged(training("sam", seed=seed), 3) for seed in range(2)]
     (row,) = tables(*at_cost("sgd", 2, (0.5, 0.6)), *lost)["comparison"].to_dict("records")
     assert (row["method"], row["seeds"], row["verdict"]) == ("sam", 0, "no pair of runs")
+
+
+def test_longer_runs_of_sgd_are_shown_beside_the_others_cost_and_nowhere_else() -> None:
+    records = [
+        *at_cost("sgd", 2, (0.5, 0.6)),
+        *at_cost("sgd", 4, (0.7, 0.8)),
+        *at_cost("sam", 2, (0.6, 0.7), per_step=2),
+    ]
+    found = {p.name.partition("_mlp")[0]: p.figure for p in figures(*records)}
+    titles = {name: [ax.get_title() for ax in figure.axes] for name, figure in found.items()}
+    assert all("epochs" not in title for of_one in titles.values() for title in of_one)
+    (panel,) = found["accuracy_against_cost"].axes
+    (line,) = [own for own in panel.lines if len(own.get_xdata()) == 2 and own.get_linewidth() == 1]
+    np.testing.assert_allclose(line.get_ydata(), [55, 75])
+
+
+def figures(*records: Record) -> list:
+    return list(Generalization().figures(tables(*records)))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gr_bench import stats
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
+from gr_bench.experiments.generalization.cell import BASELINE
 from gr_bench.experiments.generalization.plane import has_plane, plane
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
@@ -36,7 +37,7 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
     look.set_look()
     table, curves = _side_by_side(table), _side_by_side(curves)
     done = table[table["status"] == "ok"]
-    for model, part in done.groupby("model", sort=False):
+    for model, part in _in_company(done).groupby("model", sort=False):
         yield Picture(
             f"test_accuracy_and_gap_{look.slug(model)}",
             f"Test accuracy and generalization gap: {model}",
@@ -56,7 +57,7 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
                 "the title. One colour scale a row.",
                 plane(part, WORKLOAD),
             )
-    for model, part in curves.groupby("model", sort=False):
+    for model, part in _in_company(curves).groupby("model", sort=False):
         yield Picture(
             f"training_curves_{look.slug(model)}",
             f"Training curves: {model}",
@@ -70,7 +71,8 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             f"Test accuracy against cost: {model}",
             "Mean over seeds, with the 95 % interval of the accuracy. A gradient evaluation is one "
             "forward and one backward pass on a mini-batch: one a step for SGD, two for SAM, F-GR "
-            "and B-GR; double backpropagation counts as three.",
+            "and B-GR; double backpropagation counts as three. A line joins runs of different "
+            "length.",
             _against_cost(part),
         )
 
@@ -79,6 +81,15 @@ def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """Chosen settings belong into one panel whatever the learning rate chosen for each."""
     rates = table["learning_rate"].astype(object)
     return table.assign(learning_rate=rates.where(table["role"] != "chosen", "as chosen"))
+
+
+def _in_company(table: pd.DataFrame) -> pd.DataFrame:
+    """Without SGD's longer runs for the others' cost: they belong beside those in cost alone."""
+    others = table[table["label"] != BASELINE]
+    lengths = set(zip(others["model"], others["epochs"], strict=True))
+    with_others = set(others["model"])
+    pairs = zip(table["model"], table["epochs"], strict=True)
+    return table[[pair in lengths or pair[0] not in with_others for pair in pairs]]
 
 
 def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,25 +166,28 @@ def _curves(curves: pd.DataFrame) -> Figure:
 
 
 def _against_cost(table: pd.DataFrame) -> Figure:
-    table = _in_percent(table)
+    # training for longer is a cost and not another workload
+    table = _in_percent(table).rename(columns={"epochs": "length"})
     groups = list(look.workloads(table, *WORKLOAD))
     labels = look.in_order(table["label"])
     shapes = look.markers(labels)
     figure, axes = look.panels(len(groups))
     for ax, (workload, part) in zip(axes, groups, strict=True):
         for label in labels:
-            own = part[part["label"] == label]
-            if not len(own):
-                continue
-            mean = stats.t_interval(own["test_accuracy"])
-            ax.errorbar(
-                own["gradient_evaluations"].mean(),
-                mean.center,
-                yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
-                color=look.color(label),
-                marker=shapes[label],
-                capsize=2,
-            )
+            of_label = part[part["label"] == label]
+            points = []
+            for _, own in of_label.groupby("length"):
+                mean = stats.t_interval(own["test_accuracy"])
+                points.append((own["gradient_evaluations"].mean(), mean.center))
+                ax.errorbar(
+                    *points[-1],
+                    yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
+                    color=look.color(label),
+                    marker=shapes[label],
+                    capsize=2,
+                )
+            if len(points) > 1:
+                ax.plot(*zip(*points, strict=True), color=look.color(label), linewidth=1)
         ax.set(title=workload, xlabel="gradient evaluations", ylabel="test accuracy (%)")
         ax.set_xlim(left=0)
     look.method_legend(figure, labels)
