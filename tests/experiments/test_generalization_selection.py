@@ -223,3 +223,11 @@ def test_chosen_settings_share_a_panel() -> None:
     titles = [ax.get_title() for ax in results.axes if ax.get_title()]
     assert len(titles) == 1
     assert "lr as chosen" in titles[0].replace("\n", " ")
+
+
+def test_every_cell_prints_differently() -> None:
+    grid = GeneralizationGrid(
+        **GRID.model_dump() | {"equal_cost": True, "label_noise": [0.0, 0.2], "learning_rates": [1]}
+    )
+    cells = EXPERIMENT.cells(grid)
+    assert len({str(cell) for cell in cells}) == len(cells)

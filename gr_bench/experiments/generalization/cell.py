@@ -60,8 +60,10 @@ class GeneralizationCell(Cell):
         return (parse(self.method).name, *alike)
 
     def __str__(self) -> str:
+        noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
-        return f"{super().__str__()} / lr {self.learning_rate:g} / seed {self.seed}{role}"
+        how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
+        return f"{super().__str__()}{noise} / {how}{role}"
 
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
