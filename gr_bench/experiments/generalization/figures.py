@@ -89,7 +89,8 @@ def _in_company(table: pd.DataFrame) -> pd.DataFrame:
     lengths = set(zip(others["model"], others["epochs"], strict=True))
     with_others = set(others["model"])
     pairs = zip(table["model"], table["epochs"], strict=True)
-    return table[[pair in lengths or pair[0] not in with_others for pair in pairs]]
+    kept = [pair in lengths or pair[0] not in with_others for pair in pairs]
+    return table[pd.Series(kept, index=table.index, dtype=bool)]
 
 
 def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
