@@ -65,22 +65,29 @@ def hold_still(allocator: str) -> dict[str, Any]:
     }
 
 
-def pin(threads: int) -> list[int] | None:
+def allowed_processors() -> set[int] | None:
+    """The processors that this process may use; None where the system does not tell (macOS)."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def pin(threads: int, allowed: set[int] | None) -> list[int] | None:
     """Keep this process on as many processors as it has threads, each a core of its own.
 
-    The last cores are taken, since the first ones serve most interrupts. Threads that are running
-    already are moved too.
+    The last cores are taken, since the first ones serve most interrupts. With as many threads as
+    cores, or more, the process may use all that it was allowed. Threads that are running already
+    are moved too.
+
+    Args:
+        threads: that the work to come will use.
+        allowed: :func:`allowed_processors` before the first call, which narrows what that says.
 
     Returns:
-        The processors' numbers; None where the system cannot do it (macOS) or has no processor to
-        choose (as many threads as cores, or more).
+        The processors that are in force; None where the system cannot do it.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    if allowed is None:
         return None
-    cores = {_siblings(cpu): cpu for cpu in sorted(os.sched_getaffinity(0), reverse=True)}
-    if threads >= len(cores):
-        return None
-    chosen = sorted(list(cores.values())[:threads])
+    cores = {_siblings(cpu): cpu for cpu in sorted(allowed, reverse=True)}
+    chosen = sorted(list(cores.values())[:threads] if threads < len(cores) else allowed)
     for thread in psutil.Process().threads():
         with suppress(OSError):  # it has ended meanwhile
             os.sched_setaffinity(thread.id, chosen)

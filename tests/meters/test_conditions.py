@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from gr_bench.meters.conditions import preload
+from gr_bench.meters.conditions import allowed_processors, pin, preload
 
 PROBE = """
 import json, sys
@@ -61,43 +60,38 @@ def test_glibcs_own_allocator_needs_no_library(allocator: str) -> None:
 
 
 PIN = """
-import json, os, sys, threading
+import json, os, threading
 import psutil
-from gr_bench.meters.conditions import pin
+from gr_bench.meters.conditions import allowed_processors, pin
 threading.Thread(target=threading.Event().wait, daemon=True).start()
-allowed = os.sched_getaffinity(0)
-chosen = pin(int(sys.argv[1]))
-threads = [os.sched_getaffinity(thread.id) for thread in psutil.Process().threads()]
-print(json.dumps({
-    "allowed": sorted(allowed), "chosen": chosen, "threads": [sorted(t) for t in threads]
-}))
+allowed = allowed_processors()
+found = []
+for wanted in (1, 1, len(allowed), 1):
+    chosen = pin(wanted, allowed)
+    threads = [sorted(os.sched_getaffinity(t.id)) for t in psutil.Process().threads()]
+    found.append({"wanted": wanted, "chosen": chosen, "threads": threads})
+print(json.dumps({"allowed": sorted(allowed), "found": found}))
 """
-linux = pytest.mark.skipif(sys.platform != "linux", reason="no affinity")
 
 
-def pinned(threads: int) -> dict:
-    """What a fresh process with threads of its own sees."""
-    command = [sys.executable, "-c", PIN, str(threads)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(ended.stdout)
-
-
-@linux
 @pytest.mark.skipif(
-    psutil.cpu_count(logical=False) == 1
-    or len(getattr(os, "sched_getaffinity", lambda _: ())(0)) == 1,
-    reason="one core",
+    psutil.cpu_count(logical=False) == 1 or len(allowed_processors() or ()) < 2,
+    reason="no processors to choose from",
 )
-def test_a_process_is_kept_on_a_core_with_all_its_threads() -> None:
-    found = pinned(1)
-    (processor,) = found["chosen"]
-    assert processor in found["allowed"]
-    assert len(found["threads"]) > 1
-    assert all(processors == [processor] for processors in found["threads"])
+def test_a_process_is_kept_on_as_many_cores_as_it_has_threads() -> None:
+    """All its threads, and time after time: a process times blocks of one thread and of several."""
+    command = [sys.executable, "-c", PIN]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = json.loads(ended.stdout)
+    one, again, every, back = result["found"]
+    assert len(one["chosen"]) == 1
+    assert one["chosen"] == again["chosen"] == back["chosen"]
+    assert every["chosen"] == result["allowed"]
+    for found in result["found"]:
+        assert set(found["chosen"]) <= set(result["allowed"])
+        assert len(found["threads"]) > 1
+        assert all(processors == found["chosen"] for processors in found["threads"])
 
 
-@linux
-def test_where_every_core_is_wanted_there_is_none_to_choose() -> None:
-    found = pinned(len(os.sched_getaffinity(0)))
-    assert found["chosen"] is None
-    assert all(processors == found["allowed"] for processors in found["threads"])
+def test_where_the_system_does_not_tell_nothing_is_pinned() -> None:
+    assert pin(1, None) is None

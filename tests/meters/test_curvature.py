@@ -71,7 +71,8 @@ def test_a_quadratics_hessian_is_its_matrix(n: int, seed: int, terms: int, shift
 
 def test_the_trace_of_a_diagonal_hessian_is_exact() -> None:
     """Every probe says the same: its entries are signs."""
-    found = sharpness(*reversed(quadratic(np.diag([1.0, 2.0, 3.0, -10.0, 0.5]))))
+    params, losses = quadratic(np.diag([1.0, 2.0, 3.0, -10.0, 0.5]))
+    found = sharpness(losses, params)
     assert found.trace == pytest.approx(-3.5, abs=1e-12)
     assert found.trace_error == pytest.approx(0, abs=1e-12)
     assert found.largest_eigenvalue == pytest.approx(3)

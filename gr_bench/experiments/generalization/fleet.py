@@ -10,7 +10,6 @@ from torch.func import functional_call, vmap
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evaluation, Trainer
-from gr_bench.experiments.training import build_training
 from gr_bench.meters.device import Device
 from gr_bench.methods import stack
 from gr_bench.methods.fleet import per_run
@@ -32,18 +31,7 @@ class Fleet(Trainer):
 
     def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
         super().__init__(cells, data, device)
-        runs = [
-            build_training(
-                cell,
-                data,
-                device,
-                seed=cell.seed,
-                learning_rate=cell.learning_rate,
-                momentum=cell.momentum,
-                weight_decay=cell.weight_decay,
-            )
-            for cell in cells
-        ]
+        runs = [self._built(cell) for cell in cells]
         self._method = stack([run.method for run in runs], device.torch_device)
         self._model = runs[0].model
         self.params: dict[str, Tensor] = {

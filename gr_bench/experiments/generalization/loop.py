@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evaluation, Trainer
-from gr_bench.experiments.training import build_training
 from gr_bench.meters.curvature import gradient_norm
 from gr_bench.meters.device import Device
 from gr_bench.workloads.datasets import Dataset, Part
@@ -21,15 +20,7 @@ class Loop(Trainer):
 
     def __init__(self, cell: GeneralizationCell, data: Dataset, device: Device) -> None:
         super().__init__([cell], data, device)
-        self.training = build_training(
-            cell,
-            data,
-            device,
-            seed=cell.seed,
-            learning_rate=cell.learning_rate,
-            momentum=cell.momentum,
-            weight_decay=cell.weight_decay,
-        )
+        self.training = self._built(cell)
 
     def model(self, run: int) -> nn.Module:
         """See :meth:`Trainer.model`."""

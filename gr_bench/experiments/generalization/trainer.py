@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.training import Training, build_training
 from gr_bench.meters.device import Device
 from gr_bench.workloads.augmentation import AUGMENTATIONS
 from gr_bench.workloads.datasets import Dataset, Part
@@ -62,6 +63,18 @@ class Trainer(ABC):
                 pairs = zip(inputs, self._draws, strict=True)
                 inputs = torch.stack([self._augment(own, draws) for own, draws in pairs])
             yield inputs, self._data.train.targets[chosen]
+
+    def _built(self, cell: GeneralizationCell) -> Training:
+        """A run's model, optimizer and method at its start."""
+        return build_training(
+            cell,
+            self._data,
+            self.device,
+            seed=cell.seed,
+            learning_rate=cell.learning_rate,
+            momentum=cell.momentum,
+            weight_decay=cell.weight_decay,
+        )
 
     @abstractmethod
     def model(self, run: int) -> nn.Module:

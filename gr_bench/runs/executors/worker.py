@@ -28,15 +28,16 @@ def main() -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    from gr_bench.meters.conditions import hold_still, pin
+    from gr_bench.meters.conditions import allowed_processors, hold_still, pin
 
     allocator, alone = sys.argv[1], sys.argv[2:] == ["alone"]
     conditions = hold_still(allocator)
+    allowed = allowed_processors()
     say({"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
         if alone:
-            conditions["processors"] = pin(request["cells"][0]["threads"])
+            conditions["processors"] = pin(request["cells"][0]["threads"], allowed)
         try:
             for message in _measure(request, conditions):
                 say(message)
