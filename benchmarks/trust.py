@@ -1,6 +1,6 @@
 """Is the step-cost experiment to be trusted? Three questions, each with a known answer.
 
-    python -m benchmarks.trust OUT [--only equal|known|coverage]
+    python -m benchmarks.trust OUT [--only equal|known|coverage] [--blocks 100]
 
 - *equal*: 100 blocks of equal things, about ten seconds each: how many are called different?
 - *known*: SGD with about 1 % and 2 % of real extra work, 20 short runs each: who calls it slower?
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +57,11 @@ def block(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def equal(out: Path) -> dict[str, Any]:
-    """100 A/A blocks."""
+def equal(out: Path, blocks: int) -> dict[str, Any]:
+    """A/A blocks, half of them on either model."""
     grid = block(
         models=[MLP, "resnet-8"],
-        batch_sizes=list(range(104, 154)),
+        batch_sizes=list(range(104, 104 + blocks // 2)),
         seconds_per_block=2.0,
         replicates=SHORT,
         most_replicates=SHORT,
@@ -69,7 +71,8 @@ def equal(out: Path) -> dict[str, Any]:
         model: asdict(calibrate([r for r in records if r.cell.model == model]))
         for model in (MLP, "resnet-8")
     }
-    return {"all": asdict(calibrate(records)), **by_model}
+    share = _share_in_samples(records)
+    return {"all": asdict(calibrate(records)), **by_model, "share_of_wall_in_samples": share}
 
 
 def known(out: Path) -> dict[str, Any]:
@@ -163,11 +166,16 @@ def _seconds(records: list[Any]) -> float:
 
 def main() -> None:
     """Answer the questions and write ``trust.json``."""
-    questions = {"equal": equal, "known": known, "coverage": coverage}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", choices=questions)
+    parser.add_argument("--only", choices=["equal", "known", "coverage"])
+    parser.add_argument("--blocks", type=int, default=100, help="for the question equal")
     arguments = parser.parse_args()
+    questions: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "equal": partial(equal, blocks=arguments.blocks),
+        "known": known,
+        "coverage": coverage,
+    }
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "trust.json"
     answers = json.loads(file.read_text()) if file.exists() else {}

@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from gr_bench import registry
 from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.meters.flops import count_flops
+from gr_bench.meters.memory import saved_bytes
 from gr_bench.workloads.loss import cross_entropy
 
 FEATURES, BATCH = 16, 4
@@ -102,3 +103,13 @@ def test_one_copy_of_the_parameters_shows_as_one_more(method: str, depth: int) -
     copy = depth * P
     assert own["method_bytes"] == copy
     assert 0 <= own["peak_bytes"] - sgd["peak_bytes"] - copy <= SCALARS
+
+
+def test_saved_bytes_are_what_the_backward_pass_needs() -> None:
+    """A product keeps both its factors, an exponential its result; a sum keeps nothing."""
+    x = torch.ones(100, requires_grad=True)
+    y = torch.ones(100, requires_grad=True)
+    assert saved_bytes(lambda: (x + y).sum()) == 0
+    assert saved_bytes(lambda: (x * y).sum()) == 2 * 400
+    assert saved_bytes(lambda: (x * x).sum()) == 400
+    assert saved_bytes(lambda: x.exp().sum()) == 400
