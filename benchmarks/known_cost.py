@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gr_bench.experiments.bench import prepare
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.measure import prepare
 from gr_bench.methods import SGD, LossFunction, Method
 
 WIDTH = 128

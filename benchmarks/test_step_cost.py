@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block
-from gr_bench.experiments.step_cost.measure import counters, prepare
+from gr_bench.experiments.bench import prepare
+from gr_bench.experiments.step_cost.measure import counters
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,9 +11,10 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.calibration import Calibration, advice
 from gr_bench.experiments.step_cost.calibration import calibrate as summarise
 from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.files import write_whole
 from gr_bench.runs.executors import LocalExecutor
 from gr_bench.runs.runner import Watcher, run
-from gr_bench.runs.store import read_about, read_journal, write_whole
+from gr_bench.runs.store import read_about, read_journal
 from gr_bench.runs.suite import Suite, load_suite
 
 FILE = "calibration.json"

@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -142,6 +143,10 @@ class Unit:
     options: dict[str, Any] = field(default_factory=dict)
     """What the measurement needs to know beside the cells: its pass, its replicate, its budget."""
 
+    folder: Path | None = None
+    """Where the measurement may keep what it needs to go on after a kill; removed when it is done.
+    Whoever makes the unit gives it a name, which the executor places inside the run's folder."""
+
     @property
     def sort(self) -> str:
         """What units of like length have in common: the experiment and its pass."""
@@ -152,7 +157,7 @@ class Unit:
         first = self.cells[0]
         if len(self.cells) == 1:
             return str(first)
-        together = f"{len(self.cells)} methods"
+        together = f"{len(self.cells)} cells"
         return " / ".join((first.experiment, first.model, first.dataset, together))
 
 
@@ -173,7 +178,7 @@ class Job:
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Sizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-Dtype = Literal["float32", "float64", "bfloat16"]
+Dtype = Literal["float32", "float64", "bfloat16", "bfloat16-mixed"]
 
 
 class Grid(BaseModel):
@@ -187,6 +192,9 @@ class Grid(BaseModel):
     batch_sizes: Sizes
     device: str = "cpu"
     dtypes: Annotated[list[Dtype], Field(min_length=1)] = ["float32"]
+    """Of parameters and data. ``bfloat16-mixed`` has both in float32, and training's forward passes
+    under ``torch.autocast``."""
+
     threads: Sizes = [1]
     compiled: Annotated[list[bool], Field(min_length=1)] = [False]
     """Whether the forward and backward passes run under ``torch.compile``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ from gr_bench.methods import Method
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.loss import cross_entropy
 
+MIXED = "bfloat16-mixed"
+"""The dtype of a cell with float32 parameters whose forward pass is cast to bfloat16."""
+
 
 @dataclass
 class Training:
@@ -27,6 +31,8 @@ class Training:
 
     optimizer: torch.optim.Optimizer
     method: Method
+    autocast: Callable[[], AbstractContextManager[object]]
+    """What the forward pass runs under (see :func:`autocast`)."""
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One step on one mini-batch; returns the detached loss before it."""
@@ -36,7 +42,29 @@ class Training:
 
     def loss_on(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
         """The loss function of one mini-batch."""
-        return lambda: cross_entropy(self.forward(inputs), targets)
+
+        def loss() -> Tensor:
+            with self.autocast():
+                return cross_entropy(self.forward(inputs), targets)
+
+        return loss
+
+
+def parameter_dtype(dtype: str) -> torch.dtype:
+    """Of parameters and data: under mixed precision, float32."""
+    found: torch.dtype = torch.float32 if dtype == MIXED else getattr(torch, dtype)
+    return found
+
+
+def autocast(dtype: str, device: Device) -> Callable[[], AbstractContextManager[object]]:
+    """What training's forward passes run under: ``torch.autocast`` to bfloat16, or nothing.
+
+    Parameters, gradients and optimizer state stay in float32. Evaluation, the gradient norm and the
+    Hessian are those of the float32 network.
+    """
+    if dtype == MIXED:
+        return lambda: torch.autocast(device.torch_device.type, torch.bfloat16)
+    return nullcontext
 
 
 def load_data(cell: Cell) -> tuple[Device, Dataset]:
@@ -51,7 +79,7 @@ def load_data(cell: Cell) -> tuple[Device, Dataset]:
     count = len(data.train)
     if cell.batch_size > count:
         raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
-    return device, data.to(device.torch_device, getattr(torch, cell.dtype))
+    return device, data.to(device.torch_device, parameter_dtype(cell.dtype))
 
 
 def build_training(
@@ -75,9 +103,9 @@ def build_training(
         raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
     torch.manual_seed(seed)
     network = registry.build_model(cell.model, data.input_shape, data.num_classes)
-    network = network.to(device.torch_device, getattr(torch, cell.dtype))
+    network = network.to(device.torch_device, parameter_dtype(cell.dtype))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
     forward = torch.compile(network) if cell.compiled else network
-    return Training(network, forward, optimizer, method)
+    return Training(network, forward, optimizer, method, autocast(cell.dtype, device))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench.experiments import Experiment, all_experiments
 from gr_bench.experiments.base import COLUMNS, columns
-from gr_bench.runs.store import latest, read_about, read_journal, write_whole
+from gr_bench.files import write_whole
+from gr_bench.runs.store import latest, read_about, read_journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame

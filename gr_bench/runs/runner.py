@@ -58,7 +58,7 @@ def run(
     Args:
         suite: what to measure.
         folder: the run's own.
-        make_executor: gives the executor, for a log file.
+        make_executor: gives the executor, for the folder.
         watcher: told of everything that happens.
         fresh: put an earlier run's results aside and start over.
 
@@ -91,7 +91,7 @@ def run(
         store.describe(status="running", ended=None)
         status = "interrupted"
         try:
-            executor = make_executor(folder / "workers.log")
+            executor = make_executor(folder)
             while jobs := _next_jobs(suite, store, before, watcher):
                 for job in jobs:
                     _do(job, store, executor, suite.timeout_s, watcher)

@@ -6,8 +6,7 @@ import dataclasses
 import fcntl
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +14,7 @@ from typing import IO, Any
 from gr_bench.errors import RequestError
 from gr_bench.experiments import all_experiments
 from gr_bench.experiments.base import Record
+from gr_bench.files import write_whole
 
 RUN = "run.json"
 JOURNAL = "journal.jsonl"
@@ -145,21 +145,6 @@ def decode(line: str | bytes) -> Record:
     plain = json.loads(line)
     experiment = all_experiments()[plain["experiment"]]
     return Record(experiment.cell(**plain["cell"]), plain["kind"], plain["data"])
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that, whatever happens, it is there whole or as it was before."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

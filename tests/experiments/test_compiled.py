@@ -10,7 +10,8 @@ import torch
 from synthetic import cost
 
 from gr_bench.errors import Unsupported
-from gr_bench.experiments.step_cost.measure import counters, prepare
+from gr_bench.experiments.bench import prepare
+from gr_bench.experiments.step_cost.measure import counters
 
 CELL = cost(
     "sam",

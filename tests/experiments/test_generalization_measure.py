@@ -232,7 +232,9 @@ def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[Ge
     jobs = experiment.pending(grid, cells, records)
     units = [unit for job in jobs for unit in job.units]
     assert not any(job.exclusive for job in jobs)
-    assert all(unit.options == {"trainer": grid.trainer} for unit in units)
+    how = {"trainer": grid.trainer, "checkpoint_seconds": grid.checkpoint_seconds}
+    assert all(unit.options == how for unit in units)
+    assert len({unit.folder for unit in units}) == len(units)
     for unit in units:
         alike = {cell.fleet for cell in unit.cells if isinstance(cell, GeneralizationCell)}
         assert len(alike) == 1
@@ -304,7 +306,7 @@ def test_the_solution_is_looked_at_where_it_was_asked_for(how: str) -> None:
         assert found["largest_eigenvalue"] == pytest.approx(largest, rel=5e-3)
         assert abs(found["trace"] - float(matrix.trace())) < 5 * found["trace_error"]
         norm = float(torch.cat([p.detach().flatten() for p in params.values()]).norm())
-        assert found["parameter_norm"] == pytest.approx(norm, rel=1e-8)
+        assert found["curve"][-1]["parameter_norm"] == pytest.approx(norm, rel=1e-8)
 
 
 def test_a_model_without_second_derivatives_is_trained_all_the_same() -> None:

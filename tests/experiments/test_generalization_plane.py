@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from synthetic import diverged, trained, training
 
 from gr_bench.experiments.base import Record
 from gr_bench.experiments.generalization.plane import has_plane, plane
-from gr_bench.experiments.generalization.tables import generalization
+from gr_bench.experiments.generalization.tables import generalization, step_times
 
 KEYS = ("dataset", "batch_size", "learning_rate")
 GRID = (0.1, 0.3)
+
+
+def table(records: list[Record]) -> pd.DataFrame:
+    return generalization(records, step_times(records))
 
 
 def spot(method: str, seed: int, accuracy: float) -> Record:
@@ -35,7 +40,7 @@ def records() -> list[Record]:
 
 @pytest.fixture
 def texts() -> list[str]:
-    figure = plane(generalization(records()), KEYS)
+    figure = plane(table(records()), KEYS)
     ax = figure.axes[0]
     figure.canvas.draw()
     assert "SGD: 25" in ax.get_title()
@@ -56,7 +61,7 @@ def test_what_diverged_is_counted_in_its_cell(texts: list[str]) -> None:
 
 
 def test_a_plane_needs_several_of_both() -> None:
-    assert has_plane(generalization(records()))
+    assert has_plane(table(records()))
     row = [spot(f"f-gr(gamma=0.1, epsilon={epsilon})", 0, 0.5) for epsilon in GRID]
-    assert not has_plane(generalization(row))
-    assert not has_plane(generalization([spot("sgd", 0, 0.5)]))
+    assert not has_plane(table(row))
+    assert not has_plane(table([spot("sgd", 0, 0.5)]))

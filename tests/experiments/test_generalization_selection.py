@@ -184,7 +184,7 @@ def test_tables_tell_what_was_tried_and_chosen(candidates: list[Record]) -> None
     assert set(tables["generalization"]["role"]) == {"chosen"}
     assert len(tables["generalization"]) == 4
     names = [summary.name for summary in EXPERIMENT.summaries(tables)]
-    assert names == ["generalization", "comparison", "selection"]
+    assert names == ["generalization", "comparison", "time_to_target", "selection"]
     only = EXPERIMENT.tables(candidates)
     assert [summary.name for summary in EXPERIMENT.summaries(only)] == ["selection"]
     assert isinstance(only["generalization"], pd.DataFrame)

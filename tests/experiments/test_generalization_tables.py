@@ -12,7 +12,7 @@ from gr_bench import stats
 from gr_bench.experiments.base import COLUMNS, Record
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationGrid
-from gr_bench.experiments.generalization.tables import paired_differences
+from gr_bench.experiments.generalization.comparison import paired_differences
 
 ACCURACY = {"sgd": (0.80, 0.70, 0.90), "sam": (0.82, 0.75, 0.91)}
 """Test accuracies by seed."""

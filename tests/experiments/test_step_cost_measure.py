@@ -13,10 +13,11 @@ from synthetic import cost
 from gr_bench import registry
 from gr_bench.errors import RequestError, Unsupported
 from gr_bench.experiments.base import Record
+from gr_bench.experiments.bench import in_building_order, prepare
 from gr_bench.experiments.step_cost import StepCost
 from gr_bench.experiments.step_cost import measure as measure_module
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
-from gr_bench.experiments.step_cost.measure import _in_building_order, counters, prepare, times
+from gr_bench.experiments.step_cost.measure import counters, times
 from gr_bench.methods import METHODS
 from gr_bench.runs.store import decode, encode
 
@@ -65,12 +66,12 @@ def test_every_method_of_a_block_is_timed_in_the_same_rounds() -> None:
 def test_what_is_built_first_changes_from_replicate_to_replicate() -> None:
     """Otherwise its place in memory would favour one method in every process alike."""
     cells = [cost(method, **TINY) for method in ("sgd", "sam", "f-gr")]
-    orders = [tuple(_in_building_order(cells, replicate)) for replicate in range(40)]
+    orders = [tuple(in_building_order(cells, replicate)) for replicate in range(40)]
     assert all(sorted(order, key=str) == sorted(cells, key=str) for order in orders)
     for first, second in zip(orders[::2], orders[1::2], strict=True):
         assert first == second[::-1]
     assert len(set(orders)) == 6
-    assert orders == [tuple(_in_building_order(cells, replicate)) for replicate in range(40)]
+    assert orders == [tuple(in_building_order(cells, replicate)) for replicate in range(40)]
 
 
 def test_a_block_is_built_in_the_replicates_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_a_block_is_built_in_the_replicates_order(monkeypatch: pytest.MonkeyPatc
     for replicate in range(2):
         built.clear()
         list(times(cells, options(cells) | {"replicate": replicate}))
-        assert built == _in_building_order(cells, replicate)
+        assert built == in_building_order(cells, replicate)
 
 
 def test_time_inside_samples_is_that_of_all_that_is_timed() -> None:

@@ -54,7 +54,8 @@ def test_a_parameter_that_is_no_number_does_not_spoil_the_table(results: Results
 
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     results = load(run_of(tmp_path, RECORDS[-1]))
-    names = "generalization, training_curves, comparison, selection, failures"
+    names = "generalization, training_curves, comparison, time_to_target, selection, "
+    names += "step_times, failures"
     with pytest.raises(AttributeError, match=f"it has {names}"):
         _ = results.step_cost
 

@@ -49,7 +49,7 @@ def trainings(*methods: str, timeout_minutes: float = 5.0, **grid: object) -> Su
 
 
 def execute(suite: Suite, folder: Path, watcher: Noted | None = None) -> Outcome:
-    return run(suite, folder, lambda log: LocalExecutor(log, workers=2), watcher or Noted())
+    return run(suite, folder, lambda own: LocalExecutor(own, workers=2), watcher or Noted())
 
 
 def workers() -> list[psutil.Process]:

@@ -15,6 +15,7 @@ from synthetic import failed, trained, training
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments.base import Record
+from gr_bench.files import write_whole
 from gr_bench.runs.store import (
     decode,
     encode,
@@ -22,7 +23,6 @@ from gr_bench.runs.store import (
     open_store,
     read_about,
     read_journal,
-    write_whole,
 )
 
 ABOUT = {"name": "test", "suite": {"title": "test"}}

@@ -92,7 +92,9 @@ def test_identity_is_the_same_for_every_way_to_spell_a_method() -> None:
         {"learning_rates": [0.2]},
         {"momentum": 0.5},
         {"weight_decay": 0.5},
-        {"augmentation": "crop-flip"},
+        {"augmentations": ["crop-flip"]},
+        {"schedules": ["constant"]},
+        {"dtypes": ["bfloat16-mixed"]},
     ],
 )
 def test_everything_that_decides_a_result_is_part_of_the_identity(change: dict) -> None:
@@ -197,7 +199,9 @@ def test_a_setting_that_cannot_be_made_is_refused(setting: str, reason: str) -> 
         ({"learning_rates": [0.1, 0.1]}, ["learning_rates: value 0.1 is named twice"]),
         ({"learning_rates": [-0.1]}, ["learning_rates.0", "not -0.1"]),
         ({"momentum": 1.0}, ["momentum", "not 1.0"]),
-        ({"augmentation": "flip"}, ["augmentation", "'crop-flip'"]),
+        ({"augmentations": ["flip"]}, ["augmentations", "'crop-flip'"]),
+        ({"schedules": []}, ["schedules", "at least one"]),
+        ({"schedules": ["linear"]}, ["schedules", "'cosine'"]),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_line_that_says_what_is_right(change, reasons) -> None:

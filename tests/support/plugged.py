@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -70,6 +71,32 @@ class Killed(SGD):
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("still alive")
+
+
+@dataclass(frozen=True)
+class DiesOnce(SGD):
+    """Takes its process down at step ``at`` (counted from 1), if the file is not there; makes it,
+    and then writes how many steps another process makes.
+    """
+
+    path: str = os.devnull
+    at: int = 1
+    name: ClassVar[str] = "dies-once"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_count", [0])
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        self._count[0] += 1
+        file = Path(self.path)
+        if not file.exists() and self._count[0] == self.at:
+            file.write_text(json.dumps({"died_at": self.at}))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if file.exists():
+            told = json.loads(file.read_text()) | {"went_on_with": self._count[0]}
+            file.write_text(json.dumps(told))
+        return super().backward(loss_fn, params)
 
 
 @dataclass(frozen=True)
@@ -173,6 +200,23 @@ class Bare(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs.flatten(1)[:, : self.num_classes]
+
+
+class Dropping(nn.Module):
+    """A linear layer under dropout, with a buffer that its state dict leaves out."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+        self.linear = nn.Linear(math.prod(input_shape), num_classes)
+        self.register_buffer("passes", torch.zeros(()), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.training:
+            self.passes.add_(1.0)
+        scale = 1 / (1 + 0.01 * self.passes)
+        logits: Tensor = self.linear(self.dropout(inputs.flatten(1))) * scale
+        return logits
 
 
 class Chain(nn.Module):

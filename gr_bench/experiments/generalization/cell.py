@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ BASELINE = "sgd"
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralizationCell(Cell):
-    """One training run: momentum SGD with weight decay and a cosine schedule to zero."""
+    """One training run of momentum SGD with weight decay."""
 
     experiment: ClassVar[str] = "generalization"
 
@@ -25,6 +25,9 @@ class GeneralizationCell(Cell):
     learning_rate: float
     momentum: float
     weight_decay: float
+    schedule: str = "cosine"
+    """Of the learning rate (:mod:`gr_bench.experiments.generalization.schedules`)."""
+
     augmentation: str = "none"
     label_noise: float = 0.0
     """Part of the training labels that are replaced by another class, drawn once for all runs."""
@@ -34,7 +37,7 @@ class GeneralizationCell(Cell):
 
     role: str = "run"
     """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
-    what was chosen; ``run``: there is no choice."""
+    what was chosen; ``run``: there is no choice; ``timed``: not trained, its step is timed."""
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -59,7 +62,24 @@ class GeneralizationCell(Cell):
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
         return (parse(self.method).name, *alike)
 
+    @property
+    def timed(self) -> GeneralizationCell:
+        """The cell whose step takes as long: what does not bear on that is the same for all."""
+        return replace(
+            self,
+            seed=0,
+            epochs=1,
+            learning_rate=0.0,
+            schedule="constant",
+            augmentation="none",
+            label_noise=0.0,
+            sharpness=False,
+            role="timed",
+        )
+
     def __str__(self) -> str:
+        if self.role == "timed":
+            return f"{super().__str__()} (timed)"
         noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
         how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
@@ -85,10 +105,20 @@ class GeneralizationGrid(Grid):
     """Whether SGD is also trained for as many times the epochs as the other methods take gradient
     evaluations a step."""
 
+    equal_time: bool = False
+    """Whether every method's step is timed beside SGD's, and SGD also trained for as many times the
+    epochs as the others' steps take longer, to the nearest tenth."""
+
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    augmentation: Literal["none", "crop-flip"] = "none"
+    schedules: Annotated[list[Literal["cosine", "constant", "step"]], Field(min_length=1)] = [
+        "cosine"
+    ]
+    """Of the learning rate: down to zero along half a cosine; constant; to a tenth at half of the
+    training and at three quarters."""
+
+    augmentations: Annotated[list[Literal["none", "crop-flip"]], Field(min_length=1)] = ["none"]
     label_noise: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.0]
     """Parts of the training labels to replace by another class; validation and test stay clean."""
 
@@ -99,6 +129,10 @@ class GeneralizationGrid(Grid):
     trainer: Literal["auto", "fleet", "loop"] = "auto"
     """Whether runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""
+
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """A training keeps its state at the end of the first epoch that ends this long after the last
+    time, and goes on from there after a kill: to the same result, bit for bit."""
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gr_bench import stats
@@ -14,6 +16,7 @@ from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
 from gr_bench.experiments.generalization.cell import BASELINE
 from gr_bench.experiments.generalization.plane import has_plane, plane
+from gr_bench.experiments.generalization.tables import with_few_settings
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
 """What tells the panels of one model's figure apart."""
@@ -32,10 +35,16 @@ RESULTS = {
 PERCENT = ("validation_accuracy", "test_accuracy", "gap_accuracy")
 
 
-def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
-    """Results by seed, curves, accuracy against cost, as far as there are any."""
+def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
+    """Results by seed, curves, accuracy against cost, as far as there are any.
+
+    Args:
+        tables: those of the experiment.
+    """
     look.set_look()
-    table, curves = _side_by_side(table), _side_by_side(curves)
+    names = ("generalization", "training_curves", "time_to_target")
+    table, curves, to_target = (_side_by_side(tables[name]) for name in names)
+    every, table, curves = table, with_few_settings(table), with_few_settings(curves)
     done = table[table["status"] == "ok"]
     for model, part in _in_company(done).groupby("model", sort=False):
         yield Picture(
@@ -46,7 +55,7 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             "Methods that diverged or failed in every seed have no dot.",
             _results(part),
         )
-    for model, part in table.groupby("model", sort=False):
+    for model, part in every.groupby("model", sort=False):
         if has_plane(part):
             yield Picture(
                 f"gamma_epsilon_plane_{look.slug(model)}",
@@ -54,7 +63,7 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
                 "Means over the seeds whose run ended; the others are counted in the cell as lost, "
                 "and a cell of which none ended is hatched. Framed in red: γ = ε, where F-GR is "
                 "SAM without its normalisation. DB-GR is the limit ε -> 0; SGD (γ = 0) stands in "
-                "the title. One colour scale a row.",
+                "the title. One colour scale a row. All numbers: tables/generalization.csv.",
                 plane(part, WORKLOAD),
             )
     for model, part in _in_company(curves).groupby("model", sort=False):
@@ -71,9 +80,19 @@ def pictures(table: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Picture]:
             f"Test accuracy against cost: {model}",
             "Mean over seeds, with the 95 % interval of the accuracy. A gradient evaluation is one "
             "forward and one backward pass on a mini-batch: one a step for SGD, two for SAM, F-GR "
-            "and B-GR; double backpropagation counts as three. A line joins runs of different "
-            "length.",
+            "and B-GR; double backpropagation counts as three. Seconds are steps times the step "
+            "time of one run, where steps were timed. A line joins runs of different length; the "
+            "grey steps are the front, the best mean that a cost can buy.",
             _against_cost(part),
+        )
+    for model, part in _in_company(with_few_settings(to_target)).groupby("model", sort=False):
+        yield Picture(
+            f"time_to_target_{look.slug(model)}",
+            f"Time to a target accuracy: {model}",
+            "Median over seeds of what it takes to the first epoch that ends with the target on "
+            "the validation part, which is the least that SGD's shortest training ended with; the "
+            "line is the range over seeds, with an arrow where some seed never gets there.",
+            _to_target(part),
         )
 
 
@@ -169,27 +188,84 @@ def _curves(curves: pd.DataFrame) -> Figure:
 def _against_cost(table: pd.DataFrame) -> Figure:
     # training for longer is a cost and not another workload
     table = _in_percent(table).rename(columns={"epochs": "length"})
+    table["seconds"] = table["steps"] * table["step_time_ms"] / 1e3
+    costs = {"gradient_evaluations": "gradient evaluations", "seconds": "time, one run (s)"}
+    costs = {column: title for column, title in costs.items() if table[column].notna().any()}
     groups = list(look.workloads(table, *WORKLOAD))
     labels = look.in_order(table["label"])
-    shapes = look.markers(labels)
-    figure, axes = look.panels(len(groups))
-    for ax, (workload, part) in zip(axes, groups, strict=True):
-        for label in labels:
-            of_label = part[part["label"] == label]
-            points = []
-            for _, own in of_label.groupby("length"):
-                mean = stats.t_interval(own["test_accuracy"])
-                points.append((own["gradient_evaluations"].mean(), mean.center))
-                ax.errorbar(
-                    *points[-1],
-                    yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
-                    color=look.color(label),
-                    marker=shapes[label],
-                    capsize=2,
-                )
-            if len(points) > 1:
-                ax.plot(*zip(*points, strict=True), color=look.color(label), linewidth=1)
-        ax.set(title=workload, xlabel="gradient evaluations", ylabel="test accuracy (%)")
-        ax.set_xlim(left=0)
+    figure, axes = look.panels(len(groups), rows_each=len(costs))
+    for row, (cost, title) in enumerate(costs.items()):
+        for place, (workload, part) in enumerate(groups):
+            ax = axes[row * len(groups) + place]
+            _accuracies(ax, part, cost, labels)
+            ax.set(xlabel=title, ylabel="" if place else "test accuracy (%)")
+            ax.set_xlim(left=0)
+            if row == 0:
+                ax.set_title(workload)
     look.method_legend(figure, labels)
     return figure
+
+
+def _accuracies(ax: Axes, part: pd.DataFrame, cost: str, labels: list[str]) -> None:
+    shapes = look.markers(labels)
+    every = []
+    for label in labels:
+        points = []
+        for _, own in part[part["label"] == label].groupby("length"):
+            mean = stats.t_interval(own["test_accuracy"])
+            points.append((own[cost].mean(), mean.center))
+            ax.errorbar(
+                *points[-1],
+                yerr=mean.half_width if np.isfinite(mean.half_width) else 0.0,
+                color=look.color(label),
+                marker=shapes[label],
+                capsize=2,
+            )
+        if len(points) > 1:
+            ax.plot(*zip(*points, strict=True), color=look.color(label), linewidth=1)
+        every += points
+    front = pd.DataFrame(sorted(every), columns=["cost", "accuracy"])
+    ax.plot(
+        front["cost"],
+        front["accuracy"].cummax(),
+        color="0.6",
+        drawstyle="steps-post",
+        linewidth=1,
+        zorder=0,
+    )
+
+
+def _to_target(table: pd.DataFrame) -> Figure:
+    timed = table["time_to_target_s"].notna().any()
+    column = "time_to_target_s" if timed else "evaluations_to_target"
+    groups = list(look.workloads(table, *WORKLOAD))
+    labels = look.in_order(table["label"])
+    printed = look.short(labels)
+    figure, axes = look.panels(len(groups), printed.values())
+    for ax, (workload, part) in zip(axes, groups, strict=True):
+        for y, label in enumerate(labels):
+            for row in part[part["label"] == label].to_dict("records"):
+                _reached(ax, y, label, row, column)
+        ax.set_yticks(range(len(labels)), printed.values())
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.grid(axis="y", visible=False)
+        ax.set_xlim(left=0)
+        ax.set_title(f"{workload}\nto {100 * part['target'].iloc[0]:.4g} %")
+        ax.set_xlabel("time, one run (s)" if timed else "gradient evaluations")
+    return figure
+
+
+def _reached(ax: Axes, y: int, label: str, row: dict[Hashable, Any], column: str) -> None:
+    low, center, high = row[f"{column}_low"], row[column], row[f"{column}_high"]
+    note = "" if row["reached"] == row["runs"] else f" {row['reached']} of {row['runs']}"
+    if not np.isfinite(low):
+        ax.text(
+            0.02, y, f"never ({row['runs']} runs)", transform=ax.get_yaxis_transform(), va="center"
+        )
+        return
+    last = max(value for value in (low, center, high) if np.isfinite(value))
+    ax.plot([low, last], [y, y], color=look.color(label), linewidth=1.5)
+    if np.isfinite(center):
+        ax.plot(center, y, "o", color=look.color(label))
+    if note:
+        ax.annotate(f"→{note}", (last, y), xytext=(4, 0), textcoords="offset points", va="center")

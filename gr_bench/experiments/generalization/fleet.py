@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ class Fleet(Trainer):
         runs = [self._built(cell) for cell in cells]
         self._method = stack([run.method for run in runs], device.torch_device)
         self._model = runs[0].model
+        self._autocast = runs[0].autocast
         self.params: dict[str, Tensor] = {
             name: nn.Parameter(torch.stack([run.model.get_parameter(name).data for run in runs]))
             for name, _ in self._model.named_parameters()
@@ -89,8 +91,25 @@ class Fleet(Trainer):
             )
 
         mapped = vmap(one, randomness="different")
-        losses: Tensor = mapped(self.params, buffers, inputs, targets)
+        with self._autocast():
+            losses: Tensor = mapped(self.params, buffers, inputs, targets)
         return losses
+
+    def parameter_norms(self) -> list[float]:
+        """See :meth:`Trainer.parameter_norms`."""
+        return _norms(self.params.values())
+
+    def _own_state(self) -> dict[str, Any]:
+        return {"params": self.params, "buffers": self.buffers, "velocity": self._velocity}
+
+    @torch.no_grad()
+    def _set_own_state(self, state: dict[str, Any]) -> None:
+        for name, p in self.params.items():
+            p.copy_(state["params"][name])
+        for name, buffer in self.buffers.items():
+            buffer.copy_(state["buffers"][name])
+        for own, value in zip(self._velocity, state["velocity"], strict=True):
+            own.copy_(value)
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
@@ -118,16 +137,19 @@ class Fleet(Trainer):
                 total_accuracy += accuracies * share
         norms: list[float | None] = [None] * len(self.cells)
         if with_gradient:
-            squares = [
-                p.grad.flatten(1).double().square().sum(1)
-                for p in self.params.values()
-                if p.grad is not None
-            ]
-            norms = list(torch.stack(squares).sum(0).sqrt().tolist())
+            norms = list(_norms(p.grad for p in self.params.values() if p.grad is not None))
         return [
             Evaluation(*values)
             for values in zip(total_loss.tolist(), total_accuracy.tolist(), norms, strict=True)
         ]
+
+
+@torch.no_grad()
+def _norms(tensors: Iterable[Tensor]) -> list[float]:
+    """The Euclidean norm of every run's slices, all tensors (R, ...) together."""
+    squares = [tensor.flatten(1).double().square().sum(1) for tensor in tensors]
+    norms: list[float] = torch.stack(squares).sum(0).sqrt().tolist()
+    return norms
 
 
 class _MiniBatch:

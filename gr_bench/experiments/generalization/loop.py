@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Evaluation, Trainer
-from gr_bench.meters.curvature import gradient_norm
+from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
@@ -32,6 +34,27 @@ class Loop(Trainer):
         for group in self.training.optimizer.param_groups:
             group["lr"] = rate * self.cells[0].learning_rate
         return self.training.step(inputs[0], targets[0])[None]
+
+    def parameter_norms(self) -> list[float]:
+        """See :meth:`Trainer.parameter_norms`."""
+        return [parameter_norm(self.training.model.parameters())]
+
+    def _own_state(self) -> dict[str, Any]:
+        model = self.training.model
+        return {
+            "params": dict(model.named_parameters()),
+            "buffers": dict(model.named_buffers()),  # also those that a state dict leaves out
+            "optimizer": self.training.optimizer.state_dict(),
+        }
+
+    @torch.no_grad()
+    def _set_own_state(self, state: dict[str, Any]) -> None:
+        model = self.training.model
+        for name, value in state["params"].items():
+            model.get_parameter(name).copy_(value)
+        for name, value in state["buffers"].items():
+            model.get_buffer(name).copy_(value)
+        self.training.optimizer.load_state_dict(state["optimizer"])
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""

@@ -6,8 +6,9 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.checkpoint import Checkpoint, Kept
 from gr_bench.experiments.generalization.fleet import Fleet
 from gr_bench.experiments.generalization.loop import Loop
+from gr_bench.experiments.generalization.schedules import SCHEDULES
 from gr_bench.experiments.generalization.trainer import EVALUATION_BATCH, Trainer
-from gr_bench.experiments.training import load_data
-from gr_bench.meters.curvature import TOLERANCE, parameter_norm, sharpness
+from gr_bench.experiments.training import MIXED, load_data
+from gr_bench.meters.curvature import TOLERANCE, sharpness
 from gr_bench.meters.device import Device
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.registry import build_method
@@ -45,23 +48,37 @@ DOUBLE = 4
 """Graphs of a forward pass that double backpropagation keeps: about as many, by its peak memory."""
 
 
-def train_all(cells: Sequence[GeneralizationCell], how: str) -> Iterator[Record | Progress]:
+def train_all(
+    cells: Sequence[GeneralizationCell],
+    how: str,
+    folder: Path | None = None,
+    checkpoint_seconds: float = math.inf,
+) -> Iterator[Record | Progress]:
     """Train cells that could be a fleet; yield each part's records when it is done.
 
     Args:
         cells: alike in everything but seed, learning rate and the numbers of their method.
         how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured.
+        folder: where checkpoints are kept, and looked for; an earlier start's cells may have been
+            more than ``cells``.
+        checkpoint_seconds: at least so long between two checkpoints.
     """
     device, data = load_data(cells[0])
     data = with_label_noise(data, cells[0].label_noise)
-    pieces = _pieces(cells, data, device, how)
-    for done, piece in enumerate(pieces):
+    kept = Kept(folder, checkpoint_seconds)
+    wanted = {cell.id for cell in cells}
+    pieces = [
+        (piece, kept.checkpoint(number))
+        for number, piece in enumerate(kept.pieces(lambda: _pieces(cells, data, device, how)))
+        if any(cell.id in wanted for cell in piece)
+    ]
+    for done, (piece, checkpoint) in enumerate(pieces):
         single = len(piece) == 1 and how != "fleet"
         trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
-        for result in train(trainer, data):
+        for result in train(trainer, data, checkpoint):
             if isinstance(result, Progress):
                 yield Progress((done + result.part) / len(pieces))
-            else:
+            elif result.cell.id in wanted:
                 yield result
 
 
@@ -70,7 +87,9 @@ def _pieces(
 ) -> list[Sequence[GeneralizationCell]]:
     """The cells in fleets as large as the memory allows; singly, if the loop is to train them."""
     alone: list[Sequence[GeneralizationCell]] = [[cell] for cell in cells]
-    if how == "loop" or (how == "auto" and len(cells) == 1):
+    # bfloat16 rounds the two by per cents apart
+    rounds_apart = cells[0].dtype == MIXED
+    if how == "loop" or (how == "auto" and (len(cells) == 1 or rounds_apart)):
         return alone
     most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
     count = math.ceil(len(cells) / most)
@@ -129,63 +148,93 @@ def _differ(a: Tensor, b: Tensor) -> bool:
     return bool((a.double() - b.double()).norm() > tolerance * b.double().norm())
 
 
-def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
+@dataclass
+class _Course:
+    """How far the runs of a trainer have come."""
+
+    curves: list[list[dict[str, Any]]]
+    """Per run, what every whole epoch ended with."""
+
+    diverged: list[int | None]
+    """Per run, the step at which its loss was no longer finite."""
+
+    epoch: int = 0
+    training_s: float = 0.0
+    """A run's share of the time that its steps took."""
+
+
+def train(trainer: Trainer, data: Dataset, checkpoint: Checkpoint) -> Iterator[Record | Progress]:
     """Train a trainer's runs; yield its progress after every epoch and its records at the end.
 
-    The learning rate falls to zero along half a cosine, step by step. A run whose loss is no longer
+    The learning rate follows the cells' schedule, step by step. A run whose loss is no longer
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
     diverged, training stops. The test part is read once, after the last step; never for candidates.
+    What ``checkpoint`` has is gone on from, to the same result bit for bit.
     """
     cells = trainer.cells
-    epochs, steps_per_epoch = cells[0].epochs, trainer.steps_per_epoch
-    steps = epochs * steps_per_epoch
-    curves: list[list[dict[str, Any]]] = [[] for _ in cells]
-    diverged: list[int | None] = [None] * len(cells)
-    training_s = 0.0
-    for epoch in range(1, epochs + 1):
-        losses: list[Tensor] = []
+    epochs = cells[0].epochs
+    course = _Course(curves=[[] for _ in cells], diverged=[None] * len(cells))
+    if state := checkpoint.load():
+        trainer.go_on_from(state["trainer"])
+        course = _Course(**state["course"])
+    while course.epoch < epochs and not all(course.diverged):
+        _one_epoch(trainer, data, course)
+        checkpoint.save_if_due(lambda: {"trainer": trainer.state(), "course": asdict(course)})
+        yield Progress(course.epoch / epochs)
+    yield from _records(trainer, data, course)
 
-        def one_epoch(epoch: int = epoch, losses: list[Tensor] = losses) -> None:
-            first = (epoch - 1) * steps_per_epoch
-            for index, batch in enumerate(trainer.batches(), start=first):
-                rate = (1 + math.cos(math.pi * index / steps)) / 2
-                losses.append(trainer.step(*batch, rate))
 
-        training_s += trainer.device.time(one_epoch).seconds / len(cells)
-        finite = torch.stack(losses).isfinite().T.cpu()
-        fits = trainer.evaluate(data.train, with_gradient=True)
-        held_out = trainer.evaluate(data.validation)
-        for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
-            if diverged[run] is not None:
-                continue
-            if not finite[run].all():
-                within = int(finite[run].int().argmin())
-                diverged[run] = (epoch - 1) * steps_per_epoch + within + 1
-            elif not math.isfinite(fit.loss + validation.loss):
-                diverged[run] = epoch * steps_per_epoch  # where the step led, no loss is
-            else:
-                curves[run].append(
-                    {
-                        "epoch": epoch,
-                        "train_loss": fit.loss,
-                        "train_accuracy": fit.accuracy,
-                        "validation_loss": validation.loss,
-                        "validation_accuracy": validation.accuracy,
-                        "gradient_norm": fit.gradient_norm,
-                    }
-                )
-        yield Progress(epoch / epochs)
-        if all(diverged):
-            break
-    to_choose_by = cells[0].role == "candidate"
-    unread = to_choose_by or all(diverged)
+def _one_epoch(trainer: Trainer, data: Dataset, course: _Course) -> None:
+    """Train for one epoch more, and evaluate."""
+    first = course.epoch * trainer.steps_per_epoch
+    steps = trainer.cells[0].epochs * trainer.steps_per_epoch
+    schedule = SCHEDULES[trainer.cells[0].schedule]
+    losses: list[Tensor] = []
+
+    def step_through() -> None:
+        for index, batch in enumerate(trainer.batches(), start=first):
+            losses.append(trainer.step(*batch, schedule(index / steps)))
+
+    course.training_s += trainer.device.time(step_through).seconds / len(trainer.cells)
+    course.epoch += 1
+    finite = torch.stack(losses).isfinite().T.cpu()
+    fits = trainer.evaluate(data.train, with_gradient=True)
+    held_out = trainer.evaluate(data.validation)
+    norms = trainer.parameter_norms()
+    for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
+        if course.diverged[run] is not None:
+            continue
+        if not finite[run].all():
+            course.diverged[run] = first + int(finite[run].int().argmin()) + 1
+        elif not math.isfinite(fit.loss + validation.loss):
+            course.diverged[run] = first + len(losses)  # where the step led, no loss is
+        else:
+            course.curves[run].append(
+                {
+                    "epoch": course.epoch,
+                    "train_loss": fit.loss,
+                    "train_accuracy": fit.accuracy,
+                    "validation_loss": validation.loss,
+                    "validation_accuracy": validation.accuracy,
+                    "gradient_norm": fit.gradient_norm,
+                    "parameter_norm": norms[run],
+                }
+            )
+
+
+def _records(trainer: Trainer, data: Dataset, course: _Course) -> Iterator[Record]:
+    """A record a run, when training is over."""
+    cells, diverged = trainer.cells, course.diverged
+    steps = cells[0].epochs * trainer.steps_per_epoch
+    unread = cells[0].role == "candidate" or all(diverged)
     tests = [None] * len(cells) if unread else trainer.evaluate(data.test)
     for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):
         result: dict[str, Any] = {}
         if diverged[run] is None and test is not None:
             if math.isfinite(test.loss):
                 result = {"test_loss": test.loss, "test_accuracy": test.accuracy}
-                result |= _solution(trainer.model(run), data, cell.sharpness)
+                if cell.sharpness:
+                    result |= _sharpness(trainer.model(run), data)
             else:
                 diverged[run] = steps
         done = diverged[run] or steps
@@ -193,28 +242,24 @@ def train(trainer: Trainer, data: Dataset) -> Iterator[Record | Progress]:
         result |= {
             "steps": done,
             "gradient_evaluations": done * evaluations,
-            "training_s": training_s,
+            "training_s": course.training_s,
             "diverged_step": diverged[run],
             "split": data.split,
             "trainer": trainer.name,
             "runs_together": len(cells),
-            "curve": curves[run],
+            "curve": course.curves[run],
         }
         yield Record(cell, "training", result)
 
 
-def _solution(model: nn.Module, data: Dataset, with_sharpness: bool) -> dict[str, Any]:
-    """What a trained model's parameters look like; the Hessian is the whole training loss's."""
-    params = list(model.parameters())
-    found: dict[str, Any] = {"parameter_norm": parameter_norm(params)}
-    if not with_sharpness:
-        return found
+def _sharpness(model: nn.Module, data: Dataset) -> dict[str, Any]:
+    """The curvature of the whole training loss at a trained model's parameters."""
 
     def losses() -> Iterator[Tensor]:
         for inputs, targets in data.train.pieces(EVALUATION_BATCH):
             yield cross_entropy(model(inputs), targets) * (len(inputs) / len(data.train))
 
     try:
-        return found | {"tolerance": TOLERANCE, **asdict(sharpness(losses, params))}
+        return {"tolerance": TOLERANCE, **asdict(sharpness(losses, list(model.parameters())))}
     except RuntimeError as error:  # no convergence, or no second derivative: the run still counts
-        return found | {"sharpness_error": str(error)}
+        return {"sharpness_error": str(error)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,28 @@ class Trainer(ABC):
             targets: (R, B, ...).
             rate: factor on every run's own learning rate.
         """
+
+    @abstractmethod
+    def parameter_norms(self) -> list[float]:
+        """‖θ‖₂ of every run."""
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, as tensors and plain data (see :meth:`go_on_from`)."""
+        return {"draws": [draws.get_state() for draws in self._draws], "own": self._own_state()}
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Be where the trainer was that gave ``state``, to the bit."""
+        for draws, own in zip(self._draws, state["draws"], strict=True):
+            draws.set_state(own)
+        self._set_own_state(state["own"])
+
+    @abstractmethod
+    def _own_state(self) -> dict[str, Any]:
+        """Parameters, buffers and what the optimizer remembers."""
+
+    @abstractmethod
+    def _set_own_state(self, state: dict[str, Any]) -> None:
+        """The opposite of :meth:`_own_state`."""
 
     @abstractmethod
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:

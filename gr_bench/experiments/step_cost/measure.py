@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
 
 from gr_bench.experiments.base import Cell, Record, failure
+from gr_bench.experiments.bench import Bench, in_building_order, prepare
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.training import Training, build_training, load_data
+from gr_bench.experiments.training import MIXED, parameter_dtype
 from gr_bench.meters.clock import Samples, interleave, repeated
-from gr_bench.meters.device import Device
 from gr_bench.meters.flops import count_flops
 from gr_bench.meters.memory import measure_memory
 
-SEED = 0
-
 MATRIX_PRODUCT = "matrix product"
 MATRIX_PRODUCT_SIZE = 512
-
-
-@dataclass
-class Bench:
-    """One method ready to step on the block's batch."""
-
-    training: Training
-    device: Device
-    batch: tuple[Tensor, Tensor]
-
-    def step(self) -> Tensor:
-        """One training step."""
-        return self.training.step(*self.batch)
-
-
-def prepare(cell: Cell) -> Bench:
-    """A fresh model and optimizer on the first ``batch_size`` training examples.
-
-    The learning rate is 0: the optimizer does all its work, and the parameters stay at their
-    initial values, so that every method and every round times the same arithmetic.
-    """
-    device, data = load_data(cell)
-    batch = (
-        data.train.inputs[: cell.batch_size].clone(),
-        data.train.targets[: cell.batch_size].clone(),
-    )
-    training = build_training(
-        cell, data, device, seed=SEED, learning_rate=0.0, momentum=0.9, weight_decay=1e-4
-    )
-    return Bench(training, device, batch)
 
 
 def counters(cell: Cell) -> Record:
@@ -84,7 +50,7 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
     """
     began, begin = time.time(), time.monotonic()
     benches: dict[str, Bench] = {}
-    for cell in _in_building_order(cells, options["replicate"]):
+    for cell in in_building_order(cells, options["replicate"]):
         try:
             bench = prepare(cell)
             bench.step()
@@ -100,7 +66,7 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
         first.device,
         {
             **{cell_id: bench.step for cell_id, bench in benches.items()},
-            MATRIX_PRODUCT: matrix_product(first.batch[0].device, getattr(torch, cells[0].dtype)),
+            MATRIX_PRODUCT: matrix_product(first.batch[0].device, _of_products(cells[0].dtype)),
         },
         budget_s=options["budget_s"],
         least_rounds=options["least_rounds"],
@@ -125,16 +91,6 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
             yield Record(cell, "times", data)
 
 
-def _in_building_order(cells: Sequence[Cell], replicate: int) -> list[Cell]:
-    """A fresh random order every other replicate, and its reverse in between.
-
-    What is built later lies elsewhere in memory, and may step a few tenths of a per cent faster or
-    slower for it, in every process alike: no interval over replicates would tell.
-    """
-    order = random.Random(replicate // 2).sample(list(cells), len(cells))
-    return order[::-1] if replicate % 2 else order
-
-
 def _one_after_the_other(
     cells: Sequence[Cell], benches: dict[str, Bench], samples: dict[str, Samples]
 ) -> dict[str, list[float]]:
@@ -149,6 +105,10 @@ def _one_after_the_other(
                 for _ in samples[cell.id].step_s
             ]
     return readings
+
+
+def _of_products(dtype: str) -> torch.dtype:
+    return torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
 
 
 def matrix_product(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:

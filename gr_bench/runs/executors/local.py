@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,18 +25,21 @@ from gr_bench.meters.conditions import preload
 from gr_bench.runs.executors.base import Crashed, Event, Executor, Finished, Measured, Started
 from gr_bench.runs.store import decode
 
+UNFINISHED = "unfinished"
+
 
 class LocalExecutor(Executor):
     """Runs an exclusive job in one fresh process, others in one process for every free core.
 
     Args:
-        log: file that the workers' own output and tracebacks are appended to.
+        folder: the run's; the workers' own output and tracebacks are appended to its
+            ``workers.log``, and units have their folders in its ``unfinished``.
         workers: how many processes a job that is not exclusive may use; by default the number of
             physical cores, divided by the threads a cell wants.
     """
 
-    def __init__(self, log: Path, workers: int | None = None) -> None:
-        self._log = log
+    def __init__(self, folder: Path, workers: int | None = None) -> None:
+        self._folder = folder
         self._workers = workers
 
     def run(self, job: Job, timeout_s: float) -> Iterator[Event]:
@@ -45,11 +49,14 @@ class LocalExecutor(Executor):
         cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
         wanted = 1 if job.exclusive else self._workers or max(1, cores // threads)
         workers: list[_Worker] = []
-        with open(self._log, "a") as log, selectors.DefaultSelector() as selector:
+        with (
+            open(self._folder / "workers.log", "a") as log,
+            selectors.DefaultSelector() as selector,
+        ):
             try:
                 while waiting or workers:
                     while waiting and len(workers) < wanted:
-                        worker = _Worker(log, job)
+                        worker = _Worker(self._folder, log, job)
                         workers.append(worker)
                         selector.register(worker.output, selectors.EVENT_READ, worker)
                         yield from worker.start(waiting.popleft(), timeout_s)
@@ -68,12 +75,14 @@ class LocalExecutor(Executor):
             finally:
                 for worker in workers:
                     worker.stop()
+                with suppress(OSError):  # it is not there, or a unit is to go on from what it has
+                    (self._folder / UNFINISHED).rmdir()
 
 
 class _Worker:
     """One process of ``gr_bench.runs.executors.worker`` and the unit that it is at."""
 
-    def __init__(self, log: IO[str], job: Job) -> None:
+    def __init__(self, folder: Path, log: IO[str], job: Job) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gr_bench.runs.executors.worker", job.allocator]
             + ["alone"] * job.exclusive,
@@ -88,6 +97,7 @@ class _Worker:
         self.output = self.process.stdout
         self.unit: Unit | None = None
         self.dead = False
+        self._folder = folder
         self._log = log
         self._ready = False
         self._deadline = 0.0
@@ -101,6 +111,7 @@ class _Worker:
             "experiment": unit.cells[0].experiment,
             "cells": [asdict(cell) for cell in unit.cells],
             "options": unit.options,
+            "folder": str(own) if (own := self._of(unit)) else None,
         }
         yield Started(unit)
         assert self.process.stdin is not None
@@ -131,7 +142,13 @@ class _Worker:
             yield Measured(unit, Progress(message["progress"]))
         else:
             self.unit = None
-            yield Finished(unit)
+            yield Finished(unit)  # all that it said has been dealt with when we go on
+            if own := self._of(unit):
+                shutil.rmtree(own, ignore_errors=True)
+
+    def _of(self, unit: Unit) -> Path | None:
+        """The unit's own folder."""
+        return None if unit.folder is None else self._folder / UNFINISHED / unit.folder
 
     def late(self) -> bool:
         """Whether the unit at hand has had its time."""

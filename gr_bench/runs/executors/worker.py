@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -68,7 +69,8 @@ def _measure(request: dict[str, Any], conditions: dict[str, Any]) -> Iterator[di
     experiment = all_experiments()[request["experiment"]]
     cells = tuple(experiment.cell(**cell) for cell in request["cells"])
     torch.set_num_threads(cells[0].threads)
-    for result in experiment.measure(Unit(cells, request["options"])):
+    folder = Path(request["folder"]) if request["folder"] else None
+    for result in experiment.measure(Unit(cells, request["options"], folder)):
         if isinstance(result, Progress):
             yield {"progress": result.part}
         else:
