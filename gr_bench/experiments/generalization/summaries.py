@@ -110,6 +110,8 @@ REACHED = {
 
 
 def _range(center: float, low: float, high: float) -> str:
+    if np.isnan(center):
+        return "-"
     if not np.isfinite(center):
         return "never" if not np.isfinite(low) else f"never [{low:.3g}, never]"
     return f"{center:.3g} [{low:.3g}, {f'{high:.3g}' if np.isfinite(high) else 'never'}]"
