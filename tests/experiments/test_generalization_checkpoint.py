@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from synthetic import training
@@ -17,7 +18,7 @@ from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization import measure
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.checkpoint import Checkpoint
-from gr_bench.runs.executors import LocalExecutor
+from gr_bench.runs.executors import Event, LocalExecutor
 from gr_bench.runs.runner import run
 from gr_bench.runs.suite import build_suite
 
@@ -122,6 +123,39 @@ def test_a_disk_that_is_full_costs_the_checkpoint_alone(
 # --- in processes
 
 
+class Unwatched:
+    """Nobody is told."""
+
+    def outlook(self, units: dict[str, int]) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
+    grid = {
+        "methods": ["sgd", "f-gr(gamma=[0.1, 0.3])"],
+        "models": ["mlp(depth=2, width=8)"],
+        "datasets": ["random(shape=(2,), num_classes=3, samples=64)"],
+        "batch_sizes": [16],
+        "epochs": 2,
+        "select": True,
+        "equal_cost": True,
+        "trainer": "fleet",
+    }
+    suite = build_suite("twice", {"title": "Twice", "generalization": [grid]})
+    tables = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        run(suite, folder, LocalExecutor, Unwatched())
+        tables.append(load(folder).tables)
+    assert set(tables[0]["generalization"]["trainer"]) == {"fleet"}
+    for name, table in tables[0].items():
+        other = tables[1][name]
+        pd.testing.assert_frame_equal(
+            table.drop(columns="training_s", errors="ignore"),
+            other.drop(columns="training_s", errors="ignore"),
+        )
+
+
 def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
     """The method kills its process in the third epoch, once; the run then goes on."""
     grid = {
@@ -134,10 +168,6 @@ def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
         "checkpoint_seconds": 0.0,
     }
     suite = build_suite("dies", {"title": "Dies", "generalization": [grid]})
-
-    class Unwatched:
-        def outlook(self, units: dict[str, int]) -> None: ...
-        def event(self, event: object) -> None: ...
 
     folder = tmp_path / "run"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,12 @@ def trained(
         "test_accuracy": test[1],
     }
     return Record(cell, "training", data)
+
+
+def step_time(cell: GeneralizationCell, replicate: int, ratio: float, step_s: float) -> Record:
+    """A replicate of a method's step times, ``ratio`` times SGD's in every round."""
+    data = {"replicate": replicate, "step_s": [step_s] * 3, "log_ratios": [math.log(ratio)] * 3}
+    return Record(cell.timed, "step time", data)
 
 
 def diverged(cell: GeneralizationCell, step: int) -> Record:
