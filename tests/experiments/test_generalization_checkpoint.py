@@ -145,7 +145,7 @@ def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
     suite = build_suite("twice", {"title": "Twice", "generalization": [grid]})
     tables = []
     for folder in (tmp_path / "one", tmp_path / "other"):
-        run(suite, folder, LocalExecutor, Unwatched())
+        run(suite, folder, lambda own: LocalExecutor(own, workers=1), Unwatched())
         tables.append(load(folder).tables)
     assert set(tables[0]["generalization"]["trainer"]) == {"fleet"}
     for name, table in tables[0].items():
