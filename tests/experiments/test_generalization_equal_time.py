@@ -14,7 +14,7 @@ from synthetic import failed, step_time, trained, training
 from gr_bench.experiments.base import Job, Record
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
-from gr_bench.experiments.generalization.experiment import TIMING_REPLICATES
+from gr_bench.experiments.generalization.plan import TIMING_REPLICATES
 from gr_bench.experiments.generalization.timing import step_times
 
 EXPERIMENT = Generalization()

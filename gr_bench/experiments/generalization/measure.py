@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.checkpoint import Checkpoint, Kept
+from gr_bench.experiments.generalization.checkpoint import Checkpoint, Kept, Piece
 from gr_bench.experiments.generalization.fleet import Fleet
 from gr_bench.experiments.generalization.loop import Loop
 from gr_bench.experiments.generalization.schedules import SCHEDULES
@@ -82,27 +82,32 @@ def train_all(
                 yield result
 
 
-def _pieces(
-    cells: Sequence[GeneralizationCell], data: Dataset, device: Device, how: str
-) -> list[Sequence[GeneralizationCell]]:
+def _pieces(cells: Piece, data: Dataset, device: Device, how: str) -> list[Piece]:
     """The cells in fleets as large as the memory allows; singly, if the loop is to train them."""
-    alone: list[Sequence[GeneralizationCell]] = [[cell] for cell in cells]
+    alone: list[Piece] = [[cell] for cell in cells]
     # bfloat16 rounds the two by per cents apart
     rounds_apart = cells[0].dtype == MIXED
     if how == "loop" or (how == "auto" and (len(cells) == 1 or rounds_apart)):
         return alone
-    most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
-    count = math.ceil(len(cells) / most)
-    size = math.ceil(len(cells) / count)
-    together = [cells[i : i + size] for i in range(0, len(cells), size)]
+    together = in_memory(cells, data, device)
     if how == "fleet":
         return together
+    if len(together) == len(cells):
+        return alone
     try:
         gain = _gain(Loop(cells[0], data, device), Fleet(together[0], data, device))
     except Exception as error:  # a method or a model that cannot be vectorised
         print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
         return alone
     return together if gain > GAIN else alone
+
+
+def in_memory(cells: Piece, data: Dataset, device: Device) -> list[Piece]:
+    """The cells in as few pieces as :data:`FLEET_BYTES` allow, of one size."""
+    most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
+    count = math.ceil(len(cells) / most)
+    size = math.ceil(len(cells) / count)
+    return [cells[i : i + size] for i in range(0, len(cells), size)]
 
 
 def _bytes_a_run(loop: Loop, data: Dataset) -> int:
