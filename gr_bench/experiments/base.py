@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
@@ -175,22 +175,69 @@ class Job:
     """The memory allocator of its processes (see :mod:`gr_bench.meters.conditions`)."""
 
 
+def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
+    seen = list(values)
+    for value in seen:
+        if seen.count(value) > 1:
+            raise ValueError(f"{kind} {value!r} is named twice")
+    return seen
+
+
+def _known_methods(texts: list[str]) -> list[str]:
+    specs = [spec for text in texts for spec in expand(text)]
+    return _distinct("method", [registry.spell_method(str(spec)) for spec in specs])
+
+
+def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> list[str]:
+    """Every spec that ``texts`` stand for, as a grid keeps them, names and parameters checked.
+
+    Args:
+        texts: as a suite spells them; a list inside a spec stands for several.
+        things: where they are registered.
+        given: see :meth:`gr_bench.registry.Registry.resolve`.
+
+    Raises:
+        ValueError: an unknown name or parameter, or a spec that is named twice.
+    """
+    specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+    for spec in specs:
+        things.resolve(spec, given=given)
+    return _distinct(things.kind, map(str, specs))
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Sizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 Dtype = Literal["float32", "float64", "bfloat16", "bfloat16-mixed"]
+Methods = Annotated[Names, AfterValidator(_known_methods)]
+DeviceName = Annotated[str, AfterValidator(check_name)]
 
 
-class Grid(BaseModel):
-    """The part of a suite that spans a grid of cells; each experiment adds its own settings."""
+class AnyGrid(BaseModel):
+    """What every grid has in common: no unknown key, and no value twice in a list.
+
+    An experiment whose cells are not a model on a batch of a data set derives its grid from this;
+    it needs ``methods`` and ``device``, which the command line sets.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: Names
+    @model_validator(mode="after")
+    def _each_value_once(self) -> Self:
+        for key, values in self:
+            if isinstance(values, list):
+                _distinct(f"{key}: value", values)
+        return self
+
+
+class Grid(AnyGrid):
+    """The part of a suite that spans a grid of cells; each experiment adds its own settings."""
+
+    methods: Methods
     models: Names
     datasets: Names
     batch_sizes: Sizes
-    device: str = "cpu"
+    device: DeviceName = "cpu"
     dtypes: Annotated[list[Dtype], Field(min_length=1)] = ["float32"]
     """Of parameters and data. ``bfloat16-mixed`` has both in float32, and training's forward passes
     under ``torch.autocast``."""
@@ -199,39 +246,15 @@ class Grid(BaseModel):
     compiled: Annotated[list[bool], Field(min_length=1)] = [False]
     """Whether the forward and backward passes run under ``torch.compile``."""
 
-    @field_validator("device")
-    @classmethod
-    def _device_name(cls, name: str) -> str:
-        return check_name(name)
-
-    @field_validator("methods")
-    @classmethod
-    def _known_methods(cls, texts: list[str]) -> list[str]:
-        specs = [spec for text in texts for spec in expand(text)]
-        return _distinct("method", [registry.spell_method(str(spec)) for spec in specs])
-
     @field_validator("models")
     @classmethod
     def _known_models(cls, texts: list[str]) -> list[str]:
-        specs = [spec for text in texts for spec in expand(text)]
-        for spec in specs:
-            registry.MODELS.resolve(spec, given=2)
-        return _distinct("model", map(str, specs))
+        return known(texts, registry.MODELS, given=2)
 
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, texts: list[str]) -> list[str]:
-        specs: list[Spec] = [spec for text in texts for spec in expand(text)]
-        for spec in specs:
-            registry.DATASETS.resolve(spec)
-        return _distinct("dataset", map(str, specs))
-
-    @model_validator(mode="after")
-    def _each_value_once(self) -> Self:
-        for key, values in self:
-            if isinstance(values, list):
-                _distinct(f"{key}: value", values)
-        return self
+        return known(texts, registry.DATASETS)
 
     def points(self) -> Iterator[dict[str, Any]]:
         """The fields that every cell has, method varying fastest."""
@@ -256,20 +279,12 @@ class Grid(BaseModel):
             }
 
 
-def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
-    seen = list(values)
-    for value in seen:
-        if seen.count(value) > 1:
-            raise ValueError(f"{kind} {value!r} is named twice")
-    return seen
-
-
 class Experiment(ABC):
     """One question. A new one is a folder with a subclass, and a line in ``experiments``."""
 
     name: ClassVar[str]
     title: ClassVar[str]
-    grid: ClassVar[type[Grid]]
+    grid: ClassVar[type[AnyGrid]]
     cell: ClassVar[type[Cell]]
 
     @abstractmethod

@@ -19,7 +19,7 @@ def overview(results: Results) -> pd.DataFrame:
     tables = results.tables
     labels = in_order(
         label
-        for name in ("step_cost", "generalization")
+        for name in ("step_cost", "generalization", "implicit_bias")
         if name in tables
         for label in tables[name]["label"]
     )
@@ -46,6 +46,13 @@ def overview(results: Results) -> pd.DataFrame:
         columns["diverged"] = {
             label: f"{(own['status'] == 'diverged').sum()} of {len(own)}"
             for label, own in _by_label(tables["generalization"])
+        }
+    if "implicit_bias" in tables:
+        table = tables["implicit_bias"]
+        done = table[table["status"] != "not converged"]
+        columns["α̃/α"] = {
+            label: _range(own.groupby(["dataset", "alpha"])["alpha_ratio"].mean(), "{:.3f}")
+            for label, own in _by_label(done)
         }
     rows = [
         {"method": label, **{title: by.get(label, "-") for title, by in columns.items()}}

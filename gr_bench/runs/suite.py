@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from gr_bench.errors import RequestError, unknown
 from gr_bench.experiments import Experiment, all_experiments
-from gr_bench.experiments.base import Cell, Grid
+from gr_bench.experiments.base import AnyGrid, Cell
 
 
 class _Head(BaseModel):
@@ -34,7 +34,7 @@ class Plan:
     """One grid of one experiment, spread out."""
 
     experiment: Experiment
-    grid: Grid
+    grid: AnyGrid
     cells: tuple[Cell, ...]
 
 
@@ -149,7 +149,7 @@ def build_suite(
     )
 
 
-def _list_of(grid: type[Grid]) -> Any:
+def _list_of(grid: type[AnyGrid]) -> Any:
     return list[grid]  # type: ignore[valid-type]
 
 

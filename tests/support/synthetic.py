@@ -10,6 +10,7 @@ from typing import Any
 
 from gr_bench.experiments.base import Record, failure
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.registry import spell_method
 from gr_bench.runs import environment
@@ -40,6 +41,21 @@ COST = StepCostCell(
     dtype="float32",
     threads=1,
     baseline="sgd",
+)
+
+BIAS = ImplicitBiasCell(
+    method="sgd",
+    model="diagonal-linear",
+    dataset="sparse-regression",
+    batch_size=10,
+    device="cpu",
+    dtype="float64",
+    threads=1,
+    seed=0,
+    alpha=0.1,
+    step=1e-3,
+    tolerance=1e-5,
+    most_steps=1000,
 )
 
 
@@ -141,6 +157,46 @@ def diverged(cell: GeneralizationCell, step: int) -> Record:
         "curve": [],
     }
     return Record(cell, "training", data)
+
+
+def bias(method: str = "sgd", **fields: Any) -> ImplicitBiasCell:
+    """A solution's cell."""
+    return replace(BIAS, method=spell_method(method), **fields)
+
+
+def solved(
+    cell: ImplicitBiasCell,
+    *,
+    ratio: float,
+    residual: float = 1e-6,
+    test_error: float = 0.1,
+    feature_mean: float = 0.0,
+    interpolates: bool = True,
+    diverged: bool = False,
+) -> Record:
+    """A solution of two entries, with α̃/α = ``ratio`` as theory has it and as it was found."""
+    alpha = [cell.alpha * ratio] * 2
+    data = {
+        "feature_mean": feature_mean,
+        "steps": 100,
+        "diverged": diverged,
+        "direction_error": 1e-9,
+        "residual": residual,
+        "loss": 1e-9,
+        "time": 1.0,
+        "interpolates": interpolates,
+        "beta": [1.0, 0.5],
+        "alpha": alpha,
+        "predicted_alpha": alpha,
+        "test_error": test_error,
+        "ends": {
+            "least_l1": {"l1_norm": 1.0, "l2_norm": 1.0, "test_error": 0.0},
+            "least_l2": {"l1_norm": 3.0, "l2_norm": 0.5, "test_error": 0.5},
+        },
+    }
+    if interpolates:
+        data |= {"predicted_beta": [1.0, 0.5], "optimality_residual": 1e-5}
+    return Record(cell, "solution", data)
 
 
 def failed(cell: Any, reason: str = "RuntimeError: no such luck") -> Record:

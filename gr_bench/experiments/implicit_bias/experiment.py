@@ -1,0 +1,110 @@
+"""The implicit-bias experiment: which solutions are to be found, who finds and shows them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gr_bench.experiments.base import (
+    Cell,
+    Experiment,
+    Job,
+    Picture,
+    Progress,
+    Record,
+    Summary,
+    Unit,
+)
+from gr_bench.experiments.implicit_bias.cell import MODEL, ImplicitBiasCell, ImplicitBiasGrid
+from gr_bench.experiments.implicit_bias.problem import build_problem
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class ImplicitBias(Experiment):
+    """Follow every method to its solution, and solve for the one that theory predicts."""
+
+    name = "implicit_bias"
+    title = "Which solution does it pick?"
+    grid = ImplicitBiasGrid
+    cell = ImplicitBiasCell
+
+    def cells(self, grid: ImplicitBiasGrid) -> list[Cell]:
+        """One cell for every problem, seed, α and method."""
+        samples = {text: len(build_problem(text, seed=0).targets) for text in grid.problems}
+        return [
+            ImplicitBiasCell(
+                method=method,
+                model=MODEL,
+                dataset=problem,
+                batch_size=samples[problem],
+                device="cpu",
+                dtype="float64",
+                threads=1,
+                seed=seed,
+                alpha=alpha,
+                step=grid.step,
+                tolerance=grid.tolerance,
+                most_steps=grid.most_steps,
+            )
+            for problem, seed, alpha, method in itertools.product(
+                grid.problems, grid.seeds, grid.alphas, grid.methods
+            )
+        ]
+
+    def pending(
+        self, grid: ImplicitBiasGrid, cells: Sequence[Cell], records: Sequence[Record]
+    ) -> list[Job]:
+        """Every cell without a record, those that can be followed in one array together."""
+        units = _units(cells, records)
+        return [Job(tuple(units))] if units else []
+
+    def outlook(
+        self, grid: ImplicitBiasGrid, cells: Sequence[Cell], records: Sequence[Record]
+    ) -> dict[str, int]:
+        """The units of cells without a record."""
+        return {self.name: len(_units(cells, records))}
+
+    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
+        """The solutions of a unit."""
+        from gr_bench.experiments.implicit_bias.measure import solve
+
+        yield from solve([cell for cell in unit.cells if isinstance(cell, ImplicitBiasCell)])
+
+    def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
+        """``implicit_bias``, a row a solution; ``implicit_bias_coordinates``, a row an entry.
+
+        ``implicit_bias_order`` says how α̃ goes with ε, a row a problem.
+        """
+        from gr_bench.experiments.implicit_bias import tables
+
+        solutions = tables.implicit_bias(records)
+        return {
+            "implicit_bias": solutions,
+            "implicit_bias_coordinates": tables.coordinates(records),
+            "implicit_bias_order": tables.order(solutions),
+        }
+
+    def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """Every method's solutions, then the order of α̃."""
+        from gr_bench.experiments.implicit_bias import tables as build
+
+        return build.summaries(tables["implicit_bias"], tables["implicit_bias_order"])
+
+    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+        """α̃ against ε, prediction against what was found, test error, the way between the ends."""
+        from gr_bench.experiments.implicit_bias import figures
+
+        yield from figures.pictures(tables["implicit_bias"], tables["implicit_bias_coordinates"])
+
+
+def _units(cells: Sequence[Cell], records: Sequence[Record]) -> list[Unit]:
+    have = {record.cell.id for record in records}
+    together: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if isinstance(cell, ImplicitBiasCell) and cell.id not in have:
+            together[cell.together].append(cell)
+    return [Unit(tuple(group)) for group in together.values()]

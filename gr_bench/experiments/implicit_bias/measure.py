@@ -1,0 +1,129 @@
+"""From cells to solutions, inside a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gr_bench.experiments.base import Progress, Record, failure
+from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
+from gr_bench.experiments.implicit_bias.descent import Snapshot, descend
+from gr_bench.experiments.implicit_bias.network import DiagonalLinear, Problems
+from gr_bench.experiments.implicit_bias.potential import (
+    least_l1,
+    least_l2,
+    least_potential,
+    optimality_residual,
+)
+from gr_bench.experiments.implicit_bias.problem import Array, Problem, build_problem
+from gr_bench.experiments.implicit_bias.rules import RULES
+from gr_bench.methods import Method
+from gr_bench.registry import build_method
+
+CHECKED = (0, 1, 10, 100)
+"""Steps at which the direction is also asked of the method itself; the last is another."""
+
+
+def solve(cells: Sequence[ImplicitBiasCell]) -> Iterator[Record | Progress]:
+    """Follow every cell's descent; yield the records at the end.
+
+    Args:
+        cells: alike in :attr:`ImplicitBiasCell.together`. Every setting among them is followed on
+            every seed among them.
+    """
+    first = cells[0]
+    seeds = list(dict.fromkeys(cell.seed for cell in cells))
+    settings = list(dict.fromkeys((cell.method, cell.alpha) for cell in cells))
+    problems = [build_problem(first.dataset, seed) for seed in seeds]
+    methods = [build_method(text) for text, _ in settings]
+    rule = RULES[type(methods[0])](methods)
+    errors = np.zeros((len(seeds), len(settings)))
+    for at in descend(
+        Problems(problems),
+        np.array([alpha for _, alpha in settings]),
+        rule,
+        step=first.step,
+        tolerance=first.tolerance,
+        most_steps=first.most_steps,
+    ):
+        if at.step in CHECKED:
+            errors = np.maximum(errors, _direction_errors(problems, methods, at))
+        yield Progress(at.part)
+    errors = np.maximum(errors, _direction_errors(problems, methods, at))
+    for cell in cells:
+        row, column = seeds.index(cell.seed), settings.index((cell.method, cell.alpha))
+        try:
+            found = _solution(cell, problems[row], at, (row, column), rule.interpolates)
+        except RuntimeError as error:  # the prediction could not be made
+            yield failure(cell, error)
+        else:
+            found["direction_error"] = float(errors[row, column])
+            yield Record(cell, "solution", found)
+
+
+def _direction_errors(
+    problems: Sequence[Problem], methods: Sequence[Method], at: Snapshot
+) -> Array:
+    """How far each run's direction is from its method's own ``backward``, relative, (P, S)."""
+    errors = np.zeros(at.loss.shape)
+    for row, problem in enumerate(problems):
+        for column, method in enumerate(methods):
+            if not at.finite[row, column]:
+                continue
+            plus, minus = at.plus[row, column], at.minus[row, column]
+            network = DiagonalLinear(plus, minus)
+            method.backward(partial(network.loss, problem), network.parameters())
+            assert network.plus.grad is not None
+            assert network.minus.grad is not None
+            a, q = at.rates.a[row, column], at.rates.q[row, column]
+            closed = np.concatenate([(a + q) * plus, (q - a) * minus])
+            real = np.concatenate([network.plus.grad.numpy(), network.minus.grad.numpy()])
+            errors[row, column] = np.linalg.norm(closed - real) / np.linalg.norm(real)
+    return errors
+
+
+def _solution(
+    cell: ImplicitBiasCell,
+    problem: Problem,
+    at: Snapshot,
+    run: tuple[int, int],
+    interpolates: bool,
+) -> dict[str, Any]:
+    """What a run has found, and what theory says of it."""
+    inputs, targets = problem.inputs, problem.targets
+    found: dict[str, Any] = {
+        "feature_mean": problem.feature_mean,
+        "steps": int(at.steps[run]),
+        "diverged": not bool(at.finite[run]),
+    }
+    if found["diverged"]:
+        return found
+    plus, minus = at.plus[run], at.minus[run]
+    beta = plus**2 - minus**2
+    predicted_alpha = cell.alpha * np.exp(-at.regularised[run])
+    ends = {"least_l1": least_l1(inputs, targets), "least_l2": least_l2(inputs, targets)}
+    found |= {
+        "residual": float(at.residual[run]),
+        "loss": float(at.loss[run]),
+        "time": float(at.time[run]),
+        "interpolates": interpolates,
+        "beta": beta.tolist(),
+        "alpha": np.sqrt(plus * minus).tolist(),
+        "predicted_alpha": predicted_alpha.tolist(),
+        "test_error": problem.test_error(beta),
+        "ends": {
+            name: {
+                "l1_norm": float(np.abs(end).sum()),
+                "l2_norm": float(np.linalg.norm(end)),
+                "test_error": problem.test_error(end),
+            }
+            for name, end in ends.items()
+        },
+    }
+    if interpolates:
+        found["predicted_beta"] = least_potential(inputs, targets, predicted_alpha).tolist()
+        found["optimality_residual"] = optimality_residual(inputs, beta, predicted_alpha)
+    return found
