@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SUPPORT = Path(__file__).parent / "support"
 # for the tests, and for the worker processes that they start
@@ -18,6 +19,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 from processes import Ended, Warm  # noqa: E402
+
+settings.register_profile("no deadline", deadline=None)  # no test asserts a wall-clock time
+settings.load_profile("no deadline")
 
 SUITE = """
 title = "Small"

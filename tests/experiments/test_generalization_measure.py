@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -261,6 +262,29 @@ def test_every_training_without_a_record_is_asked_for_once_in_mixed_order(traine
     rest = pending(grid, known)
     assert {cell.id for cell in rest} == {cell.id for cell in cells[2:]}
     assert pending(grid, [failed(cell) for cell in cells]) == []
+
+
+def test_a_unit_keeps_its_folder_and_its_company_whatever_is_done_of_it() -> None:
+    grid = GeneralizationGrid(
+        methods=["sgd", "sam"],
+        models=["mlp"],
+        datasets=["digits"],
+        batch_sizes=[8],
+        seeds=list(range(90)),
+        epochs=1,
+    )
+    cells = Generalization().cells(grid)
+
+    def folders(records: Sequence[Record]) -> dict[str, Path | None]:
+        (job,) = Generalization().pending(grid, cells, records)
+        return {cell.id: unit.folder for unit in job.units for cell in unit.cells}
+
+    before = folders([])
+    assert len(set(before.values())) == 6
+    done = [Record(cell, "training", {}) for cell in cells[::7]]
+    left = folders(done)
+    assert len(left) == len(cells) - len(done)
+    assert left.items() <= before.items()
 
 
 # --- label noise, and what the solution looks like

@@ -54,7 +54,7 @@ def quadratic(matrix: np.ndarray, *, terms: int = 1) -> tuple[list[torch.Tensor]
 
 
 @given(st.integers(3, 12), st.integers(0, 99), st.integers(1, 3), st.floats(-3, 3))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_quadratics_hessian_is_its_matrix(n: int, seed: int, terms: int, shift: float) -> None:
     """Also where every eigenvalue is negative: the largest is meant, not the largest in size."""
     matrix = np.random.default_rng(seed).standard_normal((n, n))

@@ -54,7 +54,7 @@ def check(methods: list[Method], seed: int = 0) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_run_of_a_fleet_gets_what_it_gets_alone(name: str, data: st.DataObject) -> None:
     keys = list(get(name).parameters)
     runs = data.draw(st.integers(1, 4))

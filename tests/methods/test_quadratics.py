@@ -60,7 +60,7 @@ def quadratics(draw) -> Quadratic:
 gammas = st.floats(0, 1)
 epsilons = st.floats(0.01, 1)
 radii = st.floats(0, 1)
-many = settings(max_examples=40, deadline=None, derandomize=True)
+many = settings(max_examples=40, derandomize=True)
 
 
 def close(actual: Tensor, expected: Tensor) -> bool:

@@ -248,7 +248,7 @@ def test_standardise_works_for_each_channel_and_survives_a_constant_one() -> Non
     seed=st.integers(0, 5),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_split_is_a_partition_with_the_classes_proportions(
     counts: list[int], validation: float, test: float, seed: int, order: random.Random
 ) -> None:

@@ -29,7 +29,7 @@ def test_depth_counts_the_layers(depth: int) -> None:
 
 
 @given(depth=st.integers(-10, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_only_depths_that_make_whole_blocks_are_taken(depth: int) -> None:
     resnet_depths, wide_depths = range(8, 61, 6), range(10, 61, 6)
     if depth in resnet_depths:
