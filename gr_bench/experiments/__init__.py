@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gr_bench.experiments.base import Experiment
+from gr_bench.experiments.flooding import FloodingTraces
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.implicit_bias import ImplicitBias
 from gr_bench.experiments.step_cost import StepCost
@@ -10,7 +11,12 @@ from gr_bench.registry import added
 
 __all__ = ["EXPERIMENTS", "Experiment", "all_experiments"]
 
-EXPERIMENTS: tuple[Experiment, ...] = (StepCost(), Generalization(), ImplicitBias())
+EXPERIMENTS: tuple[Experiment, ...] = (
+    StepCost(),
+    Generalization(),
+    ImplicitBias(),
+    FloodingTraces(),
+)
 """The built-in experiments, in the order in which a run does them."""
 
 

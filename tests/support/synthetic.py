@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gr_bench.experiments.base import Record, failure
+from gr_bench.experiments.flooding.cell import FloodingCell
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
 from gr_bench.experiments.step_cost.cell import StepCostCell
@@ -56,6 +57,20 @@ BIAS = ImplicitBiasCell(
     step=1e-3,
     tolerance=1e-5,
     most_steps=1000,
+)
+
+FLOOD = FloodingCell(
+    method="flooding(level=1)",
+    model="mlp",
+    dataset="digits",
+    batch_size=32,
+    device="cpu",
+    dtype="float64",
+    threads=1,
+    seed=0,
+    steps=10,
+    learning_rate=0.1,
+    fresh=False,
 )
 
 
@@ -197,6 +212,24 @@ def solved(
     if interpolates:
         data |= {"predicted_beta": [1.0, 0.5], "optimality_residual": 1e-5}
     return Record(cell, "solution", data)
+
+
+def flood(level: float = 1.0, **fields: Any) -> FloodingCell:
+    """A trace's cell."""
+    return replace(FLOOD, method=spell_method(f"flooding(level={level})"), **fields)
+
+
+def traced(
+    cell: FloodingCell,
+    losses: Sequence[float],
+    pairs: Sequence[tuple[int, str, float]],
+    *,
+    level: float,
+) -> Record:
+    """A trace with these losses, and pairs by first step, order and difference."""
+    keys = ("step", "order", "difference")
+    found = [dict(zip(keys, pair, strict=True)) for pair in pairs]
+    return Record(cell, "trace", {"level": level, "losses": list(losses), "pairs": found})
 
 
 def failed(cell: Any, reason: str = "RuntimeError: no such luck") -> Record:

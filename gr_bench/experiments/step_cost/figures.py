@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from gr_bench.experiments import look
 from gr_bench.experiments.base import Picture
 from gr_bench.experiments.step_cost.tables import MEMORY
+from gr_bench.spec import Spec, parse
 
 WORKLOAD = ("model", "dataset", "threads")
 
@@ -52,6 +53,16 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
             "Time per step against batch size",
             "Milliseconds a step over the batch size, both on logarithmic axes.",
             _by_batch(timed),
+        )
+    deep = _with_depth(timed)
+    if len(deep):
+        yield Picture(
+            "step_time_by_depth",
+            "Time per step against depth",
+            "Dots: time ratio to the baseline, with the 95 % interval over processes. Lines: the "
+            "FLOP ratio, which the layers' shapes decide (closed form). Dashed: what it tends to "
+            "as layers are added, 2 for two gradients and 3 for double backpropagation.",
+            _by_depth(deep),
         )
     measured = table[table["peak_memory_bytes"].notna()]
     if len(measured):
@@ -160,6 +171,52 @@ def _by_batch(table: pd.DataFrame) -> Figure:
         ax.set_xticks(batches, [str(size) for size in batches])
         ax.xaxis.set_minor_locator(NullLocator())
         _plain_ticks(ax.yaxis)
+    look.method_legend(figure, labels)
+    return figure
+
+
+def _with_depth(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of models that are there in several depths, with ``depth`` and ``family`` without it."""
+    specs = table["model"].map(parse)
+    depth = specs.map(lambda spec: spec.parameters.get("depth"))
+    family = specs.map(
+        lambda spec: str(Spec(spec.name, tuple(p for p in spec.arguments if p[0] != "depth")))
+    )
+    deep = table.assign(depth=depth, family=family)[depth.notna() & table["time_ratio"].notna()]
+    several = deep.groupby("family")["depth"].transform("nunique") > 1
+    return deep[several.astype(bool)]
+
+
+def _by_depth(table: pd.DataFrame) -> Figure:
+    groups = list(look.workloads(table, "family", "dataset", "batch_size", "threads"))
+    labels = look.in_order(table["label"])
+    shapes = look.markers(labels)
+    figure, axes = look.panels(len(groups))
+    for ax, (title, part) in zip(axes, groups, strict=True):
+        for limit in (2, 3):
+            ax.axhline(limit, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+        for at, label in enumerate(labels):
+            own = part[part["label"] == label].sort_values("depth")
+            depth = own["depth"].astype(float)
+            shifted = depth * (1 + 0.03 * (at - (len(labels) - 1) / 2))
+            below = (own["time_ratio"] - own["time_ratio_low"]).to_numpy(float)
+            above = (own["time_ratio_high"] - own["time_ratio"]).to_numpy(float)
+            ax.errorbar(
+                shifted,
+                own["time_ratio"],
+                yerr=np.nan_to_num([below, above], posinf=0.0),
+                color=look.color(label),
+                marker=shapes[label],
+                markersize=5,
+                capsize=2,
+                linestyle="",
+            )
+            ax.plot(depth, own["flop_ratio"], color=look.color(label), linewidth=1, zorder=1)
+        ax.set(title=look.two_lines(title), xlabel="linear layers", ylabel="ratio to the baseline")
+        ax.set_xscale("log")
+        depths = sorted(part["depth"].astype(int).unique())
+        ax.set_xticks(depths, [str(value) for value in depths])
+        ax.xaxis.set_minor_locator(NullLocator())
     look.method_legend(figure, labels)
     return figure
 

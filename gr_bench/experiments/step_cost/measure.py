@@ -14,6 +14,7 @@ import torch
 from gr_bench.experiments.base import Cell, Record, failure
 from gr_bench.experiments.bench import Bench, in_building_order, prepare
 from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.cost_model import predict
 from gr_bench.experiments.training import MIXED, parameter_dtype
 from gr_bench.meters.clock import Samples, interleave, repeated
 from gr_bench.meters.flops import count_flops
@@ -35,6 +36,7 @@ def counters(cell: Cell) -> Record:
     eager = prepare(replace(cell, compiled=False)) if cell.compiled else bench
     data = {
         "flops": count_flops(eager.step),
+        **predict(eager.training, eager.batch),
         **asdict(memory),
         "resident_bytes": psutil.Process().memory_info().rss,
         "parameters": sum(p.numel() for p in training.model.parameters()),

@@ -9,10 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from gr_bench import stats
+from gr_bench import registry, stats
 from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed, known_to
+
+SGD = "sgd"
+"""What the cost model's bounds of the extra memory are over."""
 
 MEMORY = (
     "parameter_bytes",
@@ -31,6 +34,7 @@ MEASURED = (
     "time_ratio_low",
     "time_ratio_high",
     "flops",
+    "predicted_flops",
     "flop_ratio",
     "efficiency",
     "flops_per_s",
@@ -38,6 +42,8 @@ MEASURED = (
     "machine_share",
     "peak_memory_bytes",
     "extra_parameter_copies",
+    "predicted_copies_low",
+    "predicted_copies_high",
     *MEMORY,
     "resident_bytes",
     "replicates",
@@ -59,6 +65,8 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
     of the median over rounds of the ratio to the baseline, both with 95 % t-intervals over
     replicates. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method
     costs just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's peak)/P.
+    ``predicted_flops`` and the bounds ``predicted_copies_low`` and ``_high``, over SGD, are those
+    of :mod:`~gr_bench.experiments.step_cost.cost_model`.
     ``flops_per_s`` is achieved, ``machine_flops_per_s`` that of a matrix product in the same
     rounds, ``machine_share`` their quotient. ``resident_bytes`` is the process's resident memory
     after the step. ``cpu_share`` is the part of the timed wall time that the process's threads were
@@ -82,6 +90,9 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
         baseline = by_workload.get((*cell.workload, cell.baseline), "")
         row = columns(cell) | {"control": cell.control, "allocator": cell.allocator}
         row |= _times(cell, timed, spent_s) | _counted(counters, cell.id, baseline)
+        row |= _bounds(
+            counters.get(cell.id), counters.get(by_workload.get((*cell.workload, SGD), ""))
+        )
         if "flop_ratio" in row and "time_ratio" in row:
             row["efficiency"] = row["flop_ratio"] / row["time_ratio"]
         if row.get("flops") and "time_ms" in row:
@@ -152,6 +163,7 @@ def _counted(counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str
         return {}
     row = {
         "flops": own["flops"],
+        "predicted_flops": own.get("predicted_flops"),
         "peak_memory_bytes": own["peak_bytes"],
         **{part: own[part] for part in MEMORY},
         "resident_bytes": own["resident_bytes"],
@@ -162,6 +174,21 @@ def _counted(counters: dict[str, dict[str, Any]], cell_id: str, baseline_id: str
         if own["flops"] and base["flops"]:
             row["flop_ratio"] = own["flops"] / base["flops"]
     return row
+
+
+def _bounds(own: dict[str, Any] | None, sgd: dict[str, Any] | None) -> dict[str, float]:
+    """Bounds of the extra memory in parameter copies, as far as the cost model has any."""
+    if own is None or sgd is None:
+        return {}
+    size, found = own["parameter_bytes"], {}
+    if (low := own.get("predicted_extra_low_bytes")) is not None:
+        found["predicted_copies_low"] = low / size
+    if (high := own.get("predicted_extra_high_bytes")) is not None:
+        found["predicted_copies_high"] = high / size
+    if (peak := own.get("predicted_peak_low_bytes")) is not None:
+        # not less than 0: until then the method has let go of nothing that SGD holds
+        found["predicted_copies_low"] = max(0, peak - sgd["peak_bytes"]) / size
+    return found
 
 
 def step_samples(records: Sequence[Record]) -> pd.DataFrame:
@@ -241,7 +268,43 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "its parts. P is the bytes of the parameters; extra memory is over the baseline's.",
             memory,
         ),
+        Summary(
+            "cost_model",
+            "What a step must cost, and what it does",
+            "FLOPs of matrix products by the layers' shapes (closed form), and as counted from the "
+            "operators that a step calls. The FLOP ratio tends to the limit as layers are added: 2 "
+            "for two gradients, 3 for double backpropagation (the paper's 6L and 9L products "
+            "against 3L). Efficiency: FLOP ratio over time ratio. Extra memory over SGD, in "
+            "parameter copies, and the bounds that follow from what a method holds at once.",
+            _cost_model(table[methods], cell[methods]),
+        ),
     ]
+
+
+def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
+    shown = cell.copy()
+    for key, title in (("predicted_flops", "closed form"), ("flops", "counted")):
+        shown[f"{title} (MFLOP)"] = (table[key].astype(float) / 1e6).map("{:.3f}".format)
+    shown["equal"] = [
+        "-" if pd.isna(a) or pd.isna(b) else "yes" if a == b else "no"
+        for a, b in zip(table["predicted_flops"], table["flops"], strict=True)
+    ]
+    shown["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
+    shown["limit"] = [
+        str(registry.build_method(label).gradient_evaluations) for label in table["label"]
+    ]
+    shown["time ratio"] = table["time_ratio"].map("{:.3f}".format)
+    shown["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    shown["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
+    bounds = table[["predicted_copies_low", "predicted_copies_high"]].itertuples(index=False)
+    shown["bounds (P)"] = [_range(*pair) for pair in bounds]
+    return shown.replace("nan", "-")
+
+
+def _range(low: float, high: float) -> str:
+    if pd.isna(low):
+        return "-"
+    return f"at least {low:.2f}" if pd.isna(high) else f"{low:.2f} to {high:.2f}"
 
 
 def _interval(row: Mapping[Any, Any]) -> str:

@@ -1,0 +1,130 @@
+"""From records to the flooding tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
+from gr_bench.experiments.flooding.cell import FloodingCell
+
+SETTING = ("seed", "steps", "learning_rate", "fresh")
+ORDERS = ("descent, ascent", "ascent, descent")
+RESULT = (
+    "level",
+    "reached_step",
+    "descent_ascent",
+    "ascent_descent",
+    "pair_share",
+    "median_difference",
+    "largest_difference",
+    "status",
+)
+KEYS = ["model", "dataset", "batch_size", "dtype", "label", "learning_rate", "fresh"]
+
+
+def flooding(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a training.
+
+    ``reached_step`` is the first step whose loss was not above the level. ``descent_ascent`` and
+    ``ascent_descent`` count the pairs of consecutive steps in opposite directions, by their order;
+    ``pair_share`` is their part of all pairs of consecutive steps from there on.
+    ``median_difference`` and ``largest_difference`` are over pairs, of the relative distance of
+    where the pair led from where the explicit step of GR does. ``status`` is ``ok``, ``level not
+    reached``, ``diverged``, ``failed`` or ``unsupported``.
+    """
+    rows = []
+    for record in records:
+        row = _head(record)
+        if record.kind == "failure":
+            status = "unsupported" if record.data["unsupported"] else "failed"
+            rows.append(row | {"status": status})
+            continue
+        rows.append(row | _traced(record))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])
+    return in_order(table, *SETTING)
+
+
+def _traced(record: Record) -> dict[str, Any]:
+    level, losses, pairs = (record.data[key] for key in ("level", "losses", "pairs"))
+    row: dict[str, Any] = {"level": level}
+    if not pd.notna(losses[-1]) or losses[-1] == float("inf"):
+        return row | {"status": "diverged"}
+    below = [step for step, loss in enumerate(losses) if loss <= level]
+    if not below:
+        return row | {"status": "level not reached"}
+    orders = [pair["order"] for pair in pairs]
+    differences = pd.Series([pair["difference"] for pair in pairs], dtype=float)
+    # the pair before counts too: it has its second step below
+    possible = len(losses) - max(1, below[0])
+    return row | {
+        "reached_step": below[0],
+        "descent_ascent": orders.count(ORDERS[0]),
+        "ascent_descent": orders.count(ORDERS[1]),
+        "pair_share": len(orders) / possible,
+        "median_difference": differences.median(),
+        "largest_difference": differences.max(),
+        "status": "ok",
+    }
+
+
+def _head(record: Record) -> dict[str, Any]:
+    cell = record.cell
+    assert isinstance(cell, FloodingCell)
+    return columns(cell) | {key: getattr(cell, key) for key in SETTING}
+
+
+def traces(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a step: its loss, and where it began a pair, the pair's order and difference."""
+    extra = ("step", "loss", "order", "difference")
+    rows = []
+    for record in records:
+        if record.kind != "trace":
+            continue
+        head, pairs = _head(record), {pair["step"]: pair for pair in record.data["pairs"]}
+        for step, loss in enumerate(record.data["losses"]):
+            pair = pairs.get(step, {"order": None, "difference": None})
+            found = {"step": step, "loss": loss, **{k: pair[k] for k in extra[2:]}}
+            rows.append(head | found)
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *extra])
+    return in_order(table.astype({"difference": float}), *SETTING, "step")
+
+
+def summaries(table: pd.DataFrame) -> list[Summary]:
+    """A row for every setting, over seeds."""
+    rows = []
+    for key, group in table.groupby(KEYS, sort=False):
+        done = group[group["status"] == "ok"]
+        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        row["fresh"] = "fresh" if row["fresh"] else "one"
+        for column, number in (
+            ("reached_step", "{:.0f}"),
+            ("descent_ascent", "{:.0f}"),
+            ("ascent_descent", "{:.0f}"),
+            ("pair_share", "{:.1%}"),
+        ):
+            values = done[column].dropna()
+            row[column.replace("_", " ")] = number.format(values.mean()) if len(values) else "-"
+        for name, value in (
+            ("median difference", done["median_difference"].median()),
+            ("largest difference", done["largest_difference"].max()),
+        ):
+            row[name] = "-" if pd.isna(value) else f"{value:.1e}"
+        row["seeds"] = len(done)
+        row["lost"] = len(group) - len(done)
+        rows.append(row)
+    shown = pd.DataFrame(rows, columns=list(rows[0]) if rows else KEYS)
+    return [
+        Summary(
+            "flooding",
+            "Flooding's steps, pair by pair",
+            "Means over seeds. A pair is two consecutive steps in opposite directions. Its "
+            "difference is how far it leads from the explicit step, θ - η²·ΔR_B for descent first "
+            "and θ - η²·ΔR_F for ascent first, relative to that step's length: rounding where both "
+            "steps have the same mini-batch. Pair share: of all consecutive steps once the level "
+            "was reached. Lost: the level was not reached, or the run diverged or failed.",
+            shown.rename(columns={"fresh": "batches", "label": "method"}),
+        )
+    ]
