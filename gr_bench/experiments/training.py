@@ -31,7 +31,7 @@ class Training:
 
     optimizer: torch.optim.Optimizer
     method: Method
-    autocast: Callable[[], AbstractContextManager[object]]
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     """What the forward pass runs under (see :func:`autocast`)."""
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
