@@ -1,13 +1,27 @@
-"""The blocks that both suites measure."""
+"""What the asv and pytest-benchmark suites share: the blocks, and how asv's are measured."""
 
 from __future__ import annotations
 
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.methods import get
+from gr_bench.runs.executors import Event, LocalExecutor
+from gr_bench.runs.results import Results, load
+from gr_bench.runs.runner import run
+from gr_bench.runs.suite import build_suite
 
 METHODS = tuple(str(get(name)) for name in ("sgd", "sam", "f-gr", "b-gr", "db-gr"))
 MODELS = ("mlp(depth=4, width=512)", "resnet-8")
 BATCH_SIZES = (32, 128)
+
+Key = str | int
+Values = dict[tuple[Key, ...], Mapping[str, Any]]
+"""By asv's parameters, a row of a table."""
 
 
 def block(model: str, batch_size: int) -> tuple[StepCostCell, ...]:
@@ -25,3 +39,38 @@ def block(model: str, batch_size: int) -> tuple[StepCostCell, ...]:
         )
         for method in METHODS
     )
+
+
+class _Quiet:
+    """A watcher that tells nobody."""
+
+    def outlook(self, units: dict[str, int]) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+def measured(suite: dict[str, Any]) -> Results:
+    """The results of a suite, run from beginning to end.
+
+    Raises:
+        RuntimeError: a cell failed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="gr-bench-asv-"))
+    run(build_suite("asv", suite), folder, LocalExecutor, _Quiet())
+    results = load(folder)
+    if len(results.failures):
+        raise RuntimeError(f"{results.failures.iloc[0]['reason']} (and more: {folder})")
+    return results
+
+
+def number(values: Values, key: tuple[Key, ...], column: str) -> float:
+    """A value that asv can publish and compare.
+
+    Raises:
+        ValueError: it is not a finite number > 0: an infinite one would hang ``asv publish``, NaN
+            would count as skipped, and two equal negative ones as changed.
+    """
+    value = float(values[key][column])
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{column} of {key} is no finite number > 0: {value}")
+    return value

@@ -1,81 +1,56 @@
-"""asv: step cost of every method, on two models and batch sizes.
+"""asv: what a step costs, method by method.
 
-``setup_cache`` measures each block once, interleaved; the ``track_`` functions only read from it.
-Every value is positive and smaller is better, as asv assumes.
+``setup_cache`` measures whole blocks once for every commit, as a suite would: interleaved rounds in
+freshly started processes. The ``track_`` functions only read from it. asv takes the smaller value
+for the better one and cannot compare values that are not positive: all of these are.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, Key, Values, measured, number
 
-from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block
-from gr_bench.experiments.base import Record, Unit
-from gr_bench.experiments.step_cost.experiment import StepCost
-from gr_bench.meters.conditions import hold_still
-
-PROTOCOL = {
-    "pass": "times",
-    "replicate": 0,
-    "budget_s": 3.0,
-    "least_rounds": 10,
-    "most_rounds": 200,
-    "most_replicates": 1,
-    "target_half_width": 0.01,
-    "budget_minutes": None,
-    "contrast": False,
+SUITE = {
+    "title": "Step cost, for asv",
+    "step_cost": [
+        {
+            "methods": list(METHODS),
+            "models": list(MODELS),
+            "datasets": ["digits"],
+            "batch_sizes": list(BATCH_SIZES),
+            "replicates": 3,
+            "most_replicates": 3,
+            "seconds_per_block": 2.0,
+        }
+    ],
 }
 
 
-class StepCostSuite:
-    """Ratio to SGD, milliseconds, FLOPs and peak bytes of a step."""
+class StepCost:
+    """Time over SGD's in the same rounds, milliseconds, peak bytes and FLOPs of a step."""
 
-    params = [MODELS, BATCH_SIZES, METHODS]
-    param_names = ["model", "batch_size", "method"]
-    timeout = 600
+    params = (MODELS, BATCH_SIZES, METHODS)
+    param_names = ("model", "batch_size", "method")
+    timeout = 900
+    version = "1"
 
-    def setup_cache(self) -> dict[tuple[str, int, str], dict[str, float]]:
-        import torch
+    def setup_cache(self) -> Values:
+        table = measured(SUITE).step_cost
+        rows = table[~table["control"]].to_dict("records")
+        return {(row["model"], row["batch_size"], row["label"]): row for row in rows}
 
-        torch.set_num_threads(1)
-        conditions = hold_still("held")
-        experiment = StepCost()
-        values = {}
-        for model in MODELS:
-            for batch_size in BATCH_SIZES:
-                cells = block(model, batch_size)
-                units = [Unit((cell,), {"pass": "counters"}) for cell in cells]
-                records = [
-                    Record(r.cell, r.kind, {**r.data, "conditions": conditions})
-                    for unit in [*units, Unit(cells, PROTOCOL)]
-                    for r in experiment.measure(unit)
-                    if isinstance(r, Record)
-                ]
-                table = experiment.tables(records)["step_cost"]
-                for row in table.to_dict("records"):
-                    values[model, batch_size, row["label"]] = row
-        return values
+    def track_time_ratio(self, values: Values, *key: Key) -> float:
+        return number(values, key, "time_ratio")
 
-    def track_time_ratio(self, values: Any, *key: Any) -> float:
-        return _finite(values[key]["time_ratio"])
+    def track_step_time_ms(self, values: Values, *key: Key) -> float:
+        return number(values, key, "time_ms")
 
-    def track_step_time_ms(self, values: Any, *key: Any) -> float:
-        return _finite(values[key]["time_ms"])
+    def track_peak_memory_bytes(self, values: Values, *key: Key) -> float:
+        return number(values, key, "peak_memory_bytes")
 
-    def track_flops(self, values: Any, *key: Any) -> float:
-        return _finite(values[key]["flops"])
-
-    def track_peak_memory_bytes(self, values: Any, *key: Any) -> float:
-        return _finite(values[key]["peak_memory_bytes"])
+    def track_flops(self, values: Values, *key: Key) -> float:
+        return number(values, key, "flops")
 
     track_time_ratio.unit = "time / SGD"
     track_step_time_ms.unit = "ms"
-    track_flops.unit = "FLOP"
     track_peak_memory_bytes.unit = "bytes"
-
-
-def _finite(value: float) -> float:
-    """A value that asv can publish: an infinite one would hang it, NaN would count as skipped."""
-    if not math.isfinite(value):
-        raise ValueError(f"not a finite number: {value}")
-    return float(value)
+    track_flops.unit = "FLOP"

@@ -1,0 +1,32 @@
+"""asv: a step by asv's own clock and memory reading, for those who know them.
+
+Methods are timed one after the other here, each in a process of its own: see ``step_cost`` for
+ratios that a noisy machine does not move.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.blocks import METHODS, block
+from gr_bench.experiments.bench import prepare
+
+
+class Step:
+    """One step of an MLP 4x512 on 128 digits, on one thread."""
+
+    params = (METHODS,)
+    param_names = ("method",)
+    version = "1"
+
+    def setup(self, method: str) -> None:
+        torch.set_num_threads(1)
+        (cell,) = (c for c in block("mlp(depth=4, width=512)", 128) if c.method == method)
+        self.bench = prepare(cell)
+        self.bench.step()
+
+    def time_step(self, method: str) -> None:
+        self.bench.step()
+
+    def peakmem_step(self, method: str) -> None:
+        self.bench.step()
