@@ -11,7 +11,7 @@ from typing import Any
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.methods import get
 from gr_bench.runs.executors import Event, LocalExecutor
-from gr_bench.runs.results import Results, load
+from gr_bench.runs.results import Results
 from gr_bench.runs.runner import run
 from gr_bench.runs.suite import build_suite
 
@@ -57,7 +57,7 @@ def measured(suite: dict[str, Any]) -> Results:
     """
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-asv-"))
     run(build_suite("asv", suite), folder, LocalExecutor, _Quiet())
-    results = load(folder)
+    results = Results(folder)
     if len(results.failures):
         raise RuntimeError(f"{results.failures.iloc[0]['reason']} (and more: {folder})")
     return results
