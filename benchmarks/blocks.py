@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+# asv reads every value in a process of its own: what takes seconds to import is imported where used
 import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.methods import get
-from gr_bench.runs.executors import Event, LocalExecutor
-from gr_bench.runs.results import Results
-from gr_bench.runs.runner import run
-from gr_bench.runs.suite import build_suite
+if TYPE_CHECKING:
+    from gr_bench.experiments.step_cost.cell import StepCostCell
+    from gr_bench.runs.executors import Event
+    from gr_bench.runs.results import Results
 
-METHODS = tuple(str(get(name)) for name in ("sgd", "sam", "f-gr", "b-gr", "db-gr"))
+METHODS = ("sgd", "sam", "f-gr", "b-gr", "db-gr")
 MODELS = ("mlp(depth=4, width=512)", "resnet-8")
 BATCH_SIZES = (32, 128)
 
@@ -26,9 +25,12 @@ Values = dict[tuple[Key, ...], Mapping[str, Any]]
 
 def block(model: str, batch_size: int) -> tuple[StepCostCell, ...]:
     """Every method on one model and batch size, on the digits."""
+    from gr_bench.experiments.step_cost.cell import StepCostCell
+    from gr_bench.registry import spell_method
+
     return tuple(
         StepCostCell(
-            method=method,
+            method=spell_method(method),
             model=model,
             dataset="digits",
             batch_size=batch_size,
@@ -55,6 +57,11 @@ def measured(suite: dict[str, Any]) -> Results:
     Raises:
         RuntimeError: a cell failed.
     """
+    from gr_bench.runs.executors import LocalExecutor
+    from gr_bench.runs.results import Results
+    from gr_bench.runs.runner import run
+    from gr_bench.runs.suite import build_suite
+
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-asv-"))
     run(build_suite("asv", suite), folder, LocalExecutor, _Quiet())
     results = Results(folder)

@@ -35,8 +35,8 @@ class Generalization:
     def setup_cache(self) -> Values:
         table = measured(SUITE).generalization
         table["test_error"] = 1 - table["test_accuracy"]
-        means = table.groupby("label")[["gap_loss", "test_error"]].mean()
-        return {(label,): dict(row) for label, row in means.iterrows()}
+        means = table.groupby("method")[["gap_loss", "test_error"]].mean()
+        return {(method,): dict(row) for method, row in means.iterrows()}
 
     def track_generalization_gap(self, values: Values, *key: Key) -> float:
         return number(values, key, "gap_loss")

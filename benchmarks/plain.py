@@ -6,10 +6,7 @@ ratios that a noisy machine does not move.
 
 from __future__ import annotations
 
-import torch
-
 from benchmarks.blocks import METHODS, block
-from gr_bench.experiments.bench import prepare
 
 
 class Step:
@@ -20,9 +17,12 @@ class Step:
     version = "1"
 
     def setup(self, method: str) -> None:
+        import torch
+
+        from gr_bench.experiments.bench import prepare
+
         torch.set_num_threads(1)
-        (cell,) = (c for c in block("mlp(depth=4, width=512)", 128) if c.method == method)
-        self.bench = prepare(cell)
+        self.bench = prepare(block("mlp(depth=4, width=512)", 128)[METHODS.index(method)])
         self.bench.step()
 
     def time_step(self, method: str) -> None:

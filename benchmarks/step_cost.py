@@ -36,7 +36,7 @@ class StepCost:
     def setup_cache(self) -> Values:
         table = measured(SUITE).step_cost
         rows = table[~table["control"]].to_dict("records")
-        return {(row["model"], row["batch_size"], row["label"]): row for row in rows}
+        return {(row["model"], row["batch_size"], row["method"]): row for row in rows}
 
     def track_time_ratio(self, values: Values, *key: Key) -> float:
         return number(values, key, "time_ratio")
