@@ -18,6 +18,9 @@ from gr_bench.spec import parse
 SHOWN = 40
 """Steps of a trace that are drawn: single ones are to be seen."""
 
+LEAST = 1e-17
+"""Drawn for a difference of exactly 0, which a logarithmic axis does not have."""
+
 COLORS = dict(zip(ORDERS, sns.color_palette("colorblind", 2), strict=True))
 
 
@@ -60,7 +63,7 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
             above.legend(title="begins")
         names = []
         for row, (order, partner) in enumerate(zip(ORDERS, ("B-GR", "F-GR"), strict=True)):
-            values = own.loc[own["order"] == order, "difference"].dropna()
+            values = own.loc[own["order"] == order, "difference"].dropna().clip(lower=LEAST)
             shift = np.random.default_rng(0).uniform(-0.2, 0.2, len(values))
             below.plot(values, row + shift, ".", color=COLORS[order], markersize=3, alpha=0.5)
             names.append(f"{order}\n({partner}), {len(values)} pairs")
