@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from gr_bench.experiments import look
@@ -59,8 +60,6 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
             above.plot(started.index, started["loss"], "o", color=COLORS[order], label=order)
         above.axhline(first["level"], color="0.3", linewidth=0.8)
         above.set(title=_title(named), xlabel="step", ylabel="loss (nats)")
-        if place == 0:
-            above.legend(title="begins")
         names = []
         for row, (order, partner) in enumerate(zip(ORDERS, ("B-GR", "F-GR"), strict=True)):
             values = own.loc[own["order"] == order, "difference"].dropna().clip(lower=LEAST)
@@ -71,6 +70,11 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
         below.xaxis.set_minor_formatter(NullFormatter())
         below.set_yticks(range(2), names)
         below.grid(axis="y", visible=False)
+    handles = [
+        Line2D([], [], color=shade, marker="o", linestyle="", label=order)
+        for order, shade in COLORS.items()
+    ]
+    figure.legend(handles=handles, loc="outside right upper", title="pair begins")
     return figure
 
 
