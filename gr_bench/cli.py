@@ -207,6 +207,33 @@ def report(
         print(page)
 
 
+@app.command(
+    epilog="""Examples: [bold]gr-bench run claims-quick && gr-bench claims[/] ·
+    [bold]gr-bench claims runs/claims-cpu[/]""",
+)
+def claims(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")] = Path(
+        "runs/claims-quick"
+    ),
+) -> None:
+    """Set the paper's claims beside what a run says of each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gr_bench.claims.page import judge_run, write_page
+
+    if not folder.exists() and folder == Path("runs/claims-quick"):
+        raise RequestError(f"{folder} is not there: gr-bench run claims-quick makes it")
+    judged = judge_run(folder)
+    pages = write_page(folder, judged)
+    table = Table("claim", "measured here", "verdict", show_lines=True)
+    for one in judged:
+        table.add_row(one.claim.words, one.measured, one.in_short)
+    Console().print(table, markup=False)
+    for page in pages:
+        print(page)
+
+
 def main() -> None:
     """Run the command line; whatever is wrong with a request ends in one line and exit code 2."""
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.

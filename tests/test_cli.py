@@ -49,7 +49,8 @@ def suite(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "--help", "-h", "run --help", "list -h", "report --help", "calibrate --help"]
+    "arguments",
+    ["", "--help", "-h", "run --help", "list -h", "report --help", "calibrate --help", "claims -h"],
 )
 def test_help_has_examples(command: Warm, arguments: str) -> None:
     ended = command(*arguments.split())
@@ -175,6 +176,7 @@ BAD = {
     "folder that cannot be": (["run", "smoke", "--out", "binary.toml/x"], "cannot write"),
     "budget that is no time": (["calibrate", "--budget", "soon"], "write it as 90s, 2m or 1h"),
     "budget that is too short": (["calibrate", "--budget", "1s"], "too short: give at least"),
+    "claims of nothing": (["claims", "nowhere"], "no run's folder"),
     "report of nothing": (["report", "nowhere"], "no run's folder"),
     "report of something else": (["report", "."], "no run's folder"),
     "unknown format": (["report", ".", "--format", "htm"], "did you mean 'html'?"),

@@ -63,12 +63,12 @@ def write_report(
         fresh = Path(made) / FOLDER
         images = _write_figures(fresh / "figures", sections, progress)
         _write_tables(fresh / "tables", results.tables)
-        about = _about(results) | {"sections": sections, "overview": overview(results)}
+        shown = about(results) | {"sections": sections, "overview": overview(results)}
         names = []
         for format_ in formats:
-            template = _templates().get_template(f"report.{format_}.j2")
+            template = templates().get_template(f"report.{format_}.j2")
             name = f"report.{format_}"
-            (fresh / name).write_text(template.render(**about, images=images), encoding="utf-8")
+            (fresh / name).write_text(template.render(**shown, images=images), encoding="utf-8")
             names.append(name)
         target = folder / FOLDER
         if target.exists():
@@ -109,7 +109,8 @@ def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
         table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def _about(results: Results) -> dict[str, Any]:
+def about(results: Results) -> dict[str, Any]:
+    """What a page says of its run: title, machine, software, failures."""
     about = results.about
     environment = about["environment"]
     machine, device = environment["machine"], environment["device"]
@@ -139,7 +140,8 @@ def _about(results: Results) -> dict[str, Any]:
     }
 
 
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The pages' templates, with a filter for tables of either kind."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gr_bench.report"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -147,6 +149,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.globals["zip"] = zip
     environment.filters["html_table"] = _html_table
     environment.filters["md_table"] = _md_table
     return environment

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from gr_bench.experiments import look
@@ -17,6 +18,9 @@ from gr_bench.spec import parse
 
 SHOWN = 40
 """Steps of a trace that are drawn: single ones are to be seen."""
+
+LEAST = 1e-17
+"""Drawn for a difference of exactly 0, which a logarithmic axis does not have."""
 
 COLORS = dict(zip(ORDERS, sns.color_palette("colorblind", 2), strict=True))
 
@@ -56,11 +60,9 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
             above.plot(started.index, started["loss"], "o", color=COLORS[order], label=order)
         above.axhline(first["level"], color="0.3", linewidth=0.8)
         above.set(title=_title(named), xlabel="step", ylabel="loss (nats)")
-        if place == 0:
-            above.legend(title="begins")
         names = []
         for row, (order, partner) in enumerate(zip(ORDERS, ("B-GR", "F-GR"), strict=True)):
-            values = own.loc[own["order"] == order, "difference"].dropna()
+            values = own.loc[own["order"] == order, "difference"].dropna().clip(lower=LEAST)
             shift = np.random.default_rng(0).uniform(-0.2, 0.2, len(values))
             below.plot(values, row + shift, ".", color=COLORS[order], markersize=3, alpha=0.5)
             names.append(f"{order}\n({partner}), {len(values)} pairs")
@@ -68,6 +70,11 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
         below.xaxis.set_minor_formatter(NullFormatter())
         below.set_yticks(range(2), names)
         below.grid(axis="y", visible=False)
+    handles = [
+        Line2D([], [], color=shade, marker="o", linestyle="", label=order)
+        for order, shade in COLORS.items()
+    ]
+    figure.legend(handles=handles, loc="outside right upper", title="pair begins")
     return figure
 
 

@@ -10,7 +10,7 @@ d = (1-c)·∇L + c·∇L(θ + s·∇L),
 
 which is γ·g⊙g⁺ for F-GR (s = ε, c = γ/ε) and for B-GR (s = -ε, c = -γ/ε).
 
-Source: Karakida et al., ICML 2023 (arXiv 2210.02720), section 5.
+Source: Karakida et al., ICML 2023 (arXiv 2210.02720), on diagonal linear networks.
 """
 
 from __future__ import annotations

@@ -46,6 +46,9 @@ class StepCostGrid(Grid):
     """Whether the baseline and its control are also timed one after the other, as harnesses that do
     not interleave would."""
 
+    operators: bool = False
+    """Whether to profile a few steps after the timed ones: where does the time go?"""
+
     allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
     """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""
 

@@ -18,8 +18,8 @@ A net of L equal linear layers so costs 3L - 1, 6L - 2 and 9L - 5 products, for 
 belongs to strides: a weight's second gradient is made by a convolution whose result is larger than
 the kernel where the stride leaves some of the input over, and is then cut.
 
-Source: Karakida et al., ICML 2023 (arXiv 2210.02720), section 3; PyTorch's
-``_convolution_double_backward``; both held to ``FlopCounterMode`` by the tests.
+Source: Karakida et al., ICML 2023 (arXiv 2210.02720), on the computational cost; PyTorch's
+``_convolution_double_backward``. The tests hold it to ``FlopCounterMode``.
 """
 
 from __future__ import annotations

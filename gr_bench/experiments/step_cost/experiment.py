@@ -69,6 +69,7 @@ class StepCost(Experiment):
             "target_half_width": grid.target_half_width,
             "budget_minutes": grid.budget_minutes,
             "contrast": grid.contrast,
+            "operators": grid.operators,
         }
         units = tuple(Unit(tuple(block), options) for block in now)
         return [Job(units, exclusive=True, allocator=allocator)]
@@ -93,25 +94,31 @@ class StepCost(Experiment):
             yield from measure.times(unit.cells, unit.options)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
-        """``step_cost``, a row a cell, and ``step_samples``, a row a sample."""
-        from gr_bench.experiments.step_cost import tables
+        """``step_cost``, a row a cell; ``step_samples``, a row a sample; ``step_operators``, a row
+        an operator of a cell, where the grid asked for them.
+        """
+        from gr_bench.experiments.step_cost import operators, tables
 
         return {
             "step_cost": tables.step_cost(records),
             "step_samples": tables.step_samples(records),
+            "step_operators": operators.step_operators(records),
         }
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
-        """Ratios first, then memory."""
+        """Ratios first, then memory, the cost model, and the costliest operators."""
+        from gr_bench.experiments.step_cost import operators
         from gr_bench.experiments.step_cost import tables as build
 
-        return build.summaries(tables["step_cost"])
+        found = build.summaries(tables["step_cost"])
+        return [*found, *operators.summaries(tables["step_operators"])]
 
     def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
-        """Time ratios, times, scaling with the batch, memory."""
-        from gr_bench.experiments.step_cost import figures
+        """Time ratios, times, scaling with the batch, memory, where the time goes."""
+        from gr_bench.experiments.step_cost import figures, operators
 
         yield from figures.pictures(tables["step_cost"])
+        yield from operators.pictures(tables["step_operators"])
 
 
 def _allocator(block: Sequence[Cell]) -> str:

@@ -19,6 +19,7 @@ from gr_bench.experiments.training import MIXED, parameter_dtype
 from gr_bench.meters.clock import Samples, interleave, repeated
 from gr_bench.meters.flops import count_flops
 from gr_bench.meters.memory import measure_memory
+from gr_bench.meters.operators import operators
 
 MATRIX_PRODUCT = "matrix product"
 MATRIX_PRODUCT_SIZE = 512
@@ -75,6 +76,11 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
         most_rounds=options["most_rounds"],
         seed=options["replicate"],
     )
+    by_operator = {
+        cell_id: [asdict(operator) for operator in operators(bench.step)]
+        for cell_id, bench in benches.items()
+        if options.get("operators")
+    }
     in_turn = _one_after_the_other(cells, benches, samples) if options["contrast"] else {}
     of_machine = statistics.median(samples[MATRIX_PRODUCT].step_s)
     shared = {
@@ -90,6 +96,8 @@ def times(cells: Sequence[Cell], options: dict[str, Any]) -> Iterator[Record]:
             data = {**options, **asdict(samples[cell.id]), **shared}
             if cell.id in in_turn:
                 data["in_turn_step_s"] = in_turn[cell.id]
+            if cell.id in by_operator:
+                data["by_operator"] = by_operator[cell.id]
             yield Record(cell, "times", data)
 
 
