@@ -1,0 +1,108 @@
+"""The asv suite's reading of results, and the importer of stored runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import counted, run_of, timed
+
+from gr_bench.errors import RequestError
+
+pytest.importorskip("asv")
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from asv.results import Results  # noqa: E402
+
+from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block, number  # noqa: E402
+from benchmarks.importer import COLUMNS, KEYS, imported  # noqa: E402
+
+MODEL = MODELS[0]
+RATIOS = dict(zip(METHODS, (1.0, 2.1, 2.0, 1.9, 3.0), strict=True))
+
+
+def head() -> str:
+    told = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True
+    )
+    if told.returncode:
+        pytest.skip("not a checkout")
+    return told.stdout.strip()
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """asv's folder, with its list of benchmarks."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    params = [[repr(value) for value in values] for values in (MODELS, BATCH_SIZES, METHODS)]
+    listed = {
+        f"step_cost.StepCost.{name}": {
+            "name": f"step_cost.StepCost.{name}",
+            "params": params,
+            "version": "1",
+        }
+        for name in COLUMNS
+    }
+    listed["plain.Step.time_step"] = {"name": "plain.Step.time_step", "params": [], "version": "1"}
+    (folder / "benchmarks.json").write_text(json.dumps(listed))
+    return folder
+
+
+def stored(folder: Path, **git: Any) -> Path:
+    """A run of one of the suite's blocks, at a commit."""
+    records = []
+    for method, cell in zip(METHODS, block(MODEL, 128), strict=True):
+        records.append(counted(cell, flops=int(100 * RATIOS[method]), peak=1000))
+        records += [timed(cell, k, [1e-3 * RATIOS[method]] * 5) for k in range(3)]
+    run = run_of(folder, *records)
+    about = json.loads((run / "run.json").read_text())
+    about["environment"]["git"] = {"commit": head(), "dirty": False} | git
+    about["started"] = "2026-01-02T03:04:05+00:00"
+    (run / "run.json").write_text(json.dumps(about))
+    return run
+
+
+def test_a_run_becomes_a_file_that_asv_reads(tmp_path: Path, results: Path) -> None:
+    path = imported(stored(tmp_path / "run"), results)
+    assert json.loads((path.parent / "machine.json").read_text())["machine"] == path.parent.name
+    found = Results.load(str(path), machine_name=path.parent.name)
+    assert found.commit_hash == head()
+    listed = json.loads((results / "benchmarks.json").read_text())
+    assert set(found.get_all_result_keys()) == {key for key in listed if "track" in key}
+    params = listed["step_cost.StepCost.track_flops"]["params"]
+    values = found.get_result_value("step_cost.StepCost.track_time_ratio", params)
+    for key, value in zip(KEYS, values, strict=True):
+        if key[:2] == (MODEL, 128):
+            assert value == pytest.approx(RATIOS[str(key[2])])
+        else:
+            assert math.isnan(value)
+    milliseconds = found.get_result_value("step_cost.StepCost.track_step_time_ms", params)
+    assert [v for v in milliseconds if v == v] == pytest.approx(list(RATIOS.values()))
+
+
+def test_what_has_no_place_in_a_history_is_refused(tmp_path: Path, results: Path) -> None:
+    with pytest.raises(RequestError, match="its checkout had changes"):
+        imported(stored(tmp_path / "dirty", dirty=True), results)
+    with pytest.raises(RequestError, match="commit 00000000 is not in this repository"):
+        imported(stored(tmp_path / "lost", commit="0" * 40), results)
+    other = stored(tmp_path / "other")
+    journal = other / "journal.jsonl"
+    journal.write_text(journal.read_text().replace("digits", "mnist1d"))
+    with pytest.raises(RequestError, match="has no cell of the suite"):
+        imported(other, results)
+    (results / "benchmarks.json").unlink()
+    with pytest.raises(RequestError, match="just-discover"):
+        imported(stored(tmp_path / "unlisted"), results)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_value_that_asv_cannot_compare_is_an_error(value: float) -> None:
+    with pytest.raises(ValueError, match="no finite number > 0"):
+        number({("sgd",): {"gap_loss": value}}, ("sgd",), "gap_loss")
