@@ -52,7 +52,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             f"Test accuracy and generalization gap: {model}",
             "Small dots: one training each (a seed). Large dots: their mean with the 95 % interval "
             "over seeds. Accuracy gap is train minus test, loss gap test minus train. "
-            "Methods that diverged or failed in every seed have no dot.",
+            "Methods that diverged or failed in every seed have no dot. Where it says `as chosen`, "
+            "the table of what was chosen has the numbers.",
             _results(part),
         )
     for model, part in every.groupby("model", sort=False):
@@ -97,9 +98,12 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
 
 
 def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
-    """Chosen settings belong into one panel whatever the learning rate chosen for each."""
-    rates = table["learning_rate"].astype(object)
-    return table.assign(learning_rate=rates.where(table["role"] != "chosen", "as chosen"))
+    """Chosen settings belong into one panel, and a method's in one row, whatever was chosen."""
+    free = table["role"] != "chosen"
+    return table.assign(
+        learning_rate=table["learning_rate"].astype(object).where(free, "as chosen"),
+        label=table["label"].where(free, table["method"]),
+    )
 
 
 def _in_company(table: pd.DataFrame) -> pd.DataFrame:

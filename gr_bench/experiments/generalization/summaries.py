@@ -186,7 +186,8 @@ def _over_seeds(table: pd.DataFrame) -> Summary:
         "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
         "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
         "gradient norm on the whole training part at the end. Diverged and failed runs are "
-        "counted, and are in no mean.",
+        "counted, and are in no mean. With label noise, train results are on the noisy labels, and "
+        "gaps can be negative.",
         pd.DataFrame(rows).drop(columns=[key for key in GROUP if key not in kept]),
     )
 
