@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Verdict = Literal["holds", "does not hold", "holds only when", "not tested here"]
 
 
+FEW = 3
+"""Cases that a verdict names; of more, it gives the number."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a run has."""
@@ -84,10 +88,10 @@ class Judged:
 
     @property
     def when(self) -> str:
-        """In which cases it holds, where it does not in all."""
-        if self.verdict != "holds only when":
-            return ""
-        return "; ".join(case.where for case in self.cases if case.holds)
+        """In which cases it holds, where it does not in all and they are few enough to name."""
+        named = [case.where for case in self.cases if case.holds]
+        few = self.verdict == "holds only when" and len(named) <= FEW
+        return "; ".join(named) if few else ""
 
     @property
     def in_short(self) -> str:

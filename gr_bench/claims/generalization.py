@@ -74,7 +74,10 @@ GENERALIZATION = (
         "gr-bench run claims-quick --only 'generalization*'",
         "test accuracy of F-GR minus the other's (points)",
         "{:+.2f}",
-        "F-GR at the largest ε that the run has is compared with the others at the same γ (and ε), "
+        "Where each method's numbers were chosen on the validation part, the chosen ones are "
+        "compared; "
+        "else F-GR at the largest ε that the run has is compared with the others at the same γ "
+        "(and ε), "
         "paired by seed. A comparison holds if the 95 % interval of the difference in test "
         "accuracy "
         f"is above -{MARGIN:g} point, or if every run of the other was lost to divergence and not "

@@ -36,7 +36,7 @@ def overview(judged: list[Judged]) -> pd.DataFrame:
             "claim": one.claim.words,
             "in the paper": one.claim.where,
             "measured here": one.measured,
-            "verdict": f"{one.verdict}: {one.when}" if one.when else one.verdict,
+            "verdict": f"{one.verdict}: {one.when}" if one.when else one.in_short,
             "measured by": one.claim.command,
         }
         for one in judged

@@ -11,7 +11,18 @@ APART = 1e-2
 """Relative difference that it does not."""
 
 BIAS_KEYS = ["dataset", "alpha", "step", "seed"]
-TRAINING_KEYS = ["model", "dataset", "batch_size", "epochs", "learning_rate", "label_noise", "seed"]
+# the same trainer, since a fleet's rounding is another than the loop's, and training multiplies it
+TRAINING_KEYS = [
+    "trainer",
+    "runs_together",
+    "model",
+    "dataset",
+    "batch_size",
+    "epochs",
+    "learning_rate",
+    "label_noise",
+    "seed",
+]
 
 
 def _sam(evidence: Evidence) -> list[Case]:

@@ -152,9 +152,16 @@ def twins(sam: float, gr: float) -> list[Record]:
     ]
 
 
-def twin_losses(sam: float, gr: float) -> list[Record]:
+def twin_losses(
+    sam: float, gr: float, trainers: tuple[str, str] = ("loop", "loop")
+) -> list[Record]:
     methods = {"unnormalized-sam(rho=0.1)": sam, "f-gr(gamma=0.1, epsilon=0.1)": gr}
-    return [trained(training(m), train=(0.1, 1.0), test=(loss, 0.8)) for m, loss in methods.items()]
+    records = [
+        trained(training(m), train=(0.1, 1.0), test=(loss, 0.8)) for m, loss in methods.items()
+    ]
+    for record, trainer in zip(records, trainers, strict=True):
+        record.data["trainer"] = trainer
+    return records
 
 
 def pairs(difference: float, *orders: str, **fields) -> list[Record]:
@@ -217,6 +224,7 @@ OPEN: dict[str, list[Callable[[], list[Record]]]] = {
     "forward-strengthens": [lambda: family(problems=5)],
     "backward-weakens": [lambda: family(problems=5)],
     "richer-is-better": [lambda: errors(0.1, 0.11, noise=0.1)],
+    "sam-is-forward": [lambda: twin_losses(0.1, 0.1001, trainers=("loop", "fleet"))],
     "flooding-is-gr": [lambda: pairs(1e-4, *BOTH), lambda: pairs(1e-5, *BOTH, dtype="float32")],
 }
 MIXED: dict[str, tuple[list[Record], str]] = {

@@ -225,11 +225,13 @@ def traced(
     pairs: Sequence[tuple[int, str, float]],
     *,
     level: float,
+    diverged: bool = False,
 ) -> Record:
     """A trace with these losses, and pairs by first step, order and difference."""
     keys = ("step", "order", "difference")
     found = [dict(zip(keys, pair, strict=True)) for pair in pairs]
-    return Record(cell, "trace", {"level": level, "losses": list(losses), "pairs": found})
+    data = {"level": level, "losses": list(losses), "pairs": found, "diverged": diverged}
+    return Record(cell, "trace", data)
 
 
 def failed(cell: Any, reason: str = "RuntimeError: no such luck") -> Record:

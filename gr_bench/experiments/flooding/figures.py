@@ -74,7 +74,7 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
         Line2D([], [], color=shade, marker="o", linestyle="", label=order)
         for order, shade in COLORS.items()
     ]
-    figure.legend(handles=handles, loc="outside right upper", title="pair begins")
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="pair begins")
     return figure
 
 

@@ -50,7 +50,7 @@ def flooding(records: Sequence[Record]) -> pd.DataFrame:
 def _traced(record: Record) -> dict[str, Any]:
     level, losses, pairs = (record.data[key] for key in ("level", "losses", "pairs"))
     row: dict[str, Any] = {"level": level}
-    if not pd.notna(losses[-1]) or losses[-1] == float("inf"):
+    if record.data["diverged"]:
         return row | {"status": "diverged"}
     below = [step for step, loss in enumerate(losses) if loss <= level]
     if not below:

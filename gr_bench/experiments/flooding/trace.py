@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,9 +53,12 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
     losses: list[float] = []
     pairs: list[dict[str, Any]] = []
     before: Move | None = None
+    diverged = False
     for step, batch in enumerate(_batches(cell, data.train)):
         start = _theta(training)
         loss = training.step(*batch).item()
+        if diverged := not math.isfinite(loss):
+            break
         move = Move(start, batch, (loss > level) - (loss < level))
         losses.append(loss)
         if before is not None and before.sign * move.sign < 0:
@@ -64,9 +68,8 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
         before = move
         if step % 50 == 0:
             yield Progress(step / cell.steps)
-        if not torch.isfinite(torch.tensor(loss)):
-            break
-    yield Record(cell, "trace", {"level": level, "losses": losses, "pairs": pairs})
+    found = {"level": level, "losses": losses, "pairs": pairs, "diverged": diverged}
+    yield Record(cell, "trace", found)
 
 
 def _batches(cell: FloodingCell, part: Part) -> Iterator[Batch]:

@@ -19,6 +19,9 @@ from gr_bench.spec import parse
 
 PANEL = ["dataset", "alpha", "gamma"]
 SIGNED = "ε   (left of 0: B-GR, at 0: DB-GR, right: F-GR)"
+ROOM = 0.1
+"""Of the axis from rich to kernel, for the name of a point."""
+
 LIMIT = 1e-3
 """What the discretisation error and the prediction's should stay below."""
 
@@ -65,7 +68,7 @@ def pictures(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Picture
             "The way from the kernel to the rich regime",
             "Means over problems. Across: the L1 norm, from the least that fits the data (0) to "
             "that of the fit of least L2 norm (1). Upwards: how far the L2 norm is above its "
-            "least. Grey: gradient descent from different α. A method lies near where descent from "
+            "least. Line: gradient descent from different α. A method lies near where descent from "
             "its α̃ would lead; not there, since that α̃ differs from weight to weight. Settings "
             "with a run that is not done are left out.",
             _path(path),
@@ -177,16 +180,14 @@ def _path(table: pd.DataFrame) -> Figure:
             ax.plot(
                 means["kernel_share"],
                 means["l2_excess"],
-                color="0.6" if plain else look.color(str(label)),
+                color=look.color(str(label)),
                 marker=shapes[str(label)],
                 markersize=4,
                 linewidth=1 if plain else 0,
                 zorder=1 if plain else 2,
             )
             if plain:
-                for alpha, row in means.iterrows():
-                    at = (row["kernel_share"], row["l2_excess"])
-                    ax.annotate(f"α {alpha:g}", at, (4, 4), textcoords="offset points", fontsize=7)
+                _name_alphas(ax, means)
         ax.set(
             title=_problem(str(dataset)),
             xlabel="kernel share of the L1 norm (0: rich, 1: kernel)",
@@ -194,3 +195,13 @@ def _path(table: pd.DataFrame) -> Figure:
         )
     look.method_legend(figure, labels)
     return figure
+
+
+def _name_alphas(ax: Axes, means: pd.DataFrame) -> None:
+    """Each α beside its point, where there is room for it."""
+    last = float("-inf")
+    for alpha, row in means.sort_index().iterrows():
+        at = (float(row["kernel_share"]), float(row["l2_excess"]))
+        if at[0] - last > ROOM:
+            ax.annotate(f"α {alpha:g}", at, (4, 4), textcoords="offset points", fontsize=7)
+            last = at[0]
