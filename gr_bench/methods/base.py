@@ -59,9 +59,6 @@ class Method(ABC):
     name: ClassVar[str]
     """What tables, suites and the command line call it."""
 
-    gradient_evaluations: ClassVar[int]
-    """Cost of a step in forward-backward passes (3L matrix products for a net of L layers each)."""
-
     needs_second_derivatives: ClassVar[bool] = False
     """Whether the loss must be differentiable twice by autograd."""
 
@@ -97,6 +94,14 @@ class Method(ABC):
 
         Returns:
             The detached loss at the unperturbed θ, NaN or infinite if it is so.
+        """
+
+    @property
+    @abstractmethod
+    def gradient_evaluations(self) -> int:
+        """Forward-backward passes of a step (3L matrix products each, for a net of L layers).
+
+        A class whose steps all cost the same says it as a class variable.
         """
 
     @property

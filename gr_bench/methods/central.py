@@ -32,12 +32,16 @@ class CentralGR(Method):
     epsilon: float = 0.05
     name: ClassVar[str] = "c-gr"
     stackable: ClassVar[bool] = True
-    gradient_evaluations: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
         require_positive(epsilon=self.epsilon)
         super().__post_init__()
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Three, or one without a penalty."""
+        return 1 if is_zero(self.gamma) else 3
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""

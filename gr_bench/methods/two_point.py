@@ -28,7 +28,10 @@ from gr_bench.methods.step import LossFunction, Step
 class TwoPoint(Method):
     """The kernel of the family; a subclass says what :attr:`weight` and :meth:`scale` are."""
 
-    gradient_evaluations: ClassVar[int] = 2
+    @property
+    def gradient_evaluations(self) -> int:
+        """Two, or one where the second gradient has no share."""
+        return 1 if is_zero(self.weight) else 2
 
     @property
     @abstractmethod
