@@ -175,6 +175,74 @@ def calibrate(
 
 
 @app.command(
+    epilog="""Examples: [bold]gr-bench compare git:main git:HEAD[/] ·
+    [bold]gr-bench compare git:HEAD git:WORKTREE --budget 2m[/] ·
+    [bold]gr-bench compare git:HEAD git:HEAD --head-python other-env/bin/python[/] ·
+    [bold]gr-bench compare runs/monday runs/friday[/]""",
+)
+def compare(
+    base: Annotated[str, typer.Argument(help="git:REVISION, or a run's folder.")],
+    head: Annotated[str, typer.Argument(help="The same sort of thing, to be judged against BASE.")],
+    suite: Annotated[
+        str,
+        typer.Option(help="Whose step-cost cells revisions are measured by: name or TOML file."),
+    ] = "compare",
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only cells that match, as for run.")
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE",
+            help="The smallest difference that counts: slower is a ratio beyond it whose interval "
+            "leaves 1 out, same an interval within it. More FLOPs or peak memory count from here, "
+            "too.",
+        ),
+    ] = "2%",
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="How long to measure revisions: 90s, 2m or 1h.")
+    ] = "5m",
+    base_python: Annotated[
+        str, typer.Option(metavar="PATH", help="Interpreter that runs BASE.", show_default="this")
+    ] = sys.executable,
+    head_python: Annotated[
+        str, typer.Option(metavar="PATH", help="Interpreter that runs HEAD.", show_default="this")
+    ] = sys.executable,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write everything measured there.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write a pull request's comment there."),
+    ] = None,
+) -> None:
+    """Is HEAD slower or larger than BASE? Exit code 1 if it is, by more than the threshold.
+
+    Two revisions of the git repository here are checked out beside each other and step in
+    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes.
+    Two runs are compared by what they have stored.
+    """
+    from rich.console import Console
+
+    from gr_bench.calibrate import parse_duration
+    from gr_bench.comparison import command
+
+    request = command.Request(
+        names={"base": base, "head": head},
+        pythons={"base": base_python, "head": head_python},
+        suite=suite,
+        only=only,
+        threshold=threshold,
+        budget_s=parse_duration(budget),
+        json_file=json_file,
+        markdown_file=markdown_file,
+    )
+    out = Console(width=None if sys.stdout.isatty() else 160)  # a log has room for whole rows
+    if command.compare(request, out, Console(stderr=True)):
+        raise typer.Exit(FAILED)
+
+
+@app.command(
     epilog="""Examples: [bold]gr-bench report runs/quick[/] ·
     [bold]gr-bench report runs/quick --format md[/]""",
 )

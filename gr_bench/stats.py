@@ -143,6 +143,33 @@ def p_value(log_ratios: ArrayLike) -> float:
     return float(2 * special.stdtr(x.size - 1, -abs(x.mean()) / error))
 
 
+def welch(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[Interval, float]:
+    """Mean of ``b`` minus mean of ``a`` with Welch's t-interval, and its two-sided p-value.
+
+    Assumes independent values, normal on either side, whose variances may differ. With a single
+    value on a side the interval is infinite and the p-value 1.
+
+    Args:
+        a: (K,) finite numbers.
+        b: (L,) finite numbers.
+        confidence: nominal coverage in (0, 1).
+
+    Source: Welch, Biometrika 34 (1947); degrees of freedom after Satterthwaite.
+    """
+    x, y = np.asarray(a, float), np.asarray(b, float)
+    center = float(y.mean() - x.mean())
+    if min(x.size, y.size) < 2:
+        return Interval(center, -np.inf, np.inf), 1.0
+    parts = np.array([x.var(ddof=1) / x.size, y.var(ddof=1) / y.size])
+    error = float(np.sqrt(parts.sum()))
+    if error == 0:
+        return Interval(center, center, center), 0.0 if center else 1.0
+    freedom = parts.sum() ** 2 / (parts**2 / (np.array([x.size, y.size]) - 1)).sum()
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+    p = float(2 * special.stdtr(freedom, -abs(center) / error))
+    return Interval(center, center - half, center + half), p
+
+
 def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
     """Which of many tests to believe: Benjamini-Hochberg at false-discovery rate ``rate``.
 

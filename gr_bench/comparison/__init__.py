@@ -1,0 +1,1 @@
+"""Two revisions of the code, or two stored runs, against each other."""

@@ -1,0 +1,160 @@
+"""``gr-bench compare git:BASE git:HEAD``: from two revisions to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gr_bench import stats
+from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes, judged
+from gr_bench.comparison.paired import Measured, Told, measure
+from gr_bench.comparison.process import Side
+from gr_bench.comparison.revisions import SIDES, Revision, checked_out, repository, resolve
+from gr_bench.errors import RequestError
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.runs import environment
+from gr_bench.runs.suite import Suite
+
+
+def compare_revisions(
+    names: Mapping[str, str],
+    suite: Suite,
+    *,
+    pythons: Mapping[str, str],
+    threshold: float,
+    budget_s: float,
+    keep: Callable[[dict[str, Any]], None],
+    told: Told,
+) -> Comparison:
+    """Check both revisions out, measure them in pairs, and judge.
+
+    Args:
+        names: ``git:NAME`` by side.
+        suite: its step-cost cells are measured.
+        pythons: the interpreter of either side.
+        threshold: relative, the smallest difference that matters.
+        budget_s: time for the measurement.
+        keep: gets everything that was measured, also when the measurement does not end well.
+        told: hears how it goes on.
+
+    Raises:
+        RequestError: whatever is wrong with the request, or with one of the revisions.
+    """
+    cells = _cells(suite)
+    root = repository()
+    revisions = {side: resolve(root, side, names[side]) for side in SIDES}
+    measured = Measured(cells)
+    about: dict[str, Any] = {
+        "revisions": {side: asdict(revision) for side, revision in revisions.items()},
+        "suite": suite.resolved,
+        "threshold": threshold,
+        "budget_s": budget_s,
+        "environment": environment.describe(cells[0].device),
+        "status": "interrupted",
+    }
+    try:
+        with checked_out(root, list(revisions.values())) as folders:
+            sides = {side: Side(revisions[side], folders[side], pythons[side]) for side in SIDES}
+            measure(measured, sides, budget_s=budget_s, timeout_s=suite.timeout_s, told=told)
+        comparison = found(measured, revisions, threshold)
+        about |= {"status": "done"} | comparison.plain()
+    finally:
+        keep(about | {"measured": _plain(measured)})
+    return comparison
+
+
+def found(measured: Measured, revisions: Mapping[str, Revision], threshold: float) -> Comparison:
+    """Judge what was measured."""
+    findings = []
+    for cell in measured.compared:
+        samples = [pair.samples_s[cell.id] for pair in measured.pairs]
+        logs = [stats.median(stats.log_ratios(of["head"], of["base"])) for of in samples]
+        counted = {side: measured.counters[side][cell.id] for side in SIDES}
+        findings.append(
+            Finding(
+                cell=cell,
+                quantity="ms a step",
+                base=1e3 * stats.median([s for of in samples for s in of["base"]]),
+                head=1e3 * stats.median([s for of in samples for s in of["head"]]),
+                ratio=stats.ratio_interval(logs),
+                p_value=stats.p_value(logs),
+                spread=stats.between_spread(logs),
+                changes=changes(_settled(counted["base"]), _settled(counted["head"]), threshold),
+            )
+        )
+    return Comparison(
+        base=str(revisions["base"]),
+        head=str(revisions["head"]),
+        threshold=threshold,
+        findings=judged(findings, threshold),
+        notes=tuple(_notes(measured)),
+        how=_how(measured),
+    )
+
+
+def _how(measured: Measured) -> str:
+    torch = " -> ".join(dict.fromkeys(measured.processes[side]["torch"] for side in SIDES))
+    waited = sum(_total(pair.waited_s, pair.steps) for pair in measured.pairs)
+    stepped = sum(_total(pair.samples_s, pair.steps) for pair in measured.pairs)
+    return (
+        f"{len(measured.pairs)} pairs of freshly started processes, which stepped in alternation: "
+        f"{sum(pair.rounds for pair in measured.pairs)} rounds, {measured.took_s:.0f} s in all. "
+        "The ratio is the geometric mean over pairs of each one's median over rounds, with the "
+        f"95 % t-interval over pairs. PyTorch {torch}. Processes were kept waiting, by others on "
+        f"their processor, for {waited / (waited + stepped):.0%} of the time; steps are timed "
+        "without it."
+    )
+
+
+def _total(of: Mapping[str, Mapping[str, list[float]]], steps: Mapping[str, int]) -> float:
+    return sum(steps[key] * sum(map(sum, by_side.values())) for key, by_side in of.items())
+
+
+def _settled(readings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The counters that every reading agrees on."""
+    first = readings[0]
+    same = {key for key in COUNTERS if all(other[key] == first[key] for other in readings)}
+    return {key: value for key, value in first.items() if key in same or key not in COUNTERS}
+
+
+def _notes(measured: Measured) -> Iterator[str]:
+    """Cells that are not compared, defaults that moved, counters that are not deterministic."""
+    base, head = (measured.lacking[side] for side in SIDES)
+    for cell in measured.cells:
+        name = str(cell).partition(" / ")[2]
+        if cell.id in base and cell.id in head:
+            yield f"in neither revision: {name}: {head[cell.id]}"
+        elif cell.id in base:
+            yield f"added: {name} (base: {base[cell.id]})"
+        elif cell.id in head:
+            yield f"removed: {name} (head: {head[cell.id]})"
+        else:
+            old, new = (measured.methods[side][cell.id] for side in SIDES)
+            if old != new:
+                yield f"the method is spelled otherwise: {old} -> {new}"
+            for side in SIDES:
+                readings = measured.counters[side][cell.id]
+                for key in COUNTERS.keys() - _settled(readings).keys():
+                    seen = ", ".join(str(reading[key]) for reading in readings)
+                    yield f"{COUNTERS[key]} of {name} in {side} are not deterministic: {seen}"
+
+
+def _cells(suite: Suite) -> list[StepCostCell]:
+    """What of a suite can be stepped by a revision's process."""
+    cells = [
+        cell
+        for cell in suite.cells
+        if isinstance(cell, StepCostCell) and not cell.control and cell.allocator == "held"
+    ]
+    if not cells:
+        raise RequestError(
+            f"suite {suite.name!r} has no step_cost cell with the held allocator to compare by"
+        )
+    return cells
+
+
+def _plain(measured: Measured) -> dict[str, Any]:
+    plain = asdict(measured)
+    plain["cells"] = {cell.id: asdict(cell) for cell in measured.cells}
+    return plain

@@ -1,0 +1,156 @@
+"""Revisions of a git repository, checked out beside each other for a while."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gr_bench.errors import RequestError
+
+PREFIX = "git:"
+WORKING_TREE = "WORKTREE"
+"""``git:WORKTREE`` is the working tree as it stands, uncommitted and untracked files included."""
+
+SIDES = ("base", "head")
+"""What the two revisions are called. Their folders are, too: names of equal length, since the
+length of a path alone can move what a process keeps in memory."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of a comparison."""
+
+    side: str
+    name: str
+    """As it was asked for."""
+
+    commit: str
+    """For the working tree, that of a snapshot which no branch has."""
+
+    def __str__(self) -> str:
+        return f"{self.side} ({self.name}, {self.commit[:10]})"
+
+
+def repository() -> Path:
+    """The top folder of the repository around the current directory.
+
+    Raises:
+        RequestError: there is none.
+    """
+    try:
+        return Path(_git("rev-parse", "--show-toplevel", cwd=Path.cwd()))
+    except RequestError as error:
+        raise RequestError(f"{Path.cwd()} is in no git repository: {error}") from error
+
+
+def resolve(root: Path, side: str, text: str) -> Revision:
+    """The revision that ``git:NAME`` stands for.
+
+    Raises:
+        RequestError: there is no such commit.
+    """
+    name = text.removeprefix(PREFIX)
+    if name == WORKING_TREE:
+        return Revision(side, name, _snapshot(root))
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name or '?'}^{{commit}}")
+    try:
+        return Revision(side, name, _git(*asked, cwd=root))
+    except RequestError as error:
+        hint = f"give a commit, branch or tag, or {PREFIX}{WORKING_TREE} for the working tree"
+        if _git("rev-parse", "--is-shallow-repository", cwd=root) == "true":
+            hint = "this clone is shallow and may lack it: git fetch --unshallow"
+        raise RequestError(f"no revision {text!r} in {root}: {hint}") from error
+
+
+@contextmanager
+def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str, Path]]:
+    """Worktrees of the revisions by side, in a temporary folder, removed again at the end.
+
+    That a process is told to end counts as Ctrl-C here, so that it ends in good order.
+    """
+    home = Path(tempfile.mkdtemp(prefix="gr-bench-"))
+    folders = {revision.side: home / revision.side for revision in revisions}
+    with _ending_is_ctrl_c():
+        try:
+            for revision in revisions:
+                folder = str(folders[revision.side])
+                _git("worktree", "add", "--detach", folder, revision.commit, cwd=root)
+            yield folders
+        finally:
+            with _undisturbed():
+                shutil.rmtree(home, ignore_errors=True)
+                for folder in map(str, folders.values()):
+                    with suppress(RequestError):  # it had not been added yet
+                        _git("worktree", "remove", "--force", "--force", folder, cwd=root)
+
+
+def _snapshot(root: Path) -> str:
+    """A commit of the working tree, made without touching the index or any branch."""
+    with tempfile.TemporaryDirectory(prefix="gr-bench-") as home:
+        index = {"GIT_INDEX_FILE": str(Path(home, "index"))}
+        who = {
+            f"GIT_{role}_{what}": "gr-bench"
+            for role in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        _git("read-tree", "HEAD", cwd=root, environment=index)
+        _git("add", "--all", cwd=root, environment=index)
+        tree = _git("write-tree", cwd=root, environment=index)
+        message = ("-p", "HEAD", "-m", "The working tree as gr-bench compare found it")
+        return _git("commit-tree", tree, *message, cwd=root, environment=who)
+
+
+def _git(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    """What git prints. Hooks do not run, and a terminal's Ctrl-C does not reach it."""
+    # a hook that calls us has these set, for the repository and the index that it is about
+    own = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+    inherited = {key: value for key, value in os.environ.items() if key not in own}
+    try:
+        ended = subprocess.run(
+            ["git", "-c", f"core.hooksPath={os.devnull}", *arguments],
+            cwd=cwd,
+            env=inherited | (environment or {}),
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise RequestError("git is not installed") from error
+    if ended.returncode:
+        last = ended.stderr.strip().splitlines()[-1:] or [f"git exited with {ended.returncode}"]
+        raise RequestError(last[0].removeprefix("fatal: "))
+    return ended.stdout.strip()
+
+
+@contextmanager
+def _ending_is_ctrl_c() -> Iterator[None]:
+    with _handling((signal.SIGTERM, signal.SIGHUP), signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(signals: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

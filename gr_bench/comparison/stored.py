@@ -1,0 +1,224 @@
+"""``gr-bench compare RUN_A RUN_B``: two stored runs, as far as they can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gr_bench import stats
+from gr_bench.comparison.findings import Comparison, Finding, changes, judged
+from gr_bench.errors import RequestError
+from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.timed import Timed
+from gr_bench.runs import environment
+from gr_bench.runs.store import read_about, read_journal
+
+BUSY = 0.05
+"""Where something else had the processor for more of a run's time than this, it is said."""
+
+HOW = (
+    "Stored step-cost results. The ratio of a quantity in the two runs comes with Welch's 95 % "
+    "interval over their processes. Nothing is called different that noise covers: the reach of "
+    "SGD timed twice in either run, or of the spread between processes where a run has no such "
+    "control; for times also the change of the machine's own speed, that of a matrix product in "
+    "the same rounds."
+)
+
+
+class Stored:
+    """The step-cost part of a run's folder.
+
+    Raises:
+        RequestError: the folder is not a run's, or has no step costs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.about = read_about(folder)
+        records = [r for r in read_journal(folder) if isinstance(r.cell, StepCostCell)]
+        if not records:
+            raise RequestError(f"{folder} has no step costs to compare")
+        self.folder = folder
+        self.timed = Timed(records)
+        self.counters = {r.cell.id: r.data for r in records if r.kind == "counters"}
+        self.cells = {r.cell.id: r.cell for r in records if isinstance(r.cell, StepCostCell)}
+        self.failures = {
+            r.cell.id: str(r.data["reason"])
+            for r in records
+            if r.kind == "failure" and r.cell.id not in self.timed.records
+        }
+
+    def __str__(self) -> str:
+        git = self.about["environment"].get("git")
+        commit = f", commit {git['commit'][:10]}{' with changes' * git['dirty']}" if git else ""
+        return f"{self.folder} ({self.about['started']}{commit})"
+
+    def log_ratios(self, cell: StepCostCell) -> list[float]:
+        """By replicate, log(time/baseline's time)."""
+        rounds = self.timed.log_ratios.get(cell.id, {})
+        return [stats.median(rounds[replicate]) for replicate in sorted(rounds)]
+
+    def log_times(self, cell: StepCostCell) -> list[float]:
+        """By replicate, log(seconds a step)."""
+        records = self.timed.records.get(cell.id, {})
+        return [math.log(stats.median(records[k].data["step_s"])) for k in sorted(records)]
+
+    def log_speed(self, cell: StepCostCell) -> float:
+        """log(FLOP/s) of a matrix product in the rounds that timed the cell."""
+        records = self.timed.records[cell.id].values()
+        return math.log(stats.median([r.data["machine_flops_per_s"] for r in records]))
+
+    def reach(self, cell: StepCostCell) -> float:
+        """How far from 0 the log-ratio of equal things may be, in the cell's block."""
+        controls = [
+            self.log_ratios(other)
+            for other in self.cells.values()
+            if other.control and other.workload == cell.workload
+        ]
+        logs = next(filter(None, controls), None)
+        if logs is None:  # centred, the spread between processes says as much
+            own = self.log_ratios(cell) if cell.method != cell.baseline else self.log_times(cell)
+            logs = [log - sum(own) / len(own) for log in own]
+        interval = stats.t_interval(logs)
+        return max(abs(interval.low), abs(interval.high))
+
+    def waited(self) -> float:
+        """Part of the timed wall time in which the processes had no processor."""
+        wall = cpu = 0.0
+        for replicates in self.timed.records.values():
+            for record in replicates.values():
+                wall += record.cell.threads * sum(record.data["wall_s"])
+                cpu += sum(record.data["cpu_s"])
+        return 1 - cpu / wall if wall else 0.0
+
+
+def compare_runs(
+    base: Path, head: Path, threshold: float, keep: Callable[[dict[str, Any]], None]
+) -> Comparison:
+    """Compare what two runs have in common.
+
+    Times are compared only where the machine is the same; ratios to the baseline always are.
+
+    Args:
+        base: a run's folder.
+        head: another's.
+        threshold: relative, the smallest difference that matters.
+        keep: gets everything as plain data.
+
+    Raises:
+        RequestError: a folder is no run's, or the two have no cell in common.
+    """
+    a, b = Stored(base), Stored(head)
+    common = [
+        cell
+        for key, cell in a.cells.items()
+        if key in b.cells
+        and not cell.control
+        and not {key} & (a.failures.keys() | b.failures.keys())
+    ]
+    notes = list(_notes(a, b))
+    if not common:
+        raise RequestError(f"{base} and {head} have no step cost in common: {'; '.join(notes)}")
+    times = not _machine(a, b)
+    findings = [finding for cell in common for finding in _findings(cell, a, b, times, threshold)]
+    comparison = Comparison(
+        str(a), str(b), threshold, judged(findings, threshold), tuple(notes), HOW
+    )
+    keep({"environments": [run.about["environment"] for run in (a, b)]} | comparison.plain())
+    return comparison
+
+
+def _findings(
+    cell: StepCostCell, a: Stored, b: Stored, times: bool, threshold: float
+) -> Iterator[Finding]:
+    """The cell's ratio to the baseline and, where it can be compared, its time."""
+    counted = changes(a.counters.get(cell.id, {}), b.counters.get(cell.id, {}), threshold)
+    floor = 0.0
+    quantities: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
+    if cell.method != cell.baseline:
+        name = f"time over {cell.baseline}'s"
+        quantities[name] = a.log_ratios(cell), b.log_ratios(cell)
+    if times or cell.method == cell.baseline:
+        quantities["ms a step"] = a.log_times(cell), b.log_times(cell)
+    for number, (quantity, (old, new)) in enumerate(quantities.items()):
+        changed = counted if number == 0 else ()
+        if not old or not new:
+            yield Finding(cell=cell, quantity=quantity, changes=changed)
+            continue
+        floor = math.hypot(a.reach(cell), b.reach(cell))
+        if quantity == "ms a step":
+            floor += abs(a.log_speed(cell) - b.log_speed(cell))
+        unit = 1e3 if quantity == "ms a step" else 1.0
+        shift, p_value = stats.welch(old, new)
+        comparable = times or quantity != "ms a step"
+        yield Finding(
+            cell=cell,
+            quantity=quantity,
+            base=unit * math.exp(sum(old) / len(old)),
+            head=unit * math.exp(sum(new) / len(new)),
+            ratio=stats.Interval(*(_exp(x) for x in shift)) if comparable else None,
+            p_value=p_value,
+            floor=_exp(floor) - 1,
+            changes=changed,
+        )
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf
+
+
+def _machine(a: Stored, b: Stored) -> list[str]:
+    """What of the hardware differs."""
+    found = environment.differences(a.about["environment"], b.about["environment"])
+    return [text for text in found if text.startswith(("machine ", "device "))]
+
+
+def _notes(a: Stored, b: Stored) -> Iterator[str]:
+    """What differs between the runs, and what cannot be compared for it."""
+    one, two = a.about["environment"], b.about["environment"]
+    machine = _machine(a, b)
+    if machine:
+        yield f"other hardware ({'; '.join(machine)}): times are not compared, ratios are"
+    rest = [text for text in environment.differences(one, two) if text not in machine]
+    if rest:
+        yield f"other software ({'; '.join(rest)}): a difference may be its doing"
+    for key in ("governor", "turbo_off", "variables"):
+        if one.get(key) != two.get(key):
+            yield f"{key}: {one.get(key)} -> {two.get(key)}"
+    if a.about["suite"] != b.about["suite"]:
+        yield f"other suites or settings ({a.about['name']}, {b.about['name']})"
+    for run in (a, b):
+        if run.waited() > BUSY:
+            yield (
+                f"{run.folder}: something else had the processor for {run.waited():.0%} of the "
+                "timed time"
+            )
+        for key, reason in run.failures.items():
+            yield f"failed in {run.folder}: {_name(run.cells[key])}: {reason}"
+    for own, other in ((a, b), (b, a)):
+        for key, cell in own.cells.items():
+            if key not in other.cells and not cell.control:
+                yield f"only in {own.folder}: {_name(cell)}{_nearest(cell, other.cells)}"
+
+
+def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:
+    """In what the other run's most similar cell differs, where that is one thing."""
+    for other in others.values():
+        pairs = zip(asdict(cell).items(), asdict(other).values(), strict=True)
+        apart = [(key, old, new) for (key, old), new in pairs if old != new]
+        if len(apart) == 1 and apart[0][0] in (
+            "threads",
+            "dtype",
+            "device",
+            "compiled",
+            "allocator",
+        ):
+            key, old, new = apart[0]
+            return f" ({key} {old} here, {new} there: not compared)"
+    return ""
+
+
+def _name(cell: StepCostCell) -> str:
+    return str(cell).partition(" / ")[2]
