@@ -243,6 +243,27 @@ def compare(
 
 
 @app.command(
+    epilog="""Examples: [bold]gr-bench history runs/monday runs/tuesday runs/friday[/] ·
+    [bold]gr-bench history nightly/* --out history --threshold 3%[/]""",
+)
+def history(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs' folders.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page goes.")] = Path(
+        "history"
+    ),
+    threshold: Annotated[
+        str, typer.Option(metavar="SHARE", help="The smallest change of a time that counts.")
+    ] = "2%",
+) -> None:
+    """Draw step cost over stored runs, commit by commit, with change points marked."""
+    from gr_bench.comparison.findings import parse_share
+    from gr_bench.comparison.history import write_history
+
+    for path in write_history(folders, out, parse_share(threshold)):
+        print(path)
+
+
+@app.command(
     epilog="""Examples: [bold]gr-bench report runs/quick[/] ·
     [bold]gr-bench report runs/quick --format md[/]""",
 )

@@ -19,6 +19,9 @@ from gr_bench.runs.store import read_about, read_journal
 BUSY = 0.05
 """Where something else had the processor for more of a run's time than this, it is said."""
 
+MILLISECONDS = "ms a step"
+"""The quantity that is a time, and not a ratio to the baseline's."""
+
 HOW = (
     "Stored step-cost results. The ratio of a quantity in the two runs comes with Welch's 95 % "
     "interval over their processes. Nothing is called different that noise covers: the reach of "
@@ -141,18 +144,18 @@ def _findings(
         name = f"time over {cell.baseline}'s"
         quantities[name] = a.log_ratios(cell), b.log_ratios(cell)
     if times or cell.method == cell.baseline:
-        quantities["ms a step"] = a.log_times(cell), b.log_times(cell)
+        quantities[MILLISECONDS] = a.log_times(cell), b.log_times(cell)
     for number, (quantity, (old, new)) in enumerate(quantities.items()):
         changed = counted if number == 0 else ()
         if not old or not new:
             yield Finding(cell=cell, quantity=quantity, changes=changed)
             continue
         floor = math.hypot(a.reach(cell), b.reach(cell))
-        if quantity == "ms a step":
+        if quantity == MILLISECONDS:
             floor += abs(a.log_speed(cell) - b.log_speed(cell))
-        unit = 1e3 if quantity == "ms a step" else 1.0
+        unit = 1e3 if quantity == MILLISECONDS else 1.0
         shift, p_value = stats.welch(old, new)
-        comparable = times or quantity != "ms a step"
+        comparable = times or quantity != MILLISECONDS
         yield Finding(
             cell=cell,
             quantity=quantity,

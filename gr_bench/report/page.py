@@ -92,9 +92,18 @@ def _write_figures(
             picture.figure.set_layout_engine("none")  # laid out once is enough
             svg = _svg(picture.figure)
             (folder / f"{picture.name}.svg").write_bytes(svg)
-            images[picture.name] = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+            images[picture.name] = _uri(svg)
             plt.close(picture.figure)
     return images
+
+
+def svg_uri(figure: Figure) -> str:
+    """A figure as an SVG in a data URI, for a page that needs no other file."""
+    return _uri(_svg(figure))
+
+
+def _uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def _svg(figure: Figure) -> bytes:
