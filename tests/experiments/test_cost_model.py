@@ -54,7 +54,7 @@ def test_closed_form_flops_are_those_that_are_counted(model: str, dataset: str) 
         assert predicted == count_flops(lambda t=training: t.step(*batch)), method
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     dimensions=st.sampled_from([1, 2]),
     length=st.integers(6, 11),
