@@ -191,7 +191,7 @@ def _commit(run: Results) -> str:
     git = run.about["environment"].get("git")
     if git is None:
         return run.folder.name
-    return str(git["commit"])[:COMMIT_LETTERS] + "*" * git["dirty"]
+    return f"{git['commit'][:COMMIT_LETTERS]}{'*' if git['dirty'] else ''}"
 
 
 def _about(runs: Sequence[Results]) -> pd.DataFrame:
