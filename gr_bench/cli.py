@@ -177,6 +177,7 @@ def calibrate(
 @app.command(
     epilog="""Examples: [bold]gr-bench compare git:main git:HEAD[/] ·
     [bold]gr-bench compare git:HEAD git:WORKTREE --budget 2m[/] ·
+    [bold]gr-bench compare git:main...HEAD git:HEAD --markdown comment.md[/] ·
     [bold]gr-bench compare git:HEAD git:HEAD --head-python other-env/bin/python[/] ·
     [bold]gr-bench compare runs/monday runs/friday[/]""",
 )
@@ -219,7 +220,8 @@ def compare(
     """Is HEAD slower or larger than BASE? Exit code 1 if it is, by more than the threshold.
 
     Two revisions of the git repository here are checked out beside each other and step in
-    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes.
+    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes,
+    git:A...B is where A and B parted.
     Two runs are compared by what they have stored.
     """
     from rich.console import Console

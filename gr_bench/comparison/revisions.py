@@ -53,7 +53,7 @@ def repository() -> Path:
 
 
 def resolve(root: Path, side: str, text: str) -> Revision:
-    """The revision that ``git:NAME`` stands for.
+    """The revision that ``git:NAME`` stands for; ``git:A...B`` is where A and B parted.
 
     Raises:
         RequestError: there is no such commit.
@@ -61,14 +61,22 @@ def resolve(root: Path, side: str, text: str) -> Revision:
     name = text.removeprefix(PREFIX)
     if name == WORKING_TREE:
         return Revision(side, name, _snapshot(root))
-    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name or '?'}^{{commit}}")
+    first, parted, second = name.partition("...")
     try:
-        return Revision(side, name, _git(*asked, cwd=root))
+        commit = _commit(root, first)
+        if parted:
+            commit = _git("merge-base", commit, _commit(root, second), cwd=root)
+        return Revision(side, name, commit)
     except RequestError as error:
         hint = f"give a commit, branch or tag, or {PREFIX}{WORKING_TREE} for the working tree"
         if _git("rev-parse", "--is-shallow-repository", cwd=root) == "true":
             hint = "this clone is shallow and may lack it: git fetch --unshallow"
         raise RequestError(f"no revision {text!r} in {root}: {hint}") from error
+
+
+def _commit(root: Path, name: str) -> str:
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name or '?'}^{{commit}}")
+    return _git(*asked, cwd=root)
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""What the documentation says of commands, suites, files and links is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from gr_bench.cli import app
+from gr_bench.runs.suite import build_suite, shipped
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+COMMAND = re.compile(r"\bgr-bench ([a-z]+)((?: [^\n`|#&]*)?)")
+
+
+def commands() -> dict[str, Any]:
+    found: dict[str, Any] = typer.main.get_command(app).commands
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_option_exists(page: Path) -> None:
+    known = commands()
+    for name, rest in COMMAND.findall(page.read_text()):
+        if name not in known:
+            assert not rest.strip().startswith("-"), f"{page.name}: gr-bench {name}"
+            continue  # a sentence that goes on after the word gr-bench
+        options = {o for p in known[name].params for o in (*p.opts, *p.secondary_opts)}
+        for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
+            assert option in {*options, "--help"}, f"{page.name}: gr-bench {name} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_suite_that_is_run_ships(page: Path) -> None:
+    for name in re.findall(r"gr-bench run ([\w-]+)(?![\w./-])", page.read_text()):
+        assert name in {*shipped(), "SUITE"}, f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_suite_in_toml_is_valid(page: Path) -> None:
+    for text in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL):
+        data = tomllib.loads(text.replace('"my_module:MyMethod(strength=2)"', '"sam"'))
+        build_suite("documented", {"title": "Documented"} | data)
