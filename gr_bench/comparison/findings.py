@@ -108,9 +108,9 @@ class Comparison:
         ]
         counters = {str(COUNTERS[c.counter]) for f in self.findings for c in f.changes}
         changed = f"; changed: {', '.join(sorted(counters))}" if counters else ""
-        word = "Regression" if self.regressed else "No regression"
+        word = "Regression" if self.regressed else "No regression found"
         timed = ", ".join(counted) or "nothing was timed"
-        return f"{word} over {100 * self.threshold:g} %: {timed}{changed}"
+        return f"{word} (threshold {100 * self.threshold:g} %): {timed}{changed}"
 
 
 def judged(findings: Sequence[Finding], threshold: float) -> tuple[Finding, ...]:

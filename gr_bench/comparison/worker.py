@@ -82,10 +82,20 @@ class Worker:
         }
 
     def lacks(self, error: Exception) -> bool:
-        """Whether an error says that the revision does not have what was asked for."""
+        """Whether an error says that the revision does not have what was asked for.
+
+        A thing that is there and cannot be imported or built is not lacking: it is broken.
+        """
         from gr_bench.errors import RequestError
 
-        return isinstance(error, RequestError)
+        if not isinstance(error, RequestError):
+            return False
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError | AttributeError):
+            # raised by the look-up of module:Name, not by what the module does
+            last = traceback.extract_tb(cause.__traceback__)[-1].filename
+            return Path(last).name in ("pkgutil.py", "<frozen importlib._bootstrap>")
+        return cause is None
 
     def load(self, datasets: list[str]) -> dict[str, Any]:
         """Read or make data sets, which may take seconds; errors are left for who needs them."""
