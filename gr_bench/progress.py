@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from gr_bench.experiments.base import Progress as Part
-from gr_bench.experiments.base import Record, Unit
+from gr_bench.experiments.base import Record, Unit, failure_status
 from gr_bench.runs.executors import Crashed, Event, Finished, Measured, Started
 
 LINE_EVERY_S = 5.0
@@ -75,7 +75,7 @@ class Display(AbstractContextManager["Display"]):
             case Measured(unit, Part(part)):
                 self._units.update(self._tasks[unit], completed=part)
             case Measured(_, Record(cell, "failure", data)):
-                word = "unsupported" if data["unsupported"] else "failed"
+                word = failure_status(data)
                 self._say(f"{word}: {cell}: {data['reason']}", style="red")
             case Finished(unit) | Crashed(unit):
                 self._units.remove_task(self._tasks.pop(unit))

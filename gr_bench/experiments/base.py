@@ -128,6 +128,11 @@ def failure(cell: Cell, error: BaseException | str) -> Record:
     return Record(cell, "failure", {"reason": reason, "unsupported": unsupported})
 
 
+def failure_status(data: dict[str, Any]) -> str:
+    """The word for a failure in tables, from its record's data: ``unsupported`` or ``failed``."""
+    return "unsupported" if data["unsupported"] else "failed"
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far the unit at hand is, as a part of 1; a measurement may yield these on its way."""

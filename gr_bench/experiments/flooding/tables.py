@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, failure_status, in_order
 from gr_bench.experiments.flooding.cell import FloodingCell
 
 SETTING = ("seed", "steps", "learning_rate", "fresh")
@@ -39,8 +39,7 @@ def flooding(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         row = _head(record)
         if record.kind == "failure":
-            status = "unsupported" if record.data["unsupported"] else "failed"
-            rows.append(row | {"status": status})
+            rows.append(row | {"status": failure_status(record.data)})
             continue
         rows.append(row | _traced(record))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])

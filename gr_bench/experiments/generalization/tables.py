@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gr_bench.experiments.base import COLUMNS, Record, columns, in_order
+from gr_bench.experiments.base import COLUMNS, Record, columns, failure_status, in_order
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.selection import candidates
 from gr_bench.experiments.generalization.timed import timed_steps
@@ -103,8 +103,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
         step = of_method.get(tuple(row[key] for key in STEP), {})
         row |= {f"step_{key}": value for key, value in step.items()}
         if record.kind == "failure":
-            status = "unsupported" if record.data["unsupported"] else "failed"
-            rows.append(row | {"status": status})
+            rows.append(row | {"status": failure_status(record.data)})
             continue
         row |= {key: value for key, value in record.data.items() if key in RESULT}
         row["status"] = "ok" if record.data["diverged_step"] is None else "diverged"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, failure_status, in_order
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
 
 SETTING = ("alpha", "seed", "step", "tolerance", "most_steps")
@@ -61,8 +61,7 @@ def implicit_bias(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         row = _head(record)
         if record.kind == "failure":
-            status = "unsupported" if record.data["unsupported"] else "failed"
-            rows.append(row | {"status": status})
+            rows.append(row | {"status": failure_status(record.data)})
             continue
         data = record.data
         row |= {key: value for key, value in data.items() if key in RESULT}

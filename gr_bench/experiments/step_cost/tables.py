@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gr_bench import registry, stats
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, in_order
+from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, failure_status, in_order
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed, known_to
 
@@ -99,7 +99,7 @@ def step_cost(records: Sequence[Record]) -> pd.DataFrame:
             row["flops_per_s"] = row["flops"] / (1e-3 * row["time_ms"])
             row["machine_share"] = row["flops_per_s"] / row["machine_flops_per_s"]
         if cell.id in failures:
-            row["status"] = "unsupported" if failures[cell.id]["unsupported"] else "failed"
+            row["status"] = failure_status(failures[cell.id])
         else:
             finite = counters.get(cell.id, {}).get("finite", True)
             row["status"] = "ok" if finite else "loss is not finite"
