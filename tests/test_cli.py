@@ -50,7 +50,17 @@ def suite(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["", "--help", "-h", "run --help", "list -h", "report --help", "calibrate --help", "claims -h"],
+    [
+        "",
+        "--help",
+        "-h",
+        "run --help",
+        "list -h",
+        "report --help",
+        "calibrate --help",
+        "claims -h",
+        "compare -h",
+    ],
 )
 def test_help_has_examples(command: Warm, arguments: str) -> None:
     ended = command(*arguments.split())

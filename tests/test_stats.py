@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gr_bench import stats
@@ -226,3 +226,25 @@ def test_the_noise_floor_is_the_upper_end_of_an_interval_around_1() -> None:
     logs = np.array([-0.01, 0.0, 0.01])
     interval = stats.ratio_interval(logs)
     assert stats.smallest_called(stats.between_spread(logs), 3) == pytest.approx(interval.high - 1)
+
+
+@given(
+    st.lists(st.floats(-5, 5), min_size=2, max_size=9),
+    st.lists(st.floats(-5, 5), min_size=2, max_size=9),
+)
+def test_welch_is_scipys(a: list[float], b: list[float]) -> None:
+    assume(min(np.var(a), np.var(b)) > 1e-6)
+    interval, p_value = stats.welch(a, b)
+    test = scipy.stats.ttest_ind(b, a, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    assert p_value == pytest.approx(test.pvalue, rel=1e-6, abs=1e-12)
+    assert interval == pytest.approx((np.mean(b) - np.mean(a), low, high), rel=1e-6, abs=1e-9)
+
+
+def test_welch_of_a_single_value_knows_nothing() -> None:
+    assert stats.welch([1.0], [2.0, 3.0]) == ((1.5, -math.inf, math.inf), 1.0)
+
+
+def test_welch_without_spread() -> None:
+    assert stats.welch([1.0, 1.0], [3.0, 3.0]) == ((2.0, 2.0, 2.0), 0.0)
+    assert stats.welch([1.0, 1.0], [1.0, 1.0]) == ((0.0, 0.0, 0.0), 1.0)

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from gr_bench.comparison import pages
-from gr_bench.comparison.against import compare_revisions
 from gr_bench.comparison.findings import parse_share
+from gr_bench.comparison.judge import compare_revisions
 from gr_bench.comparison.paired import Told
 from gr_bench.comparison.revisions import PREFIX
 from gr_bench.comparison.stored import compare_runs

@@ -9,6 +9,7 @@ from typing import Any
 
 from gr_bench import stats
 from gr_bench.errors import RequestError
+from gr_bench.experiments.base import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 
 FALSE_DISCOVERY_RATE = 0.01
@@ -17,6 +18,11 @@ without cause is soon ignored, so this is less than the usual 5 %."""
 
 COUNTERS = {"flops": "FLOPs", "peak_bytes": "peak bytes", "operator_calls": "operator calls"}
 """What is the same however often it is read; a rise of the first two can be a regression."""
+
+
+def name_of(cell: Cell) -> str:
+    """A cell in words, the experiment left out."""
+    return str(cell).partition(" / ")[2]
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,6 @@ class Finding:
     def changed(self) -> bool:
         """Whether there is anything to see."""
         return self.verdict in ("slower", "faster") or bool(self.changes)
-
-    @property
-    def name(self) -> str:
-        """The cell in words."""
-        return str(self.cell).partition(" / ")[2]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gr_bench import registry
+from gr_bench.comparison.findings import name_of
 from gr_bench.comparison.process import Lacks, Process, Side
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.errors import RequestError
@@ -183,7 +184,9 @@ class _Pairing:
             for side in self._order:
                 self._progress("memory and FLOPs")
                 try:
-                    counted = self._processes[side].ask("count", cell=_asked(cell))
+                    counted = self._processes[side].ask(
+                        "count", about=name_of(cell), cell=_asked(cell)
+                    )
                 except Lacks as why:
                     self._measured.lacking[side][cell.id] = str(why)
                 else:
@@ -208,7 +211,9 @@ class _Pairing:
             built = {}
             for side in self._order:
                 self._progress("building")
-                built[side] = self._processes[side].ask("prepare", key=cell.id, cell=_asked(cell))
+                built[side] = self._processes[side].ask(
+                    "prepare", about=name_of(cell), key=cell.id, cell=_asked(cell)
+                )
                 self._measured.methods[side][cell.id] = built[side]["method"]
             seconds[cell.id] = min(answer["seconds"] for answer in built.values())
         return seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,13 +50,17 @@ class Process:
         self._side = side
         self._timeout_s = timeout_s
         self._rest = b""
-        self._errors = open(side.folder.parent / f"{side.revision.side}.log", "wb+")  # noqa: SIM115
         allowed = allowed_processors()
         processors = json.dumps(None if allowed is None else sorted(allowed))
         paths = [str(side.folder), str(side.folder / "src"), os.environ.get("PYTHONPATH", "")]
+        option = f"--{side.revision.side}-python"
+        python = shutil.which(side.python)
+        if python is None:
+            raise RequestError(f"{option} {side.python}: there is no such program")
+        self._errors = open(side.folder.parent / f"{side.revision.side}.log", "wb+")  # noqa: SIM115
         try:
             self._popen = subprocess.Popen(
-                [side.python, "-P", str(WORKER), processors],
+                [os.path.abspath(python), "-P", str(WORKER), processors],
                 cwd=side.folder,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=subprocess.PIPE,
@@ -67,7 +72,7 @@ class Process:
         except OSError as error:
             self._errors.close()
             why = error.strerror or str(error)
-            raise RequestError(f"--{side.revision.side}-python {side.python}: {why}") from error
+            raise RequestError(f"{option} {side.python}: {why}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -88,15 +93,20 @@ class Process:
     def __str__(self) -> str:
         return str(self._side.revision)
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, do: str, *, about: str = "", **arguments: Any) -> dict[str, Any]:
         """Have something done and wait for the answer.
+
+        Args:
+            do: the request, a method of :class:`gr_bench.comparison.worker.Worker`.
+            about: what it is about, for messages.
+            arguments: of the request.
 
         Raises:
             Lacks: the revision does not have it.
             RequestError: it failed, took too long, or the process has died.
         """
         self.tell(do, **arguments)
-        return self.answer()
+        return self.answer(about)
 
     def tell(self, do: str, **arguments: Any) -> None:
         """Ask without waiting; :meth:`answer` is to be called next."""
@@ -104,27 +114,27 @@ class Process:
         with suppress(BrokenPipeError):  # it has died: its answer will tell
             self._popen.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, about: str = "") -> dict[str, Any]:
         """See :meth:`ask`."""
         assert self._popen.stdout is not None
         output = self._popen.stdout.fileno()
         while b"\n" not in self._rest:
             if not select.select([output], [], [], self._timeout_s)[0]:
-                raise self._wrong(f"took longer than {self._timeout_s / 60:g} minutes")
+                raise self._wrong(about, f"took longer than {self._timeout_s / 60:g} minutes")
             data = os.read(output, 1 << 16)
             if not data:
-                raise self._wrong(self._death())
+                raise self._wrong(about, self._death())
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         if answer.get("lacks"):
             raise Lacks(answer["error"])
         if "error" in answer:
-            raise self._wrong(answer["error"])
+            raise self._wrong(about, answer["error"])
         return answer
 
-    def _wrong(self, reason: str) -> RequestError:
-        return RequestError(f"{self._side.revision}: {reason}")
+    def _wrong(self, about: str, reason: str) -> RequestError:
+        return RequestError(": ".join(filter(None, (str(self), about, reason))))
 
     def _death(self) -> str:
         code = self._popen.wait()

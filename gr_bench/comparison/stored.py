@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gr_bench import stats
-from gr_bench.comparison.findings import Comparison, Finding, changes, judged
+from gr_bench.comparison.findings import Comparison, Finding, changes, judged, name_of
 from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed
@@ -199,11 +199,11 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
                 "timed time"
             )
         for key, reason in run.failures.items():
-            yield f"failed in {run.folder}: {_name(run.cells[key])}: {reason}"
+            yield f"failed in {run.folder}: {name_of(run.cells[key])}: {reason}"
     for own, other in ((a, b), (b, a)):
         for key, cell in own.cells.items():
             if key not in other.cells and not cell.control:
-                yield f"only in {own.folder}: {_name(cell)}{_nearest(cell, other.cells)}"
+                yield f"only in {own.folder}: {name_of(cell)}{_nearest(cell, other.cells)}"
 
 
 def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:
@@ -221,7 +221,3 @@ def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:
             key, old, new = apart[0]
             return f" ({key} {old} here, {new} there: not compared)"
     return ""
-
-
-def _name(cell: StepCostCell) -> str:
-    return str(cell).partition(" / ")[2]

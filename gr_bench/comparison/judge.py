@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gr_bench import stats
-from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes, judged
+from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes, judged, name_of
 from gr_bench.comparison.paired import Measured, Told, measure
 from gr_bench.comparison.process import Side
 from gr_bench.comparison.revisions import SIDES, Revision, checked_out, repository, resolve
@@ -122,7 +122,7 @@ def _notes(measured: Measured) -> Iterator[str]:
     """Cells that are not compared, defaults that moved, counters that are not deterministic."""
     base, head = (measured.lacking[side] for side in SIDES)
     for cell in measured.cells:
-        name = str(cell).partition(" / ")[2]
+        name = name_of(cell)
         if cell.id in base and cell.id in head:
             yield f"in neither revision: {name}: {head[cell.id]}"
         elif cell.id in base:
