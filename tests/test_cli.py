@@ -60,6 +60,7 @@ def suite(tmp_path: Path) -> Path:
         "calibrate --help",
         "claims -h",
         "compare -h",
+        "history -h",
     ],
 )
 def test_help_has_examples(command: Warm, arguments: str) -> None:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gr_bench import __version__
-from gr_bench.comparison.stored import MILLISECONDS, compare_runs
+from gr_bench.comparison.stored import compare_runs
 from gr_bench.errors import RequestError
 from gr_bench.experiments import look
 from gr_bench.experiments.base import COLUMNS
@@ -116,9 +116,7 @@ def _changes(before: Results, run: Results, threshold: float) -> dict[tuple[Any,
     for finding in comparison.findings:
         cell = finding.cell
         words = found.setdefault((cell.method, *(getattr(cell, key) for key in BLOCK)), [])
-        # a time alone drifts with the machine from run to run; a ratio within rounds does not
-        is_ratio = finding.quantity != MILLISECONDS
-        if is_ratio and finding.verdict in ("slower", "faster") and finding.ratio is not None:
+        if finding.verdict in ("slower", "faster") and finding.ratio is not None:
             low, high = (f"{end - 1:+.1%}" for end in finding.ratio[1:])
             change = f"{finding.ratio.center - 1:+.1%} [{low}, {high}]"
             words.append(f"{finding.verdict} ({finding.quantity} {change})")

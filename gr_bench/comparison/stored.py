@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gr_bench import stats
-from gr_bench.comparison.findings import Comparison, Finding, changes, judged, name_of
+from gr_bench.comparison.findings import Change, Comparison, Finding, changes, judged, name_of
 from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed
@@ -26,8 +26,8 @@ HOW = (
     "Stored step-cost results. The ratio of a quantity in the two runs comes with Welch's 95 % "
     "interval over their processes. Nothing is called different that noise covers: the reach of "
     "SGD timed twice in either run, or of the spread between processes where a run has no such "
-    "control; for times also the change of the machine's own speed, that of a matrix product in "
-    "the same rounds."
+    "control. Milliseconds are shown and not judged: from run to run the machine changes them by "
+    "more than either run can tell. `gr-bench compare git:` judges them."
 )
 
 
@@ -68,11 +68,6 @@ class Stored:
         records = self.timed.records.get(cell.id, {})
         return [math.log(stats.median(records[k].data["step_s"])) for k in sorted(records)]
 
-    def log_speed(self, cell: StepCostCell) -> float:
-        """log(FLOP/s) of a matrix product in the rounds that timed the cell."""
-        records = self.timed.records[cell.id].values()
-        return math.log(stats.median([r.data["machine_flops_per_s"] for r in records]))
-
     def reach(self, cell: StepCostCell) -> float:
         """How far from 0 the log-ratio of equal things may be, in the cell's block."""
         controls = [
@@ -102,7 +97,7 @@ def compare_runs(
 ) -> Comparison:
     """Compare what two runs have in common.
 
-    Times are compared only where the machine is the same; ratios to the baseline always are.
+    Ratios to the baseline are judged; times are shown.
 
     Args:
         base: a run's folder.
@@ -124,8 +119,7 @@ def compare_runs(
     notes = list(_notes(a, b))
     if not common:
         raise RequestError(f"{base} and {head} have no step cost in common: {'; '.join(notes)}")
-    times = not _machine(a, b)
-    findings = [finding for cell in common for finding in _findings(cell, a, b, times, threshold)]
+    findings = [finding for cell in common for finding in _findings(cell, a, b, threshold)]
     comparison = Comparison(
         str(a), str(b), threshold, judged(findings, threshold), tuple(notes), HOW
     )
@@ -133,39 +127,35 @@ def compare_runs(
     return comparison
 
 
-def _findings(
-    cell: StepCostCell, a: Stored, b: Stored, times: bool, threshold: float
-) -> Iterator[Finding]:
-    """The cell's ratio to the baseline and, where it can be compared, its time."""
+def _findings(cell: StepCostCell, a: Stored, b: Stored, threshold: float) -> Iterator[Finding]:
+    """The cell's ratio to the baseline, which is judged, and its time, which is not."""
     counted = changes(a.counters.get(cell.id, {}), b.counters.get(cell.id, {}), threshold)
-    floor = 0.0
-    quantities: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     if cell.method != cell.baseline:
         name = f"time over {cell.baseline}'s"
-        quantities[name] = a.log_ratios(cell), b.log_ratios(cell)
-    if times or cell.method == cell.baseline:
-        quantities[MILLISECONDS] = a.log_times(cell), b.log_times(cell)
-    for number, (quantity, (old, new)) in enumerate(quantities.items()):
-        changed = counted if number == 0 else ()
-        if not old or not new:
-            yield Finding(cell=cell, quantity=quantity, changes=changed)
-            continue
-        floor = math.hypot(a.reach(cell), b.reach(cell))
-        if quantity == MILLISECONDS:
-            floor += abs(a.log_speed(cell) - b.log_speed(cell))
-        unit = 1e3 if quantity == MILLISECONDS else 1.0
-        shift, p_value = stats.welch(old, new)
-        comparable = times or quantity != MILLISECONDS
-        yield Finding(
-            cell=cell,
-            quantity=quantity,
-            base=unit * math.exp(sum(old) / len(old)),
-            head=unit * math.exp(sum(new) / len(new)),
-            ratio=stats.Interval(*(_exp(x) for x in shift)) if comparable else None,
-            p_value=p_value,
-            floor=_exp(floor) - 1,
-            changes=changed,
-        )
+        yield _ratio(name, cell, a, b, counted)
+        counted = ()
+    times = a.log_times(cell), b.log_times(cell)
+    base, head = (1e3 * math.exp(sum(of) / len(of)) if of else None for of in times)
+    yield Finding(cell=cell, quantity=MILLISECONDS, base=base, head=head, changes=counted)
+
+
+def _ratio(
+    name: str, cell: StepCostCell, a: Stored, b: Stored, changed: tuple[Change, ...]
+) -> Finding:
+    old, new = a.log_ratios(cell), b.log_ratios(cell)
+    if not old or not new:
+        return Finding(cell=cell, quantity=name, changes=changed)
+    shift, p_value = stats.welch(old, new)
+    return Finding(
+        cell=cell,
+        quantity=name,
+        base=math.exp(sum(old) / len(old)),
+        head=math.exp(sum(new) / len(new)),
+        ratio=stats.Interval(*(_exp(x) for x in shift)),
+        p_value=p_value,
+        floor=_exp(math.hypot(a.reach(cell), b.reach(cell))) - 1,
+        changes=changed,
+    )
 
 
 def _exp(x: float) -> float:
@@ -183,7 +173,7 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
     one, two = a.about["environment"], b.about["environment"]
     machine = _machine(a, b)
     if machine:
-        yield f"other hardware ({'; '.join(machine)}): times are not compared, ratios are"
+        yield f"other hardware ({'; '.join(machine)}): times say nothing, ratios to the baseline do"
     rest = [text for text in environment.differences(one, two) if text not in machine]
     if rest:
         yield f"other software ({'; '.join(rest)}): a difference may be its doing"
