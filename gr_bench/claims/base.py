@@ -43,6 +43,11 @@ class Case:
     note: str = ""
 
 
+def measured_by(only: str, folder: str) -> str:
+    """The command that measures a part of the suite claims-quick, in a folder of its own."""
+    return f"gr-bench run claims-quick --only '{only}' --out runs/{folder}"
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper's, in our words, with its test.

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from gr_bench import stats
-from gr_bench.claims.base import Case, Claim, Evidence, above, exactly
+from gr_bench.claims.base import Case, Claim, Evidence, above, exactly, measured_by
 from gr_bench.experiments.implicit_bias.tables import with_signed_epsilon
 from gr_bench.stats import Interval
 
@@ -73,7 +73,7 @@ def _test_error(evidence: Evidence) -> list[Case]:
     return cases
 
 
-COMMAND = "gr-bench run claims-quick --only 'implicit_bias*'"
+COMMAND = measured_by("implicit_bias", "claims-bias")
 
 
 def _claim(name: str, words: str, rule: str, direction: str) -> Claim:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gr_bench import stats
-from gr_bench.claims.base import Case, Claim, Evidence, above, exactly
+from gr_bench.claims.base import Case, Claim, Evidence, above, exactly, measured_by
 from gr_bench.experiments.base import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed
@@ -18,6 +18,7 @@ from gr_bench.spec import Spec, parse
 
 FORWARD, DOUBLE = "f-gr", "db-gr"
 RESIDUAL = ("resnet", "wrn")
+COMMAND = measured_by("step_cost", "claims-cost")
 
 
 def _where(cell: Cell) -> str:
@@ -127,7 +128,7 @@ COST = (
         "cheaper-time",
         "A step of finite-difference GR takes less time than one of double backpropagation.",
         "on the computational cost, wall times",
-        "gr-bench run claims-quick --only 'step_cost*'",
+        COMMAND,
         "time of DB-GR over F-GR",
         "{:.2f}",
         "A block holds if the 95 % interval of the time ratio (over freshly started processes, "
@@ -139,7 +140,7 @@ COST = (
         "cheaper-flops",
         "It takes fewer matrix products: 6L for L layers, not 9L.",
         "on the computational cost, counts of products",
-        "gr-bench run claims-quick --only 'step_cost*'",
+        COMMAND,
         "FLOPs of DB-GR over F-GR",
         "{:.3f}",
         "A block holds if the FLOPs counted in a step (exact) have a ratio above 1.",
@@ -149,7 +150,7 @@ COST = (
         "cheaper-memory",
         "It takes less memory.",
         "on the computational cost, memory",
-        "gr-bench run claims-quick --only 'step_cost*'",
+        COMMAND,
         "peak memory of DB-GR over F-GR",
         "{:.2f}",
         "A block holds if the peaks of a step (exact: every allocation is counted) have a ratio "
@@ -161,7 +162,7 @@ COST = (
         "gap-grows-with-depth",
         "The gap in time grows with the depth of the network.",
         "on the computational cost, wall times against depth",
-        "gr-bench run claims-quick --only 'step_cost*mlp*'",
+        measured_by("step_cost*mlp", "claims-depth"),
         "growth of the time ratio of DB-GR over F-GR from the shallowest to the deepest",
         "{:.3f}",
         "Models that differ in depth alone hold if the 95 % interval of the growth, taken "
@@ -173,7 +174,7 @@ COST = (
         "twice-on-resnets",
         "On ResNets, finite-difference GR is more than twice as fast.",
         "on the computational cost, wall times of ResNets",
-        "gr-bench run claims-quick --only 'step_cost*resnet*'",
+        measured_by("step_cost*resnet", "claims-resnet"),
         "time of DB-GR over F-GR",
         "{:.2f}",
         "A residual network holds if the 95 % interval of the time ratio is above 2, and does "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.claims.base import Case, Claim, Evidence
+from gr_bench.claims.base import Case, Claim, Evidence, measured_by
 from gr_bench.experiments.generalization.tables import WORKLOAD
 from gr_bench.stats import Interval
 
@@ -71,7 +71,7 @@ GENERALIZATION = (
         "generalizes-as-well",
         "F-GR with a large ascent step generalises at least as well as B-GR and as DB-GR.",
         "in the experiments, test accuracy over (γ, ε)",
-        "gr-bench run claims-quick --only 'generalization*'",
+        measured_by("generalization", "claims-generalization"),
         "test accuracy of F-GR minus the other's (points)",
         "{:+.2f}",
         "Where each method's numbers were chosen on the validation part, the chosen ones are "

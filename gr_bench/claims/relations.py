@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gr_bench.claims.base import Case, Claim, Evidence, exactly
+from gr_bench.claims.base import Case, Claim, Evidence, exactly, measured_by
 
 SAME = 1e-6
 """Relative difference of two results that rounding explains."""
@@ -80,7 +80,7 @@ RELATIONS = (
         "sam-is-forward",
         "SAM is F-GR with γ = ε: exactly so without SAM's normalisation, which makes them ρ/‖∇L‖.",
         "on the relation to other methods",
-        "gr-bench run claims-quick --only '*unnormalized-sam*'",
+        measured_by("implicit_bias", "claims-bias"),
         "largest relative difference of results",
         "{:.1e}",
         "Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or training "
@@ -95,7 +95,7 @@ RELATIONS = (
         "steps in "
         "turn, and two of them are a step of B-GR or F-GR with ε = η.",
         "on the relation to other methods",
-        "gr-bench run claims-quick --only 'flooding*'",
+        measured_by("flooding /", "claims-flooding"),
         "largest relative difference of a pair from the explicit step",
         "{:.1e}",
         "Trainings in float64 hold if both orders occur and every pair of opposite steps leads to "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from gr_bench.claims import CLAIMS, Case, Claim, Evidence, Judged, judge
 from gr_bench.claims.page import case_table
 from gr_bench.experiments import all_experiments
 from gr_bench.experiments.base import Record
+from gr_bench.runs.suite import load_suite
+from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
 SPREAD = (0.99, 1.0, 1.01)
@@ -369,6 +372,21 @@ def test_chosen_settings_are_compared_whatever_their_numbers() -> None:
 def test_runs_that_were_lost_are_told() -> None:
     (case,) = judged("generalizes-as-well", lost("f-gr", "b-gr")).cases
     assert case.note == "3 and 0 runs lost"
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_the_command_of_a_claim_measures_what_it_needs(claim: Claim) -> None:
+    """Every method that the records above bear the claim out with is among the command's cells."""
+    words = shlex.split(claim.command)
+    assert words[:3] == ["gr-bench", "run", "claims-quick"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    suite = load_suite(words[2], only=options["--only"])
+    assert options["--out"] != "runs/claims-quick"  # that is the whole suite's
+    needed = {parse(record.cell.method).name for record in HOLDS[claim.name][0]()}
+    assert needed <= {parse(cell.method).name for cell in suite.cells}
+    assert {c.experiment for c in suite.cells} == {
+        record.cell.experiment for record in HOLDS[claim.name][0]()
+    }
 
 
 # --- words

@@ -27,7 +27,7 @@ WORKLOAD = ["model", "dataset", "batch_size", "threads"]
 def step_operators(records: Sequence[Record]) -> pd.DataFrame:
     """A row an operator of a cell, the controls left out.
 
-    ``calls`` and ``self_ms`` are of one step, means over replicates; ``share`` is the part of the
+    ``calls`` and ``self_ms`` are of one step, medians over replicates; ``share`` is the part of the
     self time of all operators; ``kind`` is one of :data:`gr_bench.meters.operators.KINDS`.
     """
     profiles: dict[str, list[Record]] = defaultdict(list)
@@ -37,16 +37,16 @@ def step_operators(records: Sequence[Record]) -> pd.DataFrame:
             profiles[record.cell.id].append(record)
     rows = []
     for own in profiles.values():
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for record in own:
             for operator in record.data["by_operator"]:
-                sums[operator["name"]][0] += operator["calls"] / len(own)
-                sums[operator["name"]][1] += 1e3 * operator["self_s"] / len(own)
-        total = sum(self_ms for _, self_ms in sums.values())
+                readings[operator["name"]].append((operator["calls"], 1e3 * operator["self_s"]))
+        found = {name: np.median(pairs, axis=0).tolist() for name, pairs in readings.items()}
+        total = sum(self_ms for _, self_ms in found.values())
         rows += [
             columns(own[0].cell)
             | dict(zip(FOUND, (name, kind(name), calls, ms, ms / total, len(own)), strict=True))
-            for name, (calls, ms) in sums.items()
+            for name, (calls, ms) in found.items()
         ]
     table = pd.DataFrame(rows, columns=[*COLUMNS, *FOUND])
     table["_falling"] = -table["self_ms"].astype(float)
@@ -77,7 +77,8 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "step_operators",
             "The costliest operators",
             "Milliseconds of a step in each operator itself, without those that it calls, and how "
-            "often it is called, from PyTorch's profiler, which slows short calls somewhat. The "
+            "often it is called, from PyTorch's profiler, which slows short calls somewhat; "
+            "medians over processes. The "
             "operators are those on which the costliest method spends most.",
             shown.drop(columns=alike).fillna("-"),
         )
