@@ -201,7 +201,11 @@ def compare(
         ),
     ] = "2%",
     budget: Annotated[
-        str, typer.Option(metavar="TIME", help="How long to measure revisions: 90s, 2m or 1h.")
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="How long to measure revisions, as 90s, 2m or 1h; at least three pairs.",
+        ),
     ] = "5m",
     base_python: Annotated[
         str, typer.Option(metavar="PATH", help="Interpreter that runs BASE.", show_default="this")

@@ -28,7 +28,7 @@ ROUNDS_PER_START = 1.0
 most of the noise, so many short pairs say more than a few long ones."""
 
 SAMPLE_S = 5e-3
-"""A sample takes at least this long: the caches are the other process's when it begins."""
+"""A sample takes at least this long. The other process had the caches before, on either side."""
 
 COUNTED_PAIRS = 2
 """Counters are read in so many pairs: what is not the same in both is not deterministic."""
@@ -215,6 +215,7 @@ class _Pairing:
                     "prepare", about=name_of(cell), key=cell.id, cell=_asked(cell)
                 )
                 self._measured.methods[side][cell.id] = built[side]["method"]
+                self._measured.processes[side]["processors"] = built[side]["processors"]
             seconds[cell.id] = min(answer["seconds"] for answer in built.values())
         return seconds
 

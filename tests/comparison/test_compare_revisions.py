@@ -184,6 +184,11 @@ def test_json_says_how_it_was_measured(compared: Compared) -> None:
     assert about["environment"]["packages"]["torch"]
     assert about["revisions"]["head"]["name"] == "hidden"
     assert about["measured"]["processes"]["base"]["conditions"]["denormals_flushed"] is True
+    processors = {
+        side: about["measured"]["processes"][side]["processors"] for side in ("base", "head")
+    }
+    assert processors["base"] == processors["head"]
+    assert len(processors["base"]) == 1
     assert about["suite"]["step_cost"][0]["batch_sizes"] == [16]
 
 
