@@ -64,7 +64,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
                 "Means over the seeds whose run ended; the others are counted in the cell as lost, "
                 "and a cell of which none ended is hatched. Framed in red: γ = ε, where F-GR is "
                 "SAM without its normalisation. DB-GR is the limit ε -> 0; SGD (γ = 0) stands in "
-                "the title. One colour scale a row. All numbers: tables/generalization.csv.",
+                "the title. One colour scale for a quantity and workload. All numbers: "
+                "tables/generalization.csv.",
                 plane(part, WORKLOAD),
             )
     for model, part in _in_company(curves).groupby("model", sort=False):

@@ -49,10 +49,9 @@ def plane(table: pd.DataFrame, keys: tuple[str, ...]) -> Figure:
     figure, axes = look.panels(len(groups), rows_each=len(shown))
     for row, column in enumerate(shown):
         title, factor = MAPS[column]
-        values = factor * table[column].astype(float)
-        means = values.groupby([table[key] for key in (*keys, "label")]).mean()
         for place, (workload, part, method) in enumerate(groups):
             ax = axes[row * len(groups) + place]
+            means = factor * part[column].astype(float).groupby(part["label"]).mean()
             _map(ax, part, method, column, factor, limits=(means.min(), means.max()))
             reference = factor * part.loc[part["method"] == "sgd", column].astype(float).mean()
             sgd = f"SGD: {reference:.3g}" if np.isfinite(reference) else ""
