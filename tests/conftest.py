@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,23 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH")))
 )
 
+# what was decided by measuring here before is no matter of the tests'; but fonts may be found again
+CACHE = tempfile.TemporaryDirectory(prefix="gr-bench-tests-")
+os.environ["XDG_CACHE_HOME"] = CACHE.name
+FONTS = Path(tempfile.gettempdir(), "gr-bench-tests-matplotlib")
+os.environ.setdefault("MPLCONFIGDIR", str(FONTS))
+
 from processes import Ended, Warm  # noqa: E402
 
 settings.register_profile("no deadline", deadline=None)  # no test asserts a wall-clock time
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def no_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test has decided by measuring is no matter of another's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
 
 SUITE = """
 title = "Small"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gr_bench.experiments.base import Progress, Record
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.checkpoint import Checkpoint, Kept, Piece
+from gr_bench.experiments.generalization.choice import remembered
 from gr_bench.experiments.generalization.fleet import Fleet
 from gr_bench.experiments.generalization.loop import Loop
 from gr_bench.experiments.generalization.schedules import SCHEDULES
@@ -34,8 +35,7 @@ TRIALS = 5
 """Steps of either trainer that are timed, in alternation, to choose between them."""
 
 GAIN = 1.1
-"""A fleet must be this many times as fast as the loop: where the two are alike, chance would
-choose, and runs that are repeated would differ in the last digits."""
+"""A fleet must be this many times as fast as the loop."""
 
 FLEET_BYTES = 1 << 30
 """Memory that a fleet may take; runs beyond that are trained in a further one."""
@@ -58,7 +58,7 @@ def train_all(
 
     Args:
         cells: alike in everything but seed, learning rate and the numbers of their method.
-        how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured.
+        how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
         folder: where checkpoints are kept, and looked for; an earlier start's cells may have been
             more than ``cells``.
         checkpoint_seconds: at least so long between two checkpoints.
@@ -94,12 +94,17 @@ def _pieces(cells: Piece, data: Dataset, device: Device, how: str) -> list[Piece
         return together
     if len(together) == len(cells):
         return alone
+
+    def decide() -> bool:
+        loop, fleet = Loop(cells[0], data, device), Fleet(together[0], data, device)
+        return _gain(loop, fleet) > GAIN
+
     try:
-        gain = _gain(Loop(cells[0], data, device), Fleet(together[0], data, device))
+        is_faster = remembered(cells[0], len(together[0]), device, decide)
     except Exception as error:  # a method or a model that cannot be vectorised
         print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
         return alone
-    return together if gain > GAIN else alone
+    return together if is_faster else alone
 
 
 def in_memory(cells: Piece, data: Dataset, device: Device) -> list[Piece]:
