@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def stored(folder: Path, **git: Any) -> Path:
     for method, cell in zip(METHODS, block(MODEL, 128), strict=True):
         records.append(counted(cell, flops=int(100 * RATIOS[method]), peak=1000))
         records += [timed(cell, k, [1e-3 * RATIOS[method]] * 5) for k in range(3)]
+    control = replace(block(MODEL, 128)[0], control=True)
+    records += [timed(control, k, [1.5e-3] * 5) for k in range(3)]
     run = run_of(folder, *records)
     about = json.loads((run / "run.json").read_text())
     about["environment"]["git"] = {"commit": head(), "dirty": False} | git
