@@ -69,6 +69,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(source, root / "gr_bench", ignore=shutil.ignore_patterns("__pycache__"))
     methods = root / "gr_bench" / "methods"
     git(root, "init", "--quiet")
+    (root / ".gitignore").write_text("__pycache__/\n")
 
     def commit(name: str, change: Callable[[], object]) -> None:
         change()
