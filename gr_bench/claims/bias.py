@@ -126,8 +126,7 @@ BIAS = (
         "test error of F-GR minus DB-GR's",
         "{:+.4f}",
         "F-GR at its largest ε is paired by problem with DB-GR at the same γ. A sort of problem "
-        "holds "
-        "if the 95 % interval of the difference is below 0, and does not if it is above.",
+        "holds if the 95 % interval of the difference is below 0, and does not if it is above.",
         _test_error,
     ),
 )

@@ -132,8 +132,7 @@ COST = (
         "time of DB-GR over F-GR",
         "{:.2f}",
         "A block holds if the 95 % interval of the time ratio (over freshly started processes, "
-        "round "
-        "by round) is above 1, and does not if it is below.",
+        "round by round) is above 1, and does not if it is below.",
         _time,
     ),
     Claim(
@@ -154,8 +153,7 @@ COST = (
         "peak memory of DB-GR over F-GR",
         "{:.2f}",
         "A block holds if the peaks of a step (exact: every allocation is counted) have a ratio "
-        "above "
-        "1.",
+        "above 1.",
         _memory,
     ),
     Claim(
@@ -165,9 +163,8 @@ COST = (
         measured_by("step_cost*mlp", "claims-depth"),
         "growth of the time ratio of DB-GR over F-GR from the shallowest to the deepest",
         "{:.3f}",
-        "Models that differ in depth alone hold if the 95 % interval of the growth, taken "
-        "within each "
-        "process, is above 1, and do not if it is below.",
+        "Models that differ in depth alone hold if the 95 % interval of the growth, taken within "
+        "each process, is above 1, and do not if it is below.",
         _by_depth,
     ),
     Claim(
@@ -178,8 +175,7 @@ COST = (
         "time of DB-GR over F-GR",
         "{:.2f}",
         "A residual network holds if the 95 % interval of the time ratio is above 2, and does "
-        "not if "
-        "it is below.",
+        "not if it is below.",
         _twice,
     ),
 )

@@ -75,14 +75,11 @@ GENERALIZATION = (
         "test accuracy of F-GR minus the other's (points)",
         "{:+.2f}",
         "Where each method's numbers were chosen on the validation part, the chosen ones are "
-        "compared; "
-        "else F-GR at the largest ε that the run has is compared with the others at the same γ "
-        "(and ε), "
-        "paired by seed. A comparison holds if the 95 % interval of the difference in test "
-        "accuracy "
-        f"is above -{MARGIN:g} point, or if every run of the other was lost to divergence and not "
-        "every one of F-GR; it does not if the interval is below 0 and reaches beyond that, or if "
-        "F-GR lost more runs.",
+        "compared; else F-GR at the largest ε that the run has is compared with the others at "
+        "the same γ (and ε), paired by seed. A comparison holds if the 95 % interval of the "
+        f"difference in test accuracy is above -{MARGIN:g} point, or if every run of the other "
+        "was lost to divergence and not every one of F-GR; it does not if the interval is below "
+        "0 and reaches beyond that, or if F-GR lost more runs.",
         _at_least_as_well,
     ),
 )

@@ -67,8 +67,7 @@ def _flooding(evidence: Evidence) -> list[Case]:
             holds = False
         note = (
             f"{orders['descent_ascent']:.0f} pairs as B-GR, {orders['ascent_descent']:.0f} as "
-            f"F-GR; "
-            f"median difference {typical:.1e}"
+            f"F-GR; median difference {typical:.1e}"
         )
         where = f"consecutive steps on {batches} ({model}, {dataset}, {label})"
         cases.append(Case(where, exactly(float(worst)), holds, note))
@@ -84,24 +83,21 @@ RELATIONS = (
         "largest relative difference of results",
         "{:.1e}",
         "Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or training "
-        "and "
-        f"seed. They hold if the largest relative difference of the test error or loss is below "
-        f"{SAME:g}, and do not otherwise.",
+        "and seed. They hold if the largest relative difference of the test error or loss is "
+        f"below {SAME:g}, and do not otherwise.",
         _sam,
     ),
     Claim(
         "flooding-is-gr",
         "Flooding performs finite-difference GR: near its level, it takes descent and ascent "
-        "steps in "
-        "turn, and two of them are a step of B-GR or F-GR with ε = η.",
+        "steps in turn, and two of them are a step of B-GR or F-GR with ε = η.",
         "on the relation to other methods",
         measured_by("flooding /", "claims-flooding"),
         "largest relative difference of a pair from the explicit step",
         "{:.1e}",
-        "Trainings in float64 hold if both orders occur and every pair of opposite steps leads to "
-        f"where the explicit step does, to {SAME:g} of its length; they do not if an order does "
-        f"not "
-        f"occur or the median difference is above {APART:g}.",
+        "Trainings in float64 hold if both orders occur and every pair of opposite steps leads "
+        f"to where the explicit step does, to {SAME:g} of its length; they do not if an order "
+        f"does not occur or the median difference is above {APART:g}.",
         _flooding,
     ),
 )
