@@ -120,15 +120,10 @@ def _settled(readings: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _notes(measured: Measured) -> Iterator[str]:
     """Cells that are not compared, defaults that moved, counters that are not deterministic."""
-    base, head = (measured.lacking[side] for side in SIDES)
     for cell in measured.cells:
         name = name_of(cell)
-        if cell.id in base and cell.id in head:
-            yield f"in neither revision: {name}: {head[cell.id]}"
-        elif cell.id in base:
-            yield f"added: {name} (base: {base[cell.id]})"
-        elif cell.id in head:
-            yield f"removed: {name} (head: {head[cell.id]})"
+        if cell.id in measured.added:
+            yield f"added: {name} (base: {measured.added[cell.id]})"
         else:
             old, new = (measured.methods[side][cell.id] for side in SIDES)
             if old != new:

@@ -70,8 +70,8 @@ class Measured:
     """What has been measured so far."""
 
     cells: list[StepCostCell]
-    lacking: dict[str, dict[str, str]] = field(default_factory=lambda: {s: {} for s in SIDES})
-    """By side and cell id: why the revision does not have the cell."""
+    added: dict[str, str] = field(default_factory=dict)
+    """By cell id: why the base does not have a cell that the head has."""
 
     methods: dict[str, dict[str, str]] = field(default_factory=lambda: {s: {} for s in SIDES})
     """By side and cell id: the method as the revision itself spells it."""
@@ -90,8 +90,7 @@ class Measured:
     @property
     def compared(self) -> list[StepCostCell]:
         """The cells that both revisions have."""
-        lacking = {*self.lacking["base"], *self.lacking["head"]}
-        return [cell for cell in self.cells if cell.id not in lacking]
+        return [cell for cell in self.cells if cell.id not in self.added]
 
 
 def measure(
@@ -112,8 +111,8 @@ def measure(
         told: hears how it goes on.
 
     Raises:
-        RequestError: a revision cannot be imported, a cell cannot be built in one or is in neither,
-            or a process has died.
+        RequestError: a revision cannot be imported, a cell cannot be built in one, the head lacks a
+            cell or the base all of them, or a process has died.
     """
     begin = time.monotonic()
 
@@ -188,15 +187,19 @@ class _Pairing:
                         "count", about=name_of(cell), cell=_asked(cell)
                     )
                 except Lacks as why:
-                    self._measured.lacking[side][cell.id] = str(why)
+                    if side == "head":
+                        raise RequestError(
+                            f"{self._processes[side]}: {name_of(cell)}: {why}; if it is gone for "
+                            "good, choose others with --only or a --suite of your own"
+                        ) from why
+                    self._measured.added[cell.id] = str(why)
                 else:
                     self._measured.counters[side].setdefault(cell.id, []).append(counted)
         if not self._measured.compared:
-            reasons = self._measured.lacking
-            side = next(side for side in SIDES if reasons[side])
+            reason = next(iter(self._measured.added.values()))
             raise RequestError(
-                f"no cell is in both revisions: {self._processes[side]} lacks "
-                f"{len(reasons[side])}, {next(iter(reasons[side].values()))}"
+                f"{self._processes['base']} has none of the cells, so there is nothing to compare: "
+                f"{reason}"
             )
         return time.monotonic() - begin
 

@@ -215,13 +215,14 @@ def test_nothing_is_left_behind(repository: Path, compared: Compared) -> None:
         ("broken", "start", ["base (broken, ", "No module named 'torhc'", "two_point.py, line"]),
         ("start", "raises", ["head (raises, ", "KeyError: 7", "two_point.py, line", "f-gr"]),
         ("start", "without", ["head (without, ", "no method 'f-gr'"]),
+        ("start", "start", ["head (start, ", "planted", "if it is gone for good"]),
     ],
 )
 def test_a_revision_that_cannot_be_measured_is_named(
     repository: Path, command: Warm, base: str, head: str, words: list[str]
 ) -> None:
     ended = command(
-        *("compare", f"git:{base}", f"git:{head}", "--suite", "tiny.toml", "--only", "f-gr"),
+        *("compare", f"git:{base}", f"git:{head}", "--suite", "tiny.toml", "--budget", "1s"),
         cwd=repository,
     )
     assert ended.code == 2
@@ -231,6 +232,16 @@ def test_a_revision_that_cannot_be_measured_is_named(
     assert all(word in line for word in words), line
     assert "Traceback" not in ended.err
     assert len(worktrees(repository)) == 1
+
+
+def test_a_base_that_has_nothing_of_the_suite_is_named(repository: Path, command: Warm) -> None:
+    ended = command(
+        *("compare", "git:without", "git:start", "--suite", "tiny.toml", "--only", "*f-gr*"),
+        cwd=repository,
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert "base (without, " in ended.err
+    assert "no method 'f-gr'" in ended.err
 
 
 def started(repository: Path) -> tuple[Background, list[psutil.Process]]:
