@@ -40,7 +40,7 @@ def markdown(comparison: Comparison) -> str:
         f"{comparison.base} → {comparison.head}",
         _table(changed),
         _list([*_first(comparison.notes), *_counter_lines(changed)]),
-        _folded(f"{len(rest)} more without a change", _table(rest)) if rest else "",
+        _folded(f"{len(rest)} more, with no change found", _table(rest)) if rest else "",
         _folded("How this was measured", comparison.how),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

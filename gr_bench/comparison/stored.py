@@ -112,9 +112,7 @@ def compare_runs(
     common = [
         cell
         for key, cell in a.cells.items()
-        if key in b.cells
-        and not cell.control
-        and not {key} & (a.failures.keys() | b.failures.keys())
+        if not cell.control and key in b.cells and key not in {**a.failures, **b.failures}
     ]
     notes = list(_notes(a, b))
     if not common:
