@@ -1,0 +1,112 @@
+"""What asv and pytest-benchmark say of the commits that ``benchmarks.revisions`` compares.
+
+    python -m benchmarks.ordinary_revisions OUT [--runs 10] [--only asv|pytest-benchmark]
+
+A team would watch the five methods on the 4x512 MLP with either: ``asv continuous`` times them by
+``plain.Step.time_step``, pytest-benchmark by ``test_step_cost``. Defaults everywhere but for the
+threshold, which is that of ``gr-bench compare``. Every other run is beside a busy loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.revisions import busy_loop, clone_with_commits, git
+
+THRESHOLD = 0.02
+COMMITS = ("slow", "same")
+
+
+def asv_continuous(clone: Path, name: str) -> dict[str, float]:
+    """head/base of every method's step, as ``asv continuous`` has it."""
+    asv = (sys.executable, "-m", "asv")
+    if not (clone / "asv-machine").exists():
+        run(clone, *asv, "machine", "--yes", "--machine", "here")
+        (clone / "asv-machine").touch()
+    bench = ("--machine", "here", "--bench", "plain.Step.time_step")
+    run(clone, *asv, "continuous", *bench, "--factor", str(1 + THRESHOLD), "start", name)
+    # the table of `continuous` leaves out what has not changed, and rounds; its files do neither
+    before, after = (_of_asv(clone, git(clone, "rev-parse", which)) for which in ("start", name))
+    return {method: after[method] / before[method] for method in before}
+
+
+def _of_asv(clone: Path, commit: str) -> dict[str, float]:
+    (file,) = (clone / ".asv" / "results" / "here").glob(f"{commit.strip()[:8]}-*.json")
+    stored = json.loads(file.read_text())
+    row = dict(
+        zip(stored["result_columns"], stored["results"]["plain.Step.time_step"], strict=False)
+    )
+    methods = [re.sub("'", "", method) for method in row["params"][0]]
+    return dict(zip(methods, row["result"], strict=True))
+
+
+def pytest_benchmark(clone: Path, name: str) -> dict[str, float]:
+    """head/base of every method's median step, as pytest-benchmark has it."""
+    medians = []
+    for which in ("start", name):
+        git(clone, "checkout", "--quiet", which)
+        file = clone.parent / f"{which}.json"
+        run(
+            clone,
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("benchmarks/test_step_cost.py", "--benchmark-only", "-k", "mlp and 128"),
+            f"--benchmark-json={file}",
+        )
+        found = json.loads(file.read_text())["benchmarks"]
+        medians.append({b["params"]["method"]: b["stats"]["median"] for b in found})
+    before, after = medians
+    return {method: after[method] / before[method] for method in before}
+
+
+def run(clone: Path, *command: str) -> None:
+    """Run a command in the clone, on the clone's code; asv exits with 1 where it sees a change."""
+    home, own = Path.home(), clone.parent  # asv keeps its list of machines in the home folder
+    changes = {"PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1", "HOME": str(own)}
+    changes |= {"XDG_CONFIG_HOME": str(home / ".config"), "XDG_CACHE_HOME": str(home / ".cache")}
+    ended = subprocess.run(
+        command, cwd=clone, env=os.environ | changes, capture_output=True, text=True
+    )
+    if ended.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)}\n{ended.stdout}{ended.stderr}")
+
+
+HARNESSES = {"pytest-benchmark": pytest_benchmark, "asv": asv_continuous}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--only", choices=HARNESSES)
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    with clone_with_commits() as clone:
+        for harness in [arguments.only] if arguments.only else HARNESSES:
+            of = found.setdefault(harness, {name: [] for name in COMMITS})
+            for number in range(arguments.runs):
+                for name in COMMITS:
+                    busy = number % 2 == 1
+                    begin = time.monotonic()
+                    with busy_loop(busy):
+                        ratios = HARNESSES[harness](clone, name)
+                    took = time.monotonic() - begin
+                    slower = [method for method, r in ratios.items() if r > 1 + THRESHOLD]
+                    entry = {"busy": busy, "took_s": took, "ratios": ratios, "slower": slower}
+                    of[name].append(entry)
+                    print(harness, name, json.dumps(entry), flush=True)
+                    file = out / "ordinary-revisions.json"
+                    file.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
