@@ -1,1 +1,1 @@
-"""Suites for asv and pytest-benchmark: thin readers over gr_bench."""
+"""asv's suite, pytest-benchmark's, and measurements of what gr-bench's numbers are worth."""

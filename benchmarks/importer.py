@@ -26,7 +26,7 @@ from asv.results import Results as AsvResults
 from asv.runner import BenchmarkResult
 from asv.util import write_json
 
-from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block, number
+from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block, number
 from gr_bench.errors import RequestError
 from gr_bench.runs.results import Results
 

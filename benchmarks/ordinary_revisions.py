@@ -32,14 +32,21 @@ def asv_continuous(clone: Path, name: str) -> dict[str, float]:
         run(clone, *asv, "machine", "--yes", "--machine", "here")
         (clone / "asv-machine").touch()
     bench = ("--machine", "here", "--bench", "plain.Step.time_step")
-    run(clone, *asv, "continuous", *bench, "--factor", str(1 + THRESHOLD), "start", name)
+    told = run(clone, *asv, "continuous", *bench, "--factor", str(1 + THRESHOLD), "start", name)
     # the table of `continuous` leaves out what has not changed, and rounds; its files do neither
-    before, after = (_of_asv(clone, git(clone, "rev-parse", which)) for which in ("start", name))
+    seconds = []
+    for commit in git(clone, "rev-parse", "start", name).split():
+        files = list((clone / ".asv" / "results" / "here").glob(f"{commit[:8]}-*.json"))
+        if len(files) != 1:
+            raise SystemExit(told)
+        seconds.append(_stored(files[0]))
+        files[0].unlink()
+    before, after = seconds
     return {method: after[method] / before[method] for method in before}
 
 
-def _of_asv(clone: Path, commit: str) -> dict[str, float]:
-    (file,) = (clone / ".asv" / "results" / "here").glob(f"{commit.strip()[:8]}-*.json")
+def _stored(file: Path) -> dict[str, float]:
+    """Seconds a step by method, from a result file of asv's."""
     stored = json.loads(file.read_text())
     row = dict(
         zip(stored["result_columns"], stored["results"]["plain.Step.time_step"], strict=False)
@@ -66,16 +73,21 @@ def pytest_benchmark(clone: Path, name: str) -> dict[str, float]:
     return {method: after[method] / before[method] for method in before}
 
 
-def run(clone: Path, *command: str) -> None:
-    """Run a command in the clone, on the clone's code; asv exits with 1 where it sees a change."""
+def run(clone: Path, *command: str) -> str:
+    """What a command in the clone, on the clone's code, says.
+
+    asv exits with 1 where it sees a change, and where it fails.
+    """
     home, own = Path.home(), clone.parent  # asv keeps its list of machines in the home folder
     changes = {"PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1", "HOME": str(own)}
     changes |= {"XDG_CONFIG_HOME": str(home / ".config"), "XDG_CACHE_HOME": str(home / ".cache")}
     ended = subprocess.run(
         command, cwd=clone, env=os.environ | changes, capture_output=True, text=True
     )
+    told = f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
     if ended.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(command)}\n{ended.stdout}{ended.stderr}")
+        raise SystemExit(told)
+    return told
 
 
 HARNESSES = {"pytest-benchmark": pytest_benchmark, "asv": asv_continuous}

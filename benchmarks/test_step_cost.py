@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block
+from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block
 from gr_bench.experiments.bench import Bench, prepare
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.measure import counters

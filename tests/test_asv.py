@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from asv.results import Results  # noqa: E402
 
-from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, block, number  # noqa: E402
+from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block, number  # noqa: E402
 from benchmarks.importer import COLUMNS, KEYS, imported  # noqa: E402
 
 MODEL = MODELS[0]
@@ -109,3 +109,21 @@ def test_what_has_no_place_in_a_history_is_refused(tmp_path: Path, results: Path
 def test_a_value_that_asv_cannot_compare_is_an_error(value: float) -> None:
     with pytest.raises(ValueError, match="no finite number > 0"):
         number({("sgd",): {"gap_loss": value}}, ("sgd",), "gap_loss")
+
+
+def test_the_suite_needs_nothing_beside_gr_bench() -> None:
+    """In an environment of asv's own there is neither asv nor pytest."""
+    program = """
+import importlib, pkgutil, sys
+for missing in ("asv", "pytest", "benchmarks"):
+    sys.modules[missing] = None
+import asv_suite
+names = [module.name for module in pkgutil.iter_modules(asv_suite.__path__)]
+for name in names:
+    importlib.import_module(f"asv_suite.{name}")
+print(len(names))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "benchmarks", capture_output=True, text=True
+    )
+    assert told.stdout.strip() == "4", told.stderr

@@ -6,7 +6,7 @@ code changed what is trained.
 
 from __future__ import annotations
 
-from benchmarks.blocks import METHODS, Key, Values, measured, number
+from .blocks import METHODS, Key, Values, measured, number
 
 SUITE = {
     "title": "Generalization, for asv",

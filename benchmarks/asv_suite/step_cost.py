@@ -7,7 +7,7 @@ for the better one and cannot compare values that are not positive: all of these
 
 from __future__ import annotations
 
-from benchmarks.blocks import BATCH_SIZES, METHODS, MODELS, Key, Values, measured, number
+from .blocks import BATCH_SIZES, METHODS, MODELS, Key, Values, measured, number
 
 SUITE = {
     "title": "Step cost, for asv",

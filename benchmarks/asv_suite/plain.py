@@ -6,7 +6,7 @@ ratios that a noisy machine does not move.
 
 from __future__ import annotations
 
-from benchmarks.blocks import METHODS, block
+from .blocks import METHODS, block
 
 
 class Step:
