@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -51,7 +50,7 @@ def _stored(file: Path) -> dict[str, float]:
     row = dict(
         zip(stored["result_columns"], stored["results"]["plain.Step.time_step"], strict=False)
     )
-    methods = [re.sub("'", "", method) for method in row["params"][0]]
+    methods = [method.strip("'") for method in row["params"][0]]
     return dict(zip(methods, row["result"], strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,11 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gr_bench.errors import RequestError
 
 PREFIX = "git:"
 WORKING_TREE = "WORKTREE"
 """``git:WORKTREE`` is the working tree as it stands, uncommitted and untracked files included."""
+
+HOME = "gr-bench-compare-"
+"""What the worktrees' folder is called; the number of the process that made it follows."""
 
 SIDES = ("base", "head")
 """What the two revisions are called. Their folders are, too: names of equal length, since the
@@ -83,9 +89,11 @@ def _commit(root: Path, name: str) -> str:
 def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str, Path]]:
     """Worktrees of the revisions by side, in a temporary folder, removed again at the end.
 
-    That a process is told to end counts as Ctrl-C here, so that it ends in good order.
+    That a process is told to end counts as Ctrl-C here, so that it ends in good order. What one
+    that was killed has left is removed by the next.
     """
-    home = Path(tempfile.mkdtemp(prefix="gr-bench-"))
+    _sweep(root)
+    home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
     folders = {revision.side: home / revision.side for revision in revisions}
     with _ending_is_ctrl_c():
         try:
@@ -95,10 +103,24 @@ def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str,
             yield folders
         finally:
             with _undisturbed():
-                shutil.rmtree(home, ignore_errors=True)
-                for folder in map(str, folders.values()):
-                    with suppress(RequestError):  # it had not been added yet
-                        _git("worktree", "remove", "--force", "--force", folder, cwd=root)
+                _remove(root, home)
+
+
+def _remove(root: Path, home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    for side in SIDES:
+        with suppress(RequestError):  # it had not been added yet
+            _git("worktree", "remove", "--force", "--force", str(home / side), cwd=root)
+
+
+def _sweep(root: Path) -> None:
+    """Remove the worktrees of comparisons that were killed."""
+    listed = _git("worktree", "list", "--porcelain", cwd=root).splitlines()
+    homes = {Path(line.partition(" ")[2]).parent for line in listed if line.startswith("worktree ")}
+    for home in homes:
+        owner = re.fullmatch(rf"{HOME}(\d+)-.*", home.name)
+        if owner and home.is_dir() and not psutil.pid_exists(int(owner[1])):
+            _remove(root, home)
 
 
 def _snapshot(root: Path) -> str:

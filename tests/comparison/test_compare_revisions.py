@@ -290,6 +290,21 @@ def test_a_killed_worker_ends_it_with_a_message_and_removes_everything(repositor
     assert left(repository, workers) == "interrupted"
 
 
+def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
+    repository: Path, command: Warm
+) -> None:
+    run, workers = started(repository)
+    run.process.kill()
+    run.process.wait()
+    wait_until(lambda: not any(worker.is_running() for worker in workers))
+    (other, _) = started(repository)
+    assert len(worktrees(repository)) == 3  # its own: the dead one's are gone
+    (second, second_workers) = started(repository)
+    assert len(worktrees(repository)) == 5  # nobody takes a living one's away
+    assert (other.ctrl_c().code, second.ctrl_c().code) == (130, 130)
+    assert left(repository, second_workers) == "interrupted"
+
+
 # --- wrong requests: nothing is started
 
 
