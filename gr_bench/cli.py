@@ -334,9 +334,6 @@ def main() -> None:
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, "")
-    # A pipe that is closed early (``| head``) ends the program, as it does any other.
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 
@@ -344,15 +341,34 @@ def _guarded(command: Callable[[], Any]) -> int:
     usage_error: Any = typer.BadParameter.__base__
     try:
         code = command()
+        sys.stdout.flush()
     except RequestError as error:
         return _wrong(str(error))
     except usage_error as error:
         return _wrong(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer and rich would end with 1
+            return _unread()
+        raise
     except OSError as error:
         return _wrong(f"{error.filename or 'file'}: {error.strerror or error}")
     return code if isinstance(code, int) else OK
+
+
+def _unread() -> int:
+    """End as other programs do whose output nobody reads any more (``| head``).
+
+    Not by leaving the signal at its default from the beginning: then a write to a worker that has
+    died would end the program, too, and nothing would be tidied up.
+    """
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+    return FAILED
 
 
 def _wrong(message: str) -> int:

@@ -32,9 +32,25 @@ datasets = ["random(shape=(4,), samples=64)"]
 batch_sizes = [16]
 """
 PLANTED = """
+import os
+import pathlib
+import psutil
 from gr_bench.methods import SGD
+
 class Added(SGD):
     name = "added"
+
+class KillsTheOther(SGD):
+    name = "kills-the-other"
+
+    def backward(self, loss, params):
+        if pathlib.Path.cwd().name == "base":
+            for worker in psutil.Process(os.getppid()).children():
+                if worker.pid != os.getpid():
+                    worker.kill()
+                    while worker.status() != psutil.STATUS_ZOMBIE:
+                        pass
+        return super().backward(loss, params)
 """
 SCALE = '        """s = ε."""\n        return self.epsilon\n'
 HIDDEN = (
@@ -80,6 +96,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def back() -> None:
         git(root, "checkout", "--quiet", "--detach", "start")
 
+    (root / "killing.toml").write_text(SUITE.replace("Added", "KillsTheOther"))
     commit("start", lambda: (root / "tiny.toml").write_text(SUITE))
     commit("broken", lambda: edit(methods / "two_point.py", "import torch\n", "import torhc\n"))
     back()
@@ -288,6 +305,18 @@ def test_a_killed_worker_ends_it_with_a_message_and_removes_everything(repositor
     assert "killed by signal 9 (SIGKILL)" in err
     assert "Traceback" not in err
     assert left(repository, workers) == "interrupted"
+
+
+def test_a_worker_that_is_dead_before_it_is_asked(repository: Path, command: Warm) -> None:
+    """A write into its closed pipe must not end the coordinator."""
+    ended = command(
+        *("compare", "git:hidden", "git:hidden", "--suite", "killing.toml", "--only", "*Kills*"),
+        cwd=repository,
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert "head (hidden, " in ended.err
+    assert "killed by signal 9 (SIGKILL)" in ended.err
+    assert len(worktrees(repository)) == 1
 
 
 def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
