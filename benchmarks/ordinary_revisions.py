@@ -24,7 +24,6 @@ from benchmarks.revisions import busy_loop, clone_with_commits, git
 THRESHOLD = 0.02
 COMMITS = ("slow", "same")
 
-
 Said = tuple[dict[str, float], list[str]]
 """head/base of every method's step, and the methods that the tool calls slower."""
 

@@ -23,7 +23,7 @@ PREFIX = "git:"
 WORKING_TREE = "WORKTREE"
 """``git:WORKTREE`` is the working tree as it stands, uncommitted and untracked files included."""
 
-HOME = "gr-bench-compare-"
+FOLDER = "gr-bench-compare-"
 """What the worktrees' folder is called; the number of the process that made it follows."""
 
 SIDES = ("base", "head")
@@ -93,7 +93,7 @@ def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str,
     that was killed has left is removed by the next.
     """
     _sweep(root)
-    home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     folders = {revision.side: home / revision.side for revision in revisions}
     with _ending_is_ctrl_c():
         try:
@@ -118,7 +118,7 @@ def _sweep(root: Path) -> None:
     listed = _git("worktree", "list", "--porcelain", cwd=root).splitlines()
     homes = {Path(line.partition(" ")[2]).parent for line in listed if line.startswith("worktree ")}
     for home in homes:
-        owner = re.fullmatch(rf"{HOME}(\d+)-.*", home.name)
+        owner = re.fullmatch(rf"{FOLDER}(\d+)-.*", home.name)
         if owner and home.is_dir() and not psutil.pid_exists(int(owner[1])):
             _remove(root, home)
 
