@@ -106,10 +106,13 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    file = out / "ordinary-revisions.json"
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    if file.exists():  # of the other tool
+        found = json.loads(file.read_text())
     with clone_with_commits() as clone:
         for harness in [arguments.only] if arguments.only else HARNESSES:
-            of = found.setdefault(harness, {name: [] for name in COMMITS})
+            of = found[harness] = {name: [] for name in COMMITS}
             for number in range(arguments.runs):
                 for name in COMMITS:
                     busy = number % 2 == 1
@@ -120,7 +123,6 @@ def main() -> None:
                     entry = {"busy": busy, "took_s": took, "ratios": ratios, "slower": slower}
                     of[name].append(entry)
                     print(harness, name, json.dumps(entry), flush=True)
-                    file = out / "ordinary-revisions.json"
                     file.write_text(json.dumps(found, indent=2) + "\n")
 
 

@@ -204,7 +204,7 @@ def compare(
         str,
         typer.Option(
             metavar="TIME",
-            help="How long to measure revisions, as 90s, 2m or 1h; at least three pairs.",
+            help="How long comparing revisions may take, as 90s, 2m or 1h; at least three pairs.",
         ),
     ] = "5m",
     base_python: Annotated[
