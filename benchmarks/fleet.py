@@ -22,9 +22,9 @@ import torch
 from scipy.stats import bootstrap
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.fleet import Fleet
-from gr_bench.experiments.generalization.loop import Loop
-from gr_bench.experiments.generalization.measure import GAIN, in_memory
+from gr_bench.experiments.generalization.training.fleet import Fleet
+from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.train import GAIN, in_memory
 from gr_bench.experiments.training import load_data
 from gr_bench.meters.conditions import hold_still
 

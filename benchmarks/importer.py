@@ -89,11 +89,11 @@ def _values(found: Results) -> dict[tuple[str | int, ...], dict[str, Any]]:
         same = (timed["threads"] == 1) & (timed["dtype"] == "float32") & ~timed["compiled"]
         same &= (timed["allocator"] == "held") & (timed["device"] == "cpu")
         for row in timed[same & (timed["dataset"] == "digits")].to_dict("records"):
-            rows[str((row["model"], row["batch_size"], row["label"]))] = row
+            rows[str((row["model"], row["batch_size"], row["spec"]))] = row
     values: dict[tuple[str | int, ...], dict[str, Any]] = {}
     for model, batch_size in itertools.product(MODELS, BATCH_SIZES):
         for method, cell in zip(METHODS, block(model, batch_size), strict=True):
-            row = rows.get(str((model, batch_size, cell.method)))
+            row = rows.get(str((model, batch_size, cell.spec)))
             if row is not None:
                 values[model, batch_size, method] = row
     return values

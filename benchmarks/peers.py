@@ -30,7 +30,7 @@ def main() -> None:
         assert isinstance(cell, StepCostCell)
         if not cell.control:
             logs = {replicate: stats.median(log) for replicate, log in rounds.items()}
-            blocks[cell.model, cell.batch_size][cell.method] = logs
+            blocks[cell.model, cell.batch_size][cell.spec] = logs
     print("| model, batch | ours | time / SGD | other | ours / other |")
     print("|---|---|---|---|---|")
     for (model, batch_size), methods in blocks.items():

@@ -26,7 +26,7 @@ from gr_bench import stats
 from gr_bench.experiments.step_cost.calibration import calibrate
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.timed import Timed
-from gr_bench.progress import Display
+from gr_bench.runs.progress import Display
 from gr_bench.runs.executors import LocalExecutor
 from gr_bench.runs.runner import run
 from gr_bench.runs.store import read_journal
@@ -142,7 +142,7 @@ def _log_ratios(records: list[Any], method: str) -> list[float]:
         r.cell.id
         for r in records
         if isinstance(r.cell, StepCostCell)
-        and r.cell.method.removesuffix(".0)") == method.removesuffix(".0)")
+        and r.cell.spec.removesuffix(".0)") == method.removesuffix(".0)")
     }
     return [stats.median(timed.log_ratios[cell_id][k]) for k in sorted(timed.log_ratios[cell_id])]
 

@@ -68,7 +68,7 @@ def list_(
     ] = None,
 ) -> None:
     """List what there is to measure, by the names that suites use."""
-    from gr_bench import listing
+    from gr_bench.runs import listing
 
     if kind is not None and kind not in listing.KINDS:
         raise unknown("list of", kind, listing.KINDS)
@@ -82,6 +82,7 @@ def list_(
 @app.command(
     epilog="""Examples: [bold]gr-bench run quick[/] ·
     [bold]gr-bench run my.toml --out runs/mine[/] ·
+    [bold]gr-bench run quick --budget 10m --report[/] ·
     [bold]gr-bench run cpu --only 'step_cost*resnet*' --dry-run[/] ·
     [bold]gr-bench run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64][/]""",
 )
@@ -106,6 +107,20 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="Measure on cpu, cuda or cuda:N.", show_default="the suite's")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The time that it may take, as 90s, 5m or 1h; given more, a run goes on.",
+            show_default="the suite's",
+        ),
+    ] = None,
+    draw: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Draw the report: a first page soon, redrawn as more is known."
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Put earlier results in the folder aside; start over.")
     ] = False,
@@ -114,39 +129,61 @@ def run(
     ] = False,
 ) -> None:
     """Measure a suite, or go on with a run that was interrupted."""
-    from rich.console import Console
-
-    from gr_bench.progress import Display
-    from gr_bench.runs.executors import LocalExecutor
-    from gr_bench.runs.runner import run as run_suite
-    from gr_bench.runs.suite import load_suite
-
-    chosen = load_suite(suite, settings=settings or (), only=only, device=device)
     if dry_run:
-        for cell in chosen.cells:
+        from gr_bench.runs.suite import load_suite
+
+        for cell in load_suite(suite, settings=settings or (), only=only, device=device).cells:
             print(cell)
         return
-    folder = out or Path("runs") / chosen.name
-    console = Console(stderr=True)
+    import gr_bench
+    from gr_bench.reports.live import LiveReport
+    from gr_bench.runs.progress import Display
+    from gr_bench.runs.words import last_words
+
+    folder = out or default_folder(suite)
+    console = _console()
+    live = LiveReport(folder) if draw else None
     try:
-        with Display(console) as display:
-            outcome = run_suite(chosen, folder, LocalExecutor, display, fresh=fresh)
+        with Display(console, *([live] if live else [])) as display:
+            results = gr_bench.run(
+                suite,
+                folder,
+                settings=settings or (),
+                only=only,
+                device=device,
+                budget=budget,
+                fresh=fresh,
+                watcher=display,
+            )
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
         console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
-    if not outcome.measured_now:
-        console.print("everything was measured already; --fresh measures anew", markup=False)
-    summary = f"{outcome.cells} cells in {folder}"
-    if outcome.unsupported:
-        console.print(f"{outcome.unsupported} of {summary} cannot work, as recorded", markup=False)
-    if outcome.failed:
-        console.print(f"{outcome.failed} of {summary} failed: see its failures table", style="red")
+    finally:
+        if live:
+            live.stop()
+    for line in last_words(results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if draw:
+        for page in gr_bench.report(folder):
+            print(page)
     else:
-        console.print(f"{summary}; next: gr-bench report {folder}", markup=False, soft_wrap=True)
-    print(folder)
-    if outcome.failed:
+        console.print(f"next: gr-bench report {folder}", markup=False, soft_wrap=True)
+        print(folder)
+    assert results.outcome is not None
+    if results.outcome.failed:
         raise typer.Exit(FAILED)
+
+
+def default_folder(suite: str) -> Path:
+    """Where a run of a suite goes, unless it is said."""
+    return Path("runs") / (Path(suite).stem if suite.endswith(".toml") else suite)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 @app.command(
@@ -161,15 +198,14 @@ def calibrate(
     ),
 ) -> None:
     """Measure this machine's noise: equal things timed as if they were different."""
-    from rich.console import Console
+    from gr_bench.units import parse_duration
 
-    from gr_bench.calibrate import calibrate as measure_noise
-    from gr_bench.calibrate import parse_duration
-    from gr_bench.progress import Display
+    budget_s = parse_duration(budget)
+    from gr_bench.runs.calibrate import calibrate as measure_noise
+    from gr_bench.runs.progress import Display
 
-    console = Console(stderr=True)
-    with Display(console) as display:
-        lines = measure_noise(parse_duration(budget), out, display)
+    with Display(_console()) as display:
+        lines = measure_noise(budget_s, out, display)
     for line in lines:
         print(line)
 
@@ -228,23 +264,35 @@ def compare(
     git:A...B is where A and B parted.
     Two runs are compared by what they have stored.
     """
-    from rich.console import Console
+    from gr_bench.units import parse_duration, parse_share
 
-    from gr_bench.calibrate import parse_duration
-    from gr_bench.comparison import command
+    share, budget_s = parse_share(threshold), parse_duration(budget)
+    import gr_bench
+    from gr_bench.comparison import pages
+    from gr_bench.comparison.compare import check_writable
+    from gr_bench.files import write_whole
+    from gr_bench.runs.progress import budget_bar
 
-    request = command.Request(
-        names={"base": base, "head": head},
-        pythons={"base": base_python, "head": head_python},
-        suite=suite,
-        only=only,
-        threshold=threshold,
-        budget_s=parse_duration(budget),
-        json_file=json_file,
-        markdown_file=markdown_file,
-    )
-    out = Console(width=None if sys.stdout.isatty() else 160)  # a log has room for whole rows
-    if command.compare(request, out, Console(stderr=True)):
+    if markdown_file is not None:
+        check_writable(markdown_file)
+    with budget_bar(_console(), budget_s) as progress:
+        comparison = gr_bench.compare(
+            base,
+            head,
+            suite=suite,
+            only=only,
+            threshold=share,
+            budget=budget_s,
+            base_python=base_python,
+            head_python=head_python,
+            json_file=json_file,
+            progress=progress,
+        )
+    if markdown_file is not None:
+        text = pages.markdown(comparison).encode()
+        write_whole(markdown_file, lambda file: file.write(text))
+    pages.show(comparison)
+    if comparison.regressed:
         raise typer.Exit(FAILED)
 
 
@@ -262,10 +310,12 @@ def history(
     ] = "2%",
 ) -> None:
     """Draw step cost over stored runs, commit by commit, with change points marked."""
-    from gr_bench.comparison.findings import parse_share
+    from gr_bench.units import parse_share
+
+    share = parse_share(threshold)
     from gr_bench.comparison.history import write_history
 
-    for path in write_history(folders, out, parse_share(threshold)):
+    for path in write_history(folders, out, share):
         print(path)
 
 
@@ -285,12 +335,11 @@ def report(
         if text not in list(Format):
             raise unknown("format", text, map(str, Format))
         wanted.append(Format(text))
-    from rich.console import Console
     from rich.progress import Progress
 
-    from gr_bench.report import write_report
+    from gr_bench.reports import write_report
 
-    console = Console(stderr=True)
+    console = _console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as display:
         task = display.add_task("reading the run", total=None)
 

@@ -3,48 +3,67 @@
 A package adds to them by entry points in the groups ``gr_bench.methods``, ``gr_bench.models``,
 ``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not packaged can be named where
 it stands, as ``my_module:MyMethod``.
+
+Of what is built in, names, parameters and docstrings are known without importing it, and with it
+PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
 """
 
 from __future__ import annotations
 
 import inspect
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from functools import cache, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
+import gr_bench.methods
+import gr_bench.workloads.datasets
+import gr_bench.workloads.models
 from gr_bench.errors import RequestError, unknown
-from gr_bench.methods import METHODS as BUILT_IN_METHODS
-from gr_bench.methods import Method
+from gr_bench.methods.spelling import spell
+from gr_bench.source import read_docstring, read_signature
 from gr_bench.spec import Spec, parse
-from gr_bench.workloads.datasets import DATASETS as BUILT_IN_DATASETS
-from gr_bench.workloads.datasets import Dataset
-from gr_bench.workloads.models import MODELS as BUILT_IN_MODELS
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from torch import nn
+
+    from gr_bench.methods import Method
+    from gr_bench.workloads.datasets import Dataset
 
 
 @dataclass(frozen=True)
 class Registry:
-    """One kind of thing by name."""
+    """One kind of thing by name.
+
+    Attributes:
+        kind: the word for one of them.
+        built_in: each name with the thing itself, or with where it stands, in which case it is
+            imported when it is built: ``package.module:Thing``, or ``package.module:Thing(key=1)``
+            with the parameters that the name fixes. See :func:`gr_bench.source.read_signature` for
+            what can be read of it there.
+    """
 
     kind: str
-    built_in: Mapping[str, Callable[..., Any]]
+    built_in: Mapping[str, str | Callable[..., Any]]
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
         yield from (entry.name for entry in self._entries() if entry.name not in self.built_in)
 
     def find(self, name: str) -> Callable[..., Any]:
-        """The class or function of that name.
+        """The class or function of that name, imported.
 
         Raises:
             RequestError: there is none, or it cannot be imported.
         """
         if name in self.built_in:
-            return self.built_in[name]
+            thing = self.built_in[name]
+            return _load(parse(thing)) if isinstance(thing, str) else thing
         entries = [entry for entry in self._entries() if entry.name == name]
         try:
             if entries:
@@ -56,41 +75,111 @@ class Registry:
         raise unknown(self.kind, name, self)
 
     def resolve(self, spec: Spec, *, given: int = 0) -> Callable[..., Any]:
-        """The thing with the spec's parameters checked by name.
+        """The spec's parameters checked by name, and what builds it.
 
         Args:
             spec: name and parameters.
             given: how many leading positional arguments the caller will supply.
 
+        Returns:
+            A function of the ``given`` arguments. What is built in is imported when it is called.
+
         Raises:
             RequestError: no such thing, or no such parameter.
         """
-        found = self.find(spec.name)
-        try:
-            known = list(inspect.signature(found).parameters)[given:]
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"{self.kind} {spec.name!r} is not one: {error}") from error
+        known = list(self.signature(spec.name).parameters)[given:]
         for key in spec.parameters:
             if key not in known:
                 takes = ", ".join(known) or "no parameters"
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
-        return found
+        return partial(self._build, spec.name, **spec.parameters)
+
+    def signature(self, name: str) -> inspect.Signature:
+        """The parameters of the thing of that name; what is built in is not imported for it.
+
+        Raises:
+            RequestError: as in :meth:`find`, or it is nothing that can be called.
+        """
+        thing = self.built_in.get(name)
+        if isinstance(thing, str):
+            where = parse(thing)
+            return _without(read_signature(where.name), where.parameters)
+        found = self.find(name)
+        try:
+            return inspect.signature(found)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{self.kind} {name!r} is not one: {error}") from error
+
+    def summary(self, name: str) -> str:
+        """The first line of its docstring; what is built in is not imported for it.
+
+        Raises:
+            RequestError: as in :meth:`find`.
+        """
+        thing = self.built_in.get(name)
+        if isinstance(thing, str):
+            text = read_docstring(parse(thing).name)
+        else:
+            found = self.find(name)
+            text = inspect.getdoc(found.func if isinstance(found, partial) else found) or ""
+        return text.partition("\n")[0]
+
+    def _build(self, name: str, /, *positional: Any, **parameters: Any) -> Any:
+        return self.find(name)(*positional, **parameters)
 
     def _entries(self) -> tuple[EntryPoint, ...]:
-        return added(f"gr_bench.{self.kind}s")
+        return plugin_entry_points(f"gr_bench.{self.kind}s")
+
+
+def _load(where: Spec) -> Callable[..., Any]:
+    """The thing that stands there, with its fixed parameters.
+
+    Unlike with ``functools.partial``, a fixed parameter cannot be passed again (TypeError) and
+    leaves the signature: a ``resnet-8`` of depth 20 would be recorded under a wrong name.
+    """
+    thing: Callable[..., Any] = pkgutil.resolve_name(where.name)
+    if not where.parameters:
+        return thing
+
+    def build(*positional: Any, **parameters: Any) -> Any:
+        return thing(*positional, **where.parameters, **parameters)
+
+    signature = _without(inspect.signature(thing), where.parameters)
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    build.__doc__ = thing.__doc__
+    return build
+
+
+def _without(signature: inspect.Signature, fixed: Mapping[str, object]) -> inspect.Signature:
+    free = [p for name, p in signature.parameters.items() if name not in fixed]
+    return signature.replace(parameters=free)
 
 
 @cache
-def added(group: str) -> tuple[EntryPoint, ...]:
+def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
     """The entry points that installed packages add to a group, looked up once a process."""
+    from importlib.metadata import entry_points  # it takes longer than all else in here
+
     return tuple(entry_points(group=group))
 
 
-METHODS = Registry("method", BUILT_IN_METHODS)
-MODELS = Registry("model", BUILT_IN_MODELS)
-DATASETS = Registry("dataset", BUILT_IN_DATASETS)
+def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{package.__name__}{where}" for name, where in table.items()}
+
+
+METHODS = Registry("method", _in(gr_bench.methods, gr_bench.methods.BUILT_IN))
+MODELS = Registry("model", _in(gr_bench.workloads.models, gr_bench.workloads.models.MODELS))
+DATASETS = Registry(
+    "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
+)
+
+
+def method_parameters() -> tuple[str, ...]:
+    """The names of the built-in methods' parameters, each once: those of most methods first."""
+    counts = Counter(key for name in METHODS.built_in for key in METHODS.signature(name).parameters)
+    return tuple(sorted(counts, key=lambda key: (-counts[key], key)))
 
 
 def build_method(text: str) -> Method:
@@ -99,10 +188,11 @@ def build_method(text: str) -> Method:
     Raises:
         RequestError: unknown name or parameter, or a value out of range.
     """
-    spec = parse(text)
-    cls = METHODS.resolve(spec)
+    build = METHODS.resolve(parse(text))
+    from gr_bench.methods import Method
+
     try:
-        method = cls(**spec.parameters)
+        method = build()
     except (TypeError, ValueError) as error:
         raise RequestError(f"method {text!r}: {error}") from error
     if not isinstance(method, Method):
@@ -110,14 +200,32 @@ def build_method(text: str) -> Method:
     return method
 
 
-def spell_method(text: str) -> str:
-    """``text`` with every parameter given, under the name by which it was found.
+def check_method(text: str) -> None:
+    """Build the method spelled ``text``, which imports PyTorch, to see that its values are right.
 
     Raises:
         RequestError: as in :func:`build_method`.
     """
-    method = build_method(text)
-    return parse(text).name + str(method).removeprefix(method.name)
+    build_method(text)
+
+
+def spell_method(text: str) -> str:
+    """``text`` with every parameter given, under the name by which it was found.
+
+    A method that is built in is not imported for it, and values out of its range go unnoticed: see
+    :func:`check_method`.
+
+    Raises:
+        RequestError: unknown name or parameter; for a method that is not built in, as in
+            :func:`build_method`.
+    """
+    spec = parse(text)
+    if spec.name not in METHODS.built_in:
+        method = build_method(text)
+        return spec.name + str(method).removeprefix(method.name)
+    METHODS.resolve(spec)
+    defaults = {key: p.default for key, p in METHODS.signature(spec.name).parameters.items()}
+    return spell(spec.name, defaults | spec.parameters)
 
 
 def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -126,10 +234,9 @@ def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn
     Raises:
         RequestError: unknown name or parameter, or a value or shape that the model cannot take.
     """
-    spec = parse(text)
-    cls = MODELS.resolve(spec, given=2)
+    build = MODELS.resolve(parse(text), given=2)
     try:
-        return cls(input_shape, num_classes, **spec.parameters)  # type: ignore[no-any-return]
+        return build(input_shape, num_classes)  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:
         raise RequestError(f"model {text!r}: {error}") from error
 
@@ -141,9 +248,8 @@ def build_dataset(text: str) -> Dataset:
     Raises:
         RequestError: unknown name or parameter, or data that cannot be had.
     """
-    spec = parse(text)
-    function = DATASETS.resolve(spec)
+    build = DATASETS.resolve(parse(text))
     try:
-        return function(**spec.parameters)  # type: ignore[no-any-return]
+        return build()  # type: ignore[no-any-return]
     except (TypeError, ValueError, OSError) as error:
         raise RequestError(f"dataset {text!r}: {error}") from error

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 
 class Interval(NamedTuple):
@@ -21,6 +20,18 @@ class Interval(NamedTuple):
     def half_width(self) -> float:
         """Half the interval's length."""
         return (self.high - self.low) / 2
+
+
+def _t_quantile(freedom: float, probability: float) -> float:
+    from scipy import special  # not for a worker that only steps: it takes a quarter of a second
+
+    return float(special.stdtrit(freedom, probability))
+
+
+def _t_probability(freedom: float, value: float) -> float:
+    from scipy import special
+
+    return float(special.stdtr(freedom, value))
 
 
 def log_ratios(times: ArrayLike, baseline: ArrayLike) -> list[float]:
@@ -50,6 +61,20 @@ def median(values: ArrayLike) -> float:
     return float(np.median(np.asarray(values, float)))
 
 
+def hodges_lehmann(values: ArrayLike) -> float:
+    """Median of the means of all pairs of values, each with itself included (Walsh averages).
+
+    As robust as a trimmed mean (it stands up to 29 % of wild values) and nearly as efficient as the
+    mean where values are normal (95 %, against the median's 64 %). Assumes that what is left is
+    symmetric about its centre.
+
+    Source: Hodges & Lehmann, Ann. Math. Statist. 34 (1963).
+    """
+    x = np.asarray(values, float)
+    i, j = np.triu_indices(x.size)
+    return float(np.median((x[i] + x[j]) / 2))
+
+
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Mean with Student's t-interval: m ± t(K-1)·s/√K.
 
@@ -72,7 +97,7 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     center = float(x.mean())
     if x.size == 1:
         return Interval(center, -np.inf, np.inf)
-    t = float(special.stdtrit(x.size - 1, (1 + confidence) / 2))
+    t = _t_quantile(x.size - 1, (1 + confidence) / 2)
     half = t * float(x.std(ddof=1)) / np.sqrt(x.size)
     return Interval(center, center - half, center + half)
 
@@ -90,7 +115,8 @@ def ratio_interval(log_ratios: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def within_spread(samples: Sequence[ArrayLike]) -> float:
-    """Typical standard error of a replicate's median: pooled 1.2533·(1.4826·MAD)/√rounds.
+    """Typical standard error of a replicate's :func:`hodges_lehmann`: pooled
+    1.0233·(1.4826·MAD)/√rounds.
 
     Args:
         samples: per replicate, (rounds,) log-ratios.
@@ -99,7 +125,7 @@ def within_spread(samples: Sequence[ArrayLike]) -> float:
     for replicate in samples:
         x = np.asarray(replicate, float)
         mad = np.median(np.abs(x - np.median(x)))
-        errors.append(1.2533 * 1.4826 * mad / np.sqrt(x.size))
+        errors.append(1.0233 * 1.4826 * mad / np.sqrt(x.size))
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
@@ -140,7 +166,7 @@ def p_value(log_ratios: ArrayLike) -> float:
     error = x.std(ddof=1) / np.sqrt(x.size)
     if error == 0:
         return 0.0 if x.mean() else 1.0
-    return float(2 * special.stdtr(x.size - 1, -abs(x.mean()) / error))
+    return 2 * _t_probability(x.size - 1, -abs(float(x.mean())) / error)
 
 
 def welch(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[Interval, float]:
@@ -165,8 +191,8 @@ def welch(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[Interva
     if error == 0:
         return Interval(center, center, center), 0.0 if center else 1.0
     freedom = parts.sum() ** 2 / (parts**2 / (np.array([x.size, y.size]) - 1)).sum()
-    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
-    p = float(2 * special.stdtr(freedom, -abs(center) / error))
+    half = _t_quantile(freedom, (1 + confidence) / 2) * error
+    p = 2 * _t_probability(freedom, -abs(center) / error)
     return Interval(center, center - half, center + half), p
 
 
@@ -219,14 +245,24 @@ def replicates_needed(spread: float, half_width: float, confidence: float = 0.95
         confidence: nominal coverage in (0, 1).
 
     Raises:
-        ValueError: a half-width that no number of replicates can reach.
+        ValueError: a half-width that no number of replicates can reach, or an infinite spread.
     """
     if not half_width > 0:
         raise ValueError("half_width must be > 0")
-    count = 2
-    while special.stdtrit(count - 1, (1 + confidence) / 2) * spread / np.sqrt(count) > half_width:
-        count += 1
-    return count
+    if not np.isfinite(spread):
+        raise ValueError("spread must be finite")
+
+    def suffices(count: int) -> bool:
+        return _t_quantile(count - 1, (1 + confidence) / 2) * spread / count**0.5 <= half_width
+
+    high = 2
+    while not suffices(high):
+        high *= 2
+    low = high // 2  # half-widths fall as replicates are added: the answer is in (low, high]
+    while high - low > 1 and high > 2:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high
 
 
 def smallest_called(spread: float, replicates: int, confidence: float = 0.95) -> float:
@@ -234,5 +270,5 @@ def smallest_called(spread: float, replicates: int, confidence: float = 0.95) ->
 
     It is the half-width t(K-1)·spread/√K of K replicates, as a ratio minus 1.
     """
-    t = special.stdtrit(replicates - 1, (1 + confidence) / 2)
+    t = _t_quantile(replicates - 1, (1 + confidence) / 2)
     return float(np.expm1(t * spread / np.sqrt(replicates)))

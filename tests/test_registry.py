@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +9,14 @@ from pathlib import Path
 import plugged
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.experiments import all_experiments
 from gr_bench.methods import METHODS, ForwardGR
+from gr_bench.spec import parse
 
 
 @pytest.fixture
@@ -19,8 +24,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A package with one entry point of every kind, the name of its module."""
     (tmp_path / "another_package.py").write_text(
         "from plugged import Bare, Plain, one_row\n"
-        "from gr_bench.experiments import EXPERIMENTS\n"
-        "class Question(type(EXPERIMENTS[0])):\n"
+        "from gr_bench.experiments.step_cost.experiment import StepCost\n"
+        "class Question(StepCost):\n"
         "    name = 'question'\n"
     )
     metadata = tmp_path / "another_package-1.0.dist-info"
@@ -34,9 +39,84 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "another_package", raising=False)
-    registry.added.cache_clear()
+    registry.plugin_entry_points.cache_clear()
     yield "another_package"
-    registry.added.cache_clear()
+    registry.plugin_entry_points.cache_clear()
+
+
+# --- what is known without importing
+
+BUILT_IN = [
+    pytest.param(things, name, id=name)
+    for things in (registry.METHODS, registry.MODELS, registry.DATASETS)
+    for name in things.built_in
+]
+
+
+def bare(signature: inspect.Signature) -> list[inspect.Parameter]:
+    return [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+
+
+@pytest.mark.parametrize(("things", "name"), BUILT_IN)
+def test_what_is_read_of_a_built_in_thing_is_what_python_says(
+    things: registry.Registry, name: str
+) -> None:
+    thing = things.find(name)
+    assert bare(things.signature(name)) == bare(inspect.signature(thing))
+    docstring = inspect.getdoc(thing)
+    assert docstring and things.summary(name) == docstring.splitlines()[0]
+
+
+def test_names_spellings_and_refusals_need_no_slow_import() -> None:
+    probe = (
+        "import sys; from gr_bench import registry; from gr_bench.errors import RequestError\n"
+        "from gr_bench.spec import parse\n"
+        "print(registry.spell_method('f-gr(gamma=1)'), registry.method_parameters())\n"
+        "registry.MODELS.resolve(parse('resnet-8(width=4)'), given=2)\n"
+        "for things in (registry.METHODS, registry.MODELS, registry.DATASETS):\n"
+        "    for name in things.built_in: things.summary(name)\n"
+        "for spec in ('f-gr(gama=1)', 'sgd(gamma=1)', 'f-gr('):\n"
+        "    try: registry.spell_method(spec)\n"
+        "    except RequestError: continue\n"
+        "    raise SystemExit(spec)\n"
+        "print(registry.plugin_entry_points.cache_info().misses)\n"
+        "try: registry.spell_method('fgr')\n"
+        "except RequestError as error: print(error)\n"
+        "print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert ended.stdout.splitlines() == [
+        "f-gr(gamma=1, epsilon=0.05) ('gamma', 'epsilon', 'rho', 'alpha', 'level', 'r')",
+        "0",  # packages were not asked for more
+        "no method 'fgr': did you mean 'f-gr'?",
+        "[]",
+    ], ended.stderr
+
+
+def test_the_parameters_of_the_methods_are_those_of_their_values() -> None:
+    taken = [key for cls in METHODS.values() for key in cls().parameters]
+    assert sorted(registry.method_parameters()) == sorted(set(taken))
+
+
+def test_a_built_in_thing_has_the_parameters_that_its_name_leaves_free() -> None:
+    assert "depth" not in registry.MODELS.signature("resnet-8").parameters
+    with pytest.raises(RequestError, match="'resnet-8' has no parameter 'depth': it takes width"):
+        registry.build_model("resnet-8(depth=20)", (1, 8, 8), 2)
+
+
+def test_a_registry_may_hold_the_things_themselves() -> None:
+    def scaled(size: int = 1) -> int:
+        """A number.
+
+        And more.
+        """
+        return 10 * size
+
+    numbers = registry.Registry("number", {"scaled": scaled})
+    assert numbers.resolve(parse("scaled(size=3)"))() == 30
+    assert numbers.summary("scaled") == "A number."
+    with pytest.raises(RequestError, match="number 'scaled' has no parameter 'sise'"):
+        numbers.resolve(parse("scaled(sise=3)"))
 
 
 # --- methods
@@ -58,6 +138,23 @@ def test_a_method_is_spelled_with_every_parameter() -> None:
     assert registry.spell_method("f-gr(gamma=1)") == "f-gr(gamma=1, epsilon=0.05)"
 
 
+numbers = st.floats(min_value=0, max_value=1, exclude_min=True) | st.integers(1, 10**20)
+
+
+@given(gamma=numbers, epsilon=numbers)
+def test_a_method_is_spelled_as_its_value_prints(gamma: float, epsilon: float) -> None:
+    text = f"f-gr(epsilon={epsilon!r}, gamma={gamma!r})"
+    assert registry.spell_method(text) == str(registry.build_method(text))
+
+
+@pytest.mark.parametrize("text", ["f-gr(gamma=-1)", "sam(rho='big')", "gnp(alpha=2)"])
+def test_a_value_out_of_range_is_spelled_and_then_refused(text: str) -> None:
+    spelled = registry.spell_method(text)
+    with pytest.raises(RequestError, match="must be"):
+        registry.check_method(spelled)
+    registry.check_method("f-gr(gamma=1)")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -68,6 +165,7 @@ def test_a_method_is_spelled_with_every_parameter() -> None:
         ("f-gr(gamma=-1)", "gamma must be a finite number >= 0"),
         ("f-gr(epsilon=0)", "epsilon must be a finite number > 0"),
         ("sam(rho='big')", "rho must be a finite number >= 0"),
+        (f"sam(rho={10**400})", "rho must be a finite number >= 0"),
         ("no_such_module:Method", "cannot be imported: No module named"),
         ("plugged:NoSuchClass", "cannot be imported"),
         ("plugged:NOT_A_METHOD", "not"),

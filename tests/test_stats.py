@@ -115,11 +115,11 @@ def test_within_and_between_spread_tell_the_two_apart() -> None:
     logs = random.normal(0, between, (replicates, 1)) + random.normal(
         0, within, (replicates, rounds)
     )
-    error_of_a_median = 1.2533 * within / math.sqrt(rounds)
-    assert stats.within_spread(list(logs)) == pytest.approx(error_of_a_median, rel=0.05)
-    medians = np.median(logs, axis=1)
-    together = math.hypot(between, error_of_a_median)
-    assert stats.between_spread(medians) == pytest.approx(together, rel=0.1)
+    errors = [stats.hodges_lehmann(row) for row in random.normal(0, within, (1000, rounds))]
+    assert stats.within_spread(list(logs)) == pytest.approx(np.std(errors), rel=0.07)
+    estimates = [stats.hodges_lehmann(row) for row in logs]
+    together = math.hypot(between, float(np.std(errors)))
+    assert stats.between_spread(estimates) == pytest.approx(together, rel=0.1)
 
 
 def test_within_spread_does_not_see_what_moves_a_whole_replicate() -> None:
@@ -248,3 +248,37 @@ def test_welch_of_a_single_value_knows_nothing() -> None:
 def test_welch_without_spread() -> None:
     assert stats.welch([1.0, 1.0], [3.0, 3.0]) == ((2.0, 2.0, 2.0), 0.0)
     assert stats.welch([1.0, 1.0], [1.0, 1.0]) == ((0.0, 0.0, 0.0), 1.0)
+
+
+# --- Hodges-Lehmann
+
+VALUES = st.lists(st.floats(-100, 100), min_size=1, max_size=25)
+
+
+@given(VALUES)
+def test_hodges_lehmann_is_the_median_of_all_pairs_means(values) -> None:
+    """Against the definition, pair by pair."""
+    pairs = [(a + b) / 2 for i, a in enumerate(values) for b in values[i:]]
+    assert stats.hodges_lehmann(values) == pytest.approx(float(np.median(pairs)), abs=1e-9)
+
+
+@given(VALUES, st.floats(-10, 10), st.floats(0.1, 10))
+def test_hodges_lehmann_moves_and_stretches_with_its_values(values, shift, factor) -> None:
+    moved = stats.hodges_lehmann([factor * v + shift for v in values])
+    assert moved == pytest.approx(factor * stats.hodges_lehmann(values) + shift, abs=1e-7)
+    mirrored = stats.hodges_lehmann([-v for v in values])
+    assert mirrored == pytest.approx(-stats.hodges_lehmann(values), abs=1e-9)
+
+
+def test_hodges_lehmann_is_nearly_as_efficient_as_the_mean() -> None:
+    """Asymptotic relative efficiency 3/pi, where the median has 2/pi."""
+    draws = np.random.default_rng(0).normal(size=(4000, 40))
+    variance = np.var([stats.hodges_lehmann(row) for row in draws])
+    assert np.var(draws.mean(axis=1)) / variance == pytest.approx(3 / np.pi, abs=0.04)
+    assert np.var(np.median(draws, axis=1)) / variance > 1.3
+
+
+@pytest.mark.parametrize("wild", [1e3, 1e9])
+def test_hodges_lehmann_stands_up_to_a_quarter_of_wild_values(wild: float) -> None:
+    values = [0.0, 0.1, -0.1] * 5 + [wild] * 5
+    assert abs(stats.hodges_lehmann(values)) < 0.3

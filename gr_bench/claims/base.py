@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.record import Record
 from gr_bench.stats import Interval
 
 if TYPE_CHECKING:

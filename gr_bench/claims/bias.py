@@ -10,19 +10,16 @@ from scipy.stats import binomtest
 
 from gr_bench import stats
 from gr_bench.claims.base import Case, Claim, Evidence, above, exactly, measured_by
-from gr_bench.experiments.implicit_bias.tables import with_signed_epsilon
+from gr_bench.experiments.implicit_bias.tables import LIMIT, with_signed_epsilon
 from gr_bench.stats import Interval
 
 LEAST_PROBLEMS = 6
 """With fewer, all of them going one way could be chance (two-sided sign test at 5 %)."""
 
-LIMIT = 1e-3
-"""Relative error below which theory and descent agree."""
-
 SORT = ["dataset", "alpha", "gamma"]
 
 
-def _way(direction: str, evidence: Evidence) -> list[Case]:
+def monotonicity_cases(direction: str, evidence: Evidence) -> list[Case]:
     """The share of problems whose α̃ goes the right way at every step between neighbouring ε."""
     orders = evidence.tables.get("implicit_bias_order", pd.DataFrame(columns=[*SORT, direction]))
     cases = []
@@ -45,11 +42,11 @@ def _theory(evidence: Evidence) -> list[Case]:
         return []
     cases = []
     penalised = table[table["gamma"].notna() & (table["status"] == "ok")]
-    for (dataset, label), group in penalised.groupby(["dataset", "label"], sort=False):
+    for (dataset, spec), group in penalised.groupby(["dataset", "spec"], sort=False):
         worst = group[["beta_error", "discretisation_error"]].max()
         holds = bool((worst < LIMIT).all())
         note = f"α̃ within {worst['discretisation_error']:.1e}, {len(group)} problems"
-        cases.append(Case(f"{label}, {dataset}", exactly(worst["beta_error"]), holds, note))
+        cases.append(Case(f"{spec}, {dataset}", exactly(worst["beta_error"]), holds, note))
     return cases
 
 
@@ -77,7 +74,7 @@ COMMAND = measured_by("implicit_bias", "claims-bias")
 
 
 def _claim(name: str, words: str, rule: str, direction: str) -> Claim:
-    cases: Callable[[Evidence], list[Case]] = partial(_way, direction)
+    cases: Callable[[Evidence], list[Case]] = partial(monotonicity_cases, direction)
     return Claim(
         name,
         words,

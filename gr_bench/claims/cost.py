@@ -11,10 +11,12 @@ import numpy as np
 
 from gr_bench import stats
 from gr_bench.claims.base import Case, Claim, Evidence, above, exactly, measured_by
-from gr_bench.experiments.base import Cell
+from gr_bench.experiments.block_times import BlockTimes
+from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.timed import Timed
+from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.spec import Spec, parse
+from gr_bench.timing.replicates import log_ratio
 
 FORWARD, DOUBLE = "f-gr", "db-gr"
 RESIDUAL = ("resnet", "wrn")
@@ -31,32 +33,30 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[StepCostCell, StepCostCell]]:
     for record in evidence.records:
         cell = record.cell
         if isinstance(cell, StepCostCell) and not cell.control:
-            blocks[cell.workload].setdefault(parse(cell.method).name, cell)
+            blocks[cell.block].setdefault(parse(cell.spec).name, cell)
     for block in blocks.values():
         if FORWARD in block and DOUBLE in block:
             yield block[FORWARD], block[DOUBLE]
 
 
-def _timed(evidence: Evidence) -> Timed:
-    return Timed([r for r in evidence.records if isinstance(r.cell, StepCostCell)])
+def _times(evidence: Evidence) -> BlockTimes:
+    return BlockTimes([r for r in evidence.records if isinstance(r.cell, StepCostCell)])
 
 
-def _log_ratios(timed: Timed, f_gr: Cell, db_gr: Cell) -> dict[int, float]:
-    """Per replicate, the median over rounds of log(time of DB-GR/time of F-GR)."""
-    forward, double = timed.records.get(f_gr.id, {}), timed.records.get(db_gr.id, {})
+def _log_ratios(times: BlockTimes, f_gr: Cell, db_gr: Cell) -> dict[int, float]:
+    """Per replicate, log(time of DB-GR/time of F-GR)."""
+    forward, double = times.records.get(f_gr.id, {}), times.records.get(db_gr.id, {})
     return {
-        replicate: stats.median(
-            stats.log_ratios(double[replicate].data["step_s"], forward[replicate].data["step_s"])
-        )
+        replicate: log_ratio(double[replicate].step_s, forward[replicate].step_s)
         for replicate in forward
         if replicate in double
     }
 
 
 def _ratios(evidence: Evidence, bound: float, only: tuple[str, ...] = ("",)) -> list[Case]:
-    timed, cases = _timed(evidence), []
+    times, cases = _times(evidence), []
     for f_gr, db_gr in _pairs(evidence):
-        logs = _log_ratios(timed, f_gr, db_gr)
+        logs = _log_ratios(times, f_gr, db_gr)
         if logs and f_gr.model.startswith(only):
             value = stats.ratio_interval(list(logs.values()))
             cases.append(Case(_where(f_gr), value, above(value, bound)))
@@ -72,11 +72,13 @@ def _twice(evidence: Evidence) -> list[Case]:
 
 
 def _counted(evidence: Evidence, key: str) -> list[Case]:
-    counters = {r.cell.id: r.data for r in evidence.records if r.kind == "counters"}
+    counters = {r.cell.id: r for r in evidence.records if isinstance(r, Counters)}
     cases = []
     for f_gr, db_gr in _pairs(evidence):
-        forward, double = (counters.get(cell.id, {}).get(key) for cell in (f_gr, db_gr))
-        if forward and double:
+        if f_gr.id not in counters or db_gr.id not in counters:
+            continue
+        forward, double = (getattr(counters[cell.id], key) for cell in (f_gr, db_gr))
+        if forward:
             ratio = double / forward
             cases.append(Case(_where(f_gr), exactly(ratio), ratio > 1))
     return cases
@@ -98,14 +100,14 @@ def _without_depth(cell: StepCostCell) -> StepCostCell:
 
 def _by_depth(evidence: Evidence) -> list[Case]:
     """The deepest model of a family against the shallowest, within each process."""
-    timed = _timed(evidence)
+    times = _times(evidence)
     families: dict[tuple[Any, ...], dict[int, tuple[StepCostCell, dict[int, float]]]]
     families = defaultdict(dict)
     for f_gr, db_gr in _pairs(evidence):
         depth = parse(f_gr.model).parameters.get("depth")
-        logs = _log_ratios(timed, f_gr, db_gr)
+        logs = _log_ratios(times, f_gr, db_gr)
         if isinstance(depth, int) and logs:
-            families[_without_depth(f_gr).workload][depth] = (f_gr, logs)
+            families[_without_depth(f_gr).block][depth] = (f_gr, logs)
     cases = []
     for family in families.values():
         low, high = min(family), max(family)

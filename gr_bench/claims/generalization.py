@@ -8,7 +8,7 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.claims.base import Case, Claim, Evidence, measured_by
-from gr_bench.experiments.generalization.tables import WORKLOAD
+from gr_bench.experiments.generalization.analysis.tables import WORKLOAD
 from gr_bench.stats import Interval
 
 MARGIN = 1.0
@@ -38,13 +38,13 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame
         forward = group[group["method"] == "f-gr"]
         forward = forward[forward["epsilon"] == forward["epsilon"].max()]
         others = group[group["method"].isin(["b-gr", "db-gr"])]
-        for label, own in forward.groupby("label", sort=False):
+        for spec, own in forward.groupby("spec", sort=False):
             first = own.iloc[0]
             workload = f"{first['model']}, {first['dataset']}, batch {first['batch_size']}"
             if first["label_noise"]:
                 workload += f", label noise {first['label_noise']:g}"
-            for other, theirs in _opponents(first, others).groupby("label", sort=False):
-                yield f"{label} against {other} on {workload}", own, theirs
+            for other, theirs in _opponents(first, others).groupby("spec", sort=False):
+                yield f"{spec} against {other} on {workload}", own, theirs
 
 
 def _at_least_as_well(evidence: Evidence) -> list[Case]:

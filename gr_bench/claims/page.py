@@ -9,9 +9,8 @@ import pandas as pd
 from gr_bench.claims import CLAIMS
 from gr_bench.claims.base import Evidence, Judged, judge, show
 from gr_bench.errors import RequestError
-from gr_bench.report.page import about, templates
+from gr_bench.reports.page import about, templates
 from gr_bench.runs.results import Results
-from gr_bench.runs.store import latest, read_journal
 
 FOLDER = "claims"
 ANSWERS = {True: "holds", False: "does not hold", None: "open"}
@@ -26,7 +25,7 @@ def judge_run(folder: Path) -> list[Judged]:
     results = Results(folder)
     if not results.experiments:
         raise RequestError(f"{folder} has no results yet")
-    return judge(CLAIMS, Evidence(latest(read_journal(folder)), results.tables))
+    return judge(CLAIMS, Evidence(results.records, results.tables))
 
 
 def overview(judged: list[Judged]) -> pd.DataFrame:

@@ -54,8 +54,8 @@ def _flooding(evidence: Evidence) -> list[Case]:
         return []
     done = table[(table["status"] == "ok") & (table["dtype"] == "float64")]
     cases = []
-    for (model, dataset, label, fresh), group in done.groupby(
-        ["model", "dataset", "label", "fresh"], sort=False
+    for (model, dataset, spec, fresh), group in done.groupby(
+        ["model", "dataset", "spec", "fresh"], sort=False
     ):
         batches = "fresh mini-batches" if fresh else "the same mini-batch"
         orders = group[["descent_ascent", "ascent_descent"]].sum()
@@ -69,7 +69,7 @@ def _flooding(evidence: Evidence) -> list[Case]:
             f"{orders['descent_ascent']:.0f} pairs as B-GR, {orders['ascent_descent']:.0f} as "
             f"F-GR; median difference {typical:.1e}"
         )
-        where = f"consecutive steps on {batches} ({model}, {dataset}, {label})"
+        where = f"consecutive steps on {batches} ({model}, {dataset}, {spec})"
         cases.append(Case(where, exactly(float(worst)), holds, note))
     return cases
 

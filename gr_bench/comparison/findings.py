@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gr_bench import stats
-from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Cell
+from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 
 FALSE_DISCOVERY_RATE = 0.01
@@ -164,16 +162,3 @@ def _operators(base: Mapping[str, int], head: Mapping[str, int], most: int = 4) 
     ordered = sorted((key for key in gained if gained[key]), key=lambda key: -abs(gained[key]))
     words = [f"{key.removesuffix('.default')} {gained[key]:+d}" for key in ordered]
     return ", ".join(words[:most] + ["..."] * (len(words) > most))
-
-
-def parse_share(text: str) -> float:
-    """The part of 1 that ``2%`` or ``0.02`` stand for.
-
-    Raises:
-        RequestError: the text is neither, or not between 0 and 1.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
-    share = float(match[1]) / (100 if match[2] else 1) if match else 1.0
-    if share >= 1:
-        raise RequestError(f"cannot read the threshold {text!r}: write it as 2% or 0.02")
-    return share

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from gr_bench import __version__
 from gr_bench.comparison.stored import compare_runs
 from gr_bench.errors import RequestError
-from gr_bench.experiments import look
-from gr_bench.experiments.base import COLUMNS
-from gr_bench.report.page import svg_uri, templates
+from gr_bench.experiments import style
+from gr_bench.reports.page import svg_uri, templates
 from gr_bench.runs.results import Results
 
 PLOTTED = {
@@ -57,14 +56,14 @@ def write_history(folders: Sequence[Path], out: Path, threshold: float) -> list[
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"cannot write to {out}: {error.strerror}") from error
-    look.set_look()
+    style.set_look()
     images = {}
     written = []
     for keys, block in table.groupby(BLOCK, sort=False, dropna=False):
         named = dict(zip(BLOCK, keys, strict=True))
         title = f"{named['model']} · {named['dataset']} · batch {named['batch_size']}"
         figure = draw(block, title)
-        written.append(out / f"history_{look.slug(' '.join(map(str, keys)))}.png")
+        written.append(out / f"history_{style.slug(' '.join(map(str, keys)))}.png")
         figure.savefig(written[-1])
         images[title] = svg_uri(figure)
         plt.close(figure)
@@ -72,7 +71,7 @@ def write_history(folders: Sequence[Path], out: Path, threshold: float) -> list[
     shown = {
         "runs": _about(runs),
         "images": images,
-        "changes": changed[["commit", "model", "dataset", "batch_size", "label", "change"]],
+        "changes": changed[["commit", "model", "dataset", "batch_size", "spec", "change"]],
         "threshold": threshold,
         "version": __version__,
     }
@@ -94,16 +93,15 @@ def history(runs: Sequence[Results], threshold: float) -> pd.DataFrame:
         if "step_cost" not in run.tables:
             raise RequestError(f"{run.folder} has no step costs")
         table = run.step_cost
-        table = table[~table["control"] & (table["status"] == "ok")].copy()
+        table = table[~table["control"].astype(bool) & (table["status"] == "ok")].copy()
         table.insert(0, "run", number)
         table.insert(1, "commit", _commit(run))
         changes = _changes(runs[number - 1], run, threshold) if number else {}
-        keys = table[["label", *BLOCK]].itertuples(index=False, name=None)
+        keys = table[["spec", *BLOCK]].itertuples(index=False, name=None)
         table["change"] = [changes.get(key, "") for key in keys]
         tables.append(table)
     made = pd.concat(tables, ignore_index=True)
-    first = ["run", "commit", *COLUMNS]
-    return made[[*first, *(column for column in made.columns if column not in first)]]
+    return made
 
 
 def _changes(before: Results, run: Results, threshold: float) -> dict[tuple[Any, ...], str]:
@@ -115,7 +113,7 @@ def _changes(before: Results, run: Results, threshold: float) -> dict[tuple[Any,
     found: dict[tuple[Any, ...], list[str]] = {}
     for finding in comparison.findings:
         cell = finding.cell
-        words = found.setdefault((cell.method, *(getattr(cell, key) for key in BLOCK)), [])
+        words = found.setdefault((cell.spec, *(getattr(cell, key) for key in BLOCK)), [])
         if finding.verdict in ("slower", "faster") and finding.ratio is not None:
             low, high = (f"{end - 1:+.1%}" for end in finding.ratio[1:])
             change = f"{finding.ratio.center - 1:+.1%} [{low}, {high}]"
@@ -131,18 +129,18 @@ def draw(block: pd.DataFrame, title: str) -> Figure:
         block: rows of :func:`history`.
         title: of the figure.
     """
-    figure, axes = look.panels(len(PLOTTED))
-    labels = look.in_order(block["label"])
-    shapes = look.markers(labels)
+    figure, axes = style.panels(len(PLOTTED))
+    labels = style.in_order(block["spec"])
+    shapes = style.markers(labels)
     for ax, (column, name) in zip(axes, PLOTTED.items(), strict=True):
         for label in labels:
-            own = block[block["label"] == label].sort_values("run")
+            own = block[block["spec"] == label].sort_values("run")
             _line(ax, own, column, label, shapes[label])
         ticks = block.drop_duplicates("run").sort_values("run")
         ax.set_xticks(ticks["run"], ticks["commit"], rotation=45, ha="right")
         ax.set(xlabel="commit", ylabel=name)
     figure.suptitle(title)
-    look.method_legend(figure, labels)
+    style.method_legend(figure, labels)
     return figure
 
 
@@ -153,7 +151,7 @@ def _line(ax: Axes, own: pd.DataFrame, column: str, label: str, shape: str) -> N
     if column == "time_ratio":
         low, high = own["time_ratio_low"].astype(float), own["time_ratio_high"].astype(float)
         ends = [(values - low).clip(lower=0), (high - values).clip(lower=0)]
-    color = look.color(label)
+    color = style.color(label)
     ax.errorbar(own["run"], values, yerr=ends, color=color, marker=shape, capsize=2, linewidth=1)
     word = {"time_ratio": "er (", "peak_memory_bytes": "peak bytes", "flops": "FLOPs"}[column]
     ringed = own["change"].str.contains(word, regex=False)

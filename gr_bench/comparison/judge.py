@@ -9,13 +9,14 @@ from typing import Any
 
 from gr_bench import stats
 from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes, judged, name_of
-from gr_bench.comparison.paired import Measured, Told, measure
-from gr_bench.comparison.process import Side
+from gr_bench.comparison.paired import Measured, ProgressCallback, measure
 from gr_bench.comparison.revisions import SIDES, Revision, checked_out, repository, resolve
+from gr_bench.comparison.side import Side
 from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.runs import environment
 from gr_bench.runs.suite import Suite
+from gr_bench.timing.replicates import log_ratio
 
 
 def compare_revisions(
@@ -26,7 +27,7 @@ def compare_revisions(
     threshold: float,
     budget_s: float,
     keep: Callable[[dict[str, Any]], None],
-    told: Told,
+    progress: ProgressCallback,
 ) -> Comparison:
     """Check both revisions out, measure them in pairs, and judge.
 
@@ -37,7 +38,7 @@ def compare_revisions(
         threshold: relative, the smallest difference that matters.
         budget_s: time for everything; three pairs are measured, whatever they take.
         keep: gets everything that was measured, also when the measurement does not end well.
-        told: hears how it goes on.
+        progress: told how it goes on.
 
     Raises:
         RequestError: whatever is wrong with the request, or with one of the revisions.
@@ -59,27 +60,33 @@ def compare_revisions(
         with checked_out(root, list(revisions.values())) as folders:
             sides = {side: Side(revisions[side], folders[side], pythons[side]) for side in SIDES}
             left_s = budget_s - (time.monotonic() - begin)
-            measure(measured, sides, budget_s=left_s, timeout_s=suite.timeout_s, told=told)
-        comparison = found(measured, revisions, threshold)
+            measure(
+                measured,
+                sides,
+                budget_s=left_s,
+                timeout_s=suite.timeout_s,
+                progress=progress,
+            )
+        comparison = evaluate(measured, revisions, threshold)
         about |= {"status": "done"} | comparison.plain()
     finally:
         keep(about | {"measured": _plain(measured)})
     return comparison
 
 
-def found(measured: Measured, revisions: Mapping[str, Revision], threshold: float) -> Comparison:
+def evaluate(measured: Measured, revisions: Mapping[str, Revision], threshold: float) -> Comparison:
     """Judge what was measured."""
     findings = []
     for cell in measured.compared:
-        samples = [pair.samples_s[cell.id] for pair in measured.pairs]
-        logs = [stats.median(stats.log_ratios(of["head"], of["base"])) for of in samples]
+        samples = [pair.samples[cell.id] for pair in measured.pairs]
+        logs = [log_ratio(of["head"].step_s, of["base"].step_s) for of in samples]
         counted = {side: measured.counters[side][cell.id] for side in SIDES}
         findings.append(
             Finding(
                 cell=cell,
                 quantity="ms a step",
-                base=1e3 * stats.median([s for of in samples for s in of["base"]]),
-                head=1e3 * stats.median([s for of in samples for s in of["head"]]),
+                base=1e3 * stats.median([s for of in samples for s in of["base"].step_s]),
+                head=1e3 * stats.median([s for of in samples for s in of["head"].step_s]),
                 ratio=stats.ratio_interval(logs),
                 p_value=stats.p_value(logs),
                 spread=stats.between_spread(logs),
@@ -98,20 +105,17 @@ def found(measured: Measured, revisions: Mapping[str, Revision], threshold: floa
 
 def _how(measured: Measured) -> str:
     torch = " -> ".join(dict.fromkeys(measured.processes[side]["torch"] for side in SIDES))
-    waited = sum(_total(pair.waited_s, pair.steps) for pair in measured.pairs)
-    stepped = sum(_total(pair.samples_s, pair.steps) for pair in measured.pairs)
+    every = [s for pair in measured.pairs for of in pair.samples.values() for s in of.values()]
+    waited = sum(s.steps * sum(s.waited_s) for s in every)
+    elapsed = sum(s.steps * sum(s.elapsed_s) for s in every)
     return (
         f"{len(measured.pairs)} pairs of freshly started processes, which stepped in alternation: "
         f"{sum(pair.rounds for pair in measured.pairs)} rounds, {measured.took_s:.0f} s in all. "
-        "The ratio is the geometric mean over pairs of each one's median over rounds, with the "
+        "The ratio is the geometric mean over pairs of each one's estimate over rounds (Hodges-Lehmann), with the "
         f"95 % t-interval over pairs. PyTorch {torch}. Processes were kept waiting, by others on "
-        f"their processor, for {waited / (waited + stepped):.0%} of the time; steps are timed "
+        f"their processor, for {waited / elapsed:.0%} of the time; steps are timed "
         "without it."
     )
-
-
-def _total(of: Mapping[str, Mapping[str, list[float]]], steps: Mapping[str, int]) -> float:
-    return sum(steps[key] * sum(map(sum, by_side.values())) for key, by_side in of.items())
 
 
 def _settled(readings: list[dict[str, Any]]) -> dict[str, Any]:

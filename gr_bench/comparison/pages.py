@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,8 +16,13 @@ STYLES = {"slower": "bold red", "faster": "green", "undecided": "yellow"}
 MOST_NOTES = 10
 
 
-def show(comparison: Comparison, console: Console) -> None:
+LOG_COLUMNS = 160
+"""Width of a table where there is no terminal: a log has room for whole rows."""
+
+
+def show(comparison: Comparison) -> None:
     """Print every finding, then the notes, then the verdict."""
+    console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
     table = Table(caption=comparison.how, caption_justify="left")
     for title in _row(None):
         table.add_column(title, justify="left" if title in ("cell", "verdict") else "right")

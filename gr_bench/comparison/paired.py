@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,57 +10,47 @@ from typing import Any
 
 from gr_bench import registry
 from gr_bench.comparison.findings import name_of
-from gr_bench.comparison.process import Lacks, Process, Side
 from gr_bench.comparison.revisions import SIDES
+from gr_bench.comparison.side import MissingInRevision, Side, SideProcess
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Cell
-from gr_bench.experiments.bench import in_building_order
+from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.meters.conditions import allowed_processors, keep_off, timed_processors
 from gr_bench.spec import parse
+from gr_bench.timing.clock import Sample, Samples, steps_in_a_sample
+from gr_bench.timing.replicates import LEAST_ROUNDS
+from gr_bench.timing.rounds import in_building_order, interleave
 
 LEAST_PAIRS = 3
-LEAST_ROUNDS = 5
 
 ROUNDS_PER_START = 1.0
 """Time in rounds over time to start and build, in a pair. What differs from process to process is
 most of the noise, so many short pairs say more than a few long ones."""
 
-SAMPLE_S = 5e-3
-"""A sample takes at least this long. The other process had the caches before, on either side."""
-
 COUNTED_PAIRS = 2
 """Counters are read in so many pairs: what is not the same in both is not deterministic."""
 
-Told = Callable[[float, str], None]
-"""Told the seconds that have passed, and what is being done."""
+ProgressCallback = Callable[[float, str], None]
+"""ProgressCallback the seconds that have passed, and what is being done."""
 
 
 @dataclass
 class Pair:
-    """What one pair of processes gave. Lists are by cell id, then by side."""
+    """The samples of one pair of processes. They are by cell id, then by side."""
 
     first: str
     """The side that was started and built first."""
 
-    samples_s: dict[str, dict[str, list[float]]]
-    """Seconds a step, entry i of round i."""
-
-    waited_s: dict[str, dict[str, list[float]]]
-    """Seconds a step, beside these, that the process waited because something else had its
-    processor."""
-
-    steps: dict[str, int]
-    """Steps in a sample."""
-
+    samples: dict[str, dict[str, Samples]]
     started_s: float
-    """What it took until the first round."""
+    """Seconds until the first round."""
 
     took_s: float
 
     @property
     def rounds(self) -> int:
         """How many there were."""
-        return min((len(of["base"]) for of in self.samples_s.values()), default=0)
+        return min((len(of["base"].position) for of in self.samples.values()), default=0)
 
 
 @dataclass
@@ -99,7 +87,7 @@ def measure(
     *,
     budget_s: float,
     timeout_s: float,
-    told: Told,
+    progress: ProgressCallback,
 ) -> None:
     """Fill ``measured`` with pairs until the budget is spent; at least three, whatever they take.
 
@@ -108,7 +96,7 @@ def measure(
         sides: ``base`` and ``head``.
         budget_s: time for all pairs.
         timeout_s: a process that does not answer for so long is given up.
-        told: hears how it goes on.
+        progress: told how it goes on.
 
     Raises:
         RequestError: a revision cannot be imported, a cell cannot be built in one, the head lacks a
@@ -116,16 +104,21 @@ def measure(
     """
     begin = time.monotonic()
 
-    def progress(what: str) -> None:
+    def tell(what: str) -> None:
         measured.took_s = time.monotonic() - begin
-        told(measured.took_s, f"pair {len(measured.pairs) + 1}: {what}")
+        progress(measured.took_s, f"pair {len(measured.pairs) + 1}: {what}")
 
+    threads = max(cell.threads for cell in measured.cells)
+    allowed = allowed_processors()  # before this process narrows what its children inherit
+    timed = timed_processors(threads, allowed)
     while True:
         with ExitStack() as stack:
+            stack.enter_context(keep_off(timed))
             processes = {
-                side: stack.enter_context(Process(sides[side], timeout_s)) for side in SIDES
+                side: stack.enter_context(SideProcess(sides[side], timeout_s, allowed))
+                for side in SIDES
             }
-            pair = _Pairing(measured, processes, progress).measure()
+            pair = _Pairing(measured, processes, tell).measure()
         measured.pairs.append(pair)
         measured.took_s = time.monotonic() - begin
         longest_s = max(pair.took_s for pair in measured.pairs)
@@ -137,20 +130,19 @@ class _Pairing:
     """One pair on its way."""
 
     def __init__(
-        self, measured: Measured, processes: Mapping[str, Process], progress: Callable[[str], None]
+        self, measured: Measured, processes: Mapping[str, SideProcess], tell: Callable[[str], None]
     ) -> None:
         self._measured = measured
         self._processes = processes
-        self._progress = progress
+        self._tell = tell
         self._number = len(measured.pairs)
         # what is started and built first lies elsewhere in memory: the order changes
         self._order = SIDES if self._number % 2 == 0 else SIDES[::-1]
-        self._random = random.Random(self._number)
 
     def measure(self) -> Pair:
         """From the processes' start to the last round."""
         begin = time.monotonic()
-        self._progress("starting")
+        self._tell("starting")
         for side in self._order:
             self._processes[side].tell("hello")
         for side in self._order:
@@ -162,32 +154,39 @@ class _Pairing:
             self._processes[side].answer()
         counting_s = self._count() if self._number < COUNTED_PAIRS else 0.0
         seconds = self._prepare()
-        pair = Pair(
-            first=self._order[0],
-            samples_s={key: {side: [] for side in SIDES} for key in seconds},
-            waited_s={key: {side: [] for side in SIDES} for key in seconds},
-            steps={key: max(1, math.ceil(SAMPLE_S / s)) for key, s in seconds.items()},
-            started_s=time.monotonic() - begin,
-            took_s=0.0,
+        started_s = time.monotonic() - begin
+        samples = interleave(
+            [[f"{side} {key}" for side in SIDES] for key in seconds],
+            self._take,
+            {f"{side} {key}": steps_in_a_sample(s) for key, s in seconds.items() for side in SIDES},
+            until=time.monotonic() + ROUNDS_PER_START * (started_s - counting_s),
+            least_rounds=LEAST_ROUNDS,
+            seed=self._number,
         )
-        end = time.monotonic() + ROUNDS_PER_START * (pair.started_s - counting_s)
-        while pair.rounds < LEAST_ROUNDS or time.monotonic() < end:
-            self._progress(f"round {pair.rounds + 1}")
-            self._round(pair)
-        pair.took_s = time.monotonic() - begin
-        return pair
+        return Pair(
+            first=self._order[0],
+            samples={key: {side: samples[f"{side} {key}"] for side in SIDES} for key in seconds},
+            started_s=started_s,
+            took_s=time.monotonic() - begin,
+        )
+
+    def _take(self, name: str, steps: int) -> Sample:
+        """One sample of a cell from one side, named together."""
+        side, _, key = name.partition(" ")
+        self._tell("rounds")
+        return Sample(**self._processes[side].ask("time", key=key, steps=steps))
 
     def _count(self) -> float:
         """Read the counters of every cell on either side; seconds that it took."""
         begin = time.monotonic()
         for cell in self._measured.cells:
             for side in self._order:
-                self._progress("memory and FLOPs")
+                self._tell("memory and FLOPs")
                 try:
                     counted = self._processes[side].ask(
-                        "count", about=name_of(cell), cell=_asked(cell)
+                        "count", about=name_of(cell), cell=portable_cell(cell)
                     )
-                except Lacks as why:
+                except MissingInRevision as why:
                     if side == "head":
                         raise RequestError(
                             f"{self._processes[side]}: {name_of(cell)}: {why}; if it is gone for "
@@ -214,31 +213,22 @@ class _Pairing:
         for cell in in_building_order(self._measured.compared, self._number):
             built = {}
             for side in self._order:
-                self._progress("building")
+                self._tell("building")
                 built[side] = self._processes[side].ask(
-                    "prepare", about=name_of(cell), key=cell.id, cell=_asked(cell)
+                    "prepare", about=name_of(cell), key=cell.id, cell=portable_cell(cell)
                 )
                 self._measured.methods[side][cell.id] = built[side]["method"]
                 self._measured.processes[side]["processors"] = built[side]["processors"]
             seconds[cell.id] = min(answer["seconds"] for answer in built.values())
         return seconds
 
-    def _round(self, pair: Pair) -> None:
-        """One sample of every cell from either side, the two of a cell next to each other."""
-        keys = self._random.sample(list(pair.samples_s), len(pair.samples_s))
-        for key in keys:
-            for side in self._random.sample(SIDES, len(SIDES)):
-                sample = self._processes[side].ask("time", key=key, steps=pair.steps[key])
-                pair.samples_s[key][side].append(sample["seconds"])
-                pair.waited_s[key][side].append(sample["waited_s"])
 
-
-def _asked(cell: Cell) -> dict[str, Any]:
+def portable_cell(cell: Cell) -> dict[str, Any]:
     """What a process needs to know of a cell.
 
     A method with the parameters that it has by default goes by its name alone, since another
     revision may have other parameters.
     """
-    name = parse(cell.method).name
-    default = registry.spell_method(name) == cell.method
-    return asdict(cell) | {"method": name if default else cell.method}
+    name = parse(cell.spec).name
+    default = registry.spell_method(name) == cell.spec
+    return asdict(cell) | {"spec": name if default else cell.spec}

@@ -11,8 +11,10 @@ from typing import Any
 from gr_bench import stats
 from gr_bench.comparison.findings import Change, Comparison, Finding, changes, judged, name_of
 from gr_bench.errors import RequestError
+from gr_bench.experiments.block_times import BlockTimes
+from gr_bench.experiments.record import Failure
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.timed import Timed
+from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.runs import environment
 from gr_bench.runs.store import read_about, read_journal
 
@@ -24,7 +26,7 @@ MILLISECONDS = "ms a step"
 
 HOW = (
     "Stored step-cost results. The ratio of a quantity in the two runs comes with Welch's 95 % "
-    "interval over their processes. Nothing is called different that noise covers: the reach of "
+    "interval over their processes. Nothing is called different that noise covers: the range of "
     "SGD timed twice in either run, or of the spread between processes where a run has no such "
     "control. Milliseconds are shown and not judged: from run to run the machine changes them by "
     "more than either run can tell. `gr-bench compare git:` judges them."
@@ -44,13 +46,13 @@ class Stored:
         if not records:
             raise RequestError(f"{folder} has no step costs to compare")
         self.folder = folder
-        self.timed = Timed(records)
-        self.counters = {r.cell.id: r.data for r in records if r.kind == "counters"}
+        self.times = BlockTimes(records)
+        self.counters = {r.cell.id: r for r in records if isinstance(r, Counters)}
         self.cells = {r.cell.id: r.cell for r in records if isinstance(r.cell, StepCostCell)}
         self.failures = {
-            r.cell.id: str(r.data["reason"])
+            r.cell.id: r.reason
             for r in records
-            if r.kind == "failure" and r.cell.id not in self.timed.records
+            if isinstance(r, Failure) and r.cell.id not in self.times.records
         }
 
     def __str__(self) -> str:
@@ -60,36 +62,41 @@ class Stored:
 
     def log_ratios(self, cell: StepCostCell) -> list[float]:
         """By replicate, log(time/baseline's time)."""
-        rounds = self.timed.log_ratios.get(cell.id, {})
-        return [stats.median(rounds[replicate]) for replicate in sorted(rounds)]
+        found = self.times.log_ratios.get(cell.id, {})
+        return [found[replicate] for replicate in sorted(found)]
 
     def log_times(self, cell: StepCostCell) -> list[float]:
         """By replicate, log(seconds a step)."""
-        records = self.timed.records.get(cell.id, {})
-        return [math.log(stats.median(records[k].data["step_s"])) for k in sorted(records)]
+        records = self.times.records.get(cell.id, {})
+        return [math.log(stats.median(records[k].step_s)) for k in sorted(records)]
 
-    def reach(self, cell: StepCostCell) -> float:
+    def counted(self, cell: StepCostCell) -> dict[str, int]:
+        """The cell's counters that can be compared."""
+        record = self.counters.get(cell.id)
+        return {} if record is None else {"flops": record.flops, "peak_bytes": record.peak_bytes}
+
+    def noise_floor(self, cell: StepCostCell) -> float:
         """How far from 0 the log-ratio of equal things may be, in the cell's block."""
         controls = [
             self.log_ratios(other)
             for other in self.cells.values()
-            if other.control and other.workload == cell.workload
+            if other.is_control and other.block == cell.block
         ]
         logs = next(filter(None, controls), None)
         if logs is None:  # centred, the spread between processes says as much
-            own = self.log_ratios(cell) if cell.method != cell.baseline else self.log_times(cell)
+            own = self.log_times(cell) if cell.is_baseline else self.log_ratios(cell)
             logs = [log - sum(own) / len(own) for log in own]
         interval = stats.t_interval(logs)
         return max(abs(interval.low), abs(interval.high))
 
-    def waited(self) -> float:
-        """Part of the timed wall time in which the processes had no processor."""
-        wall = cpu = 0.0
-        for replicates in self.timed.records.values():
+    def waiting_share(self) -> float:
+        """Part of the timed wall time in which the processes waited for a processor."""
+        elapsed = waited = 0.0
+        for replicates in self.times.records.values():
             for record in replicates.values():
-                wall += record.cell.threads * sum(record.data["wall_s"])
-                cpu += sum(record.data["cpu_s"])
-        return 1 - cpu / wall if wall else 0.0
+                elapsed += sum(record.elapsed_s)
+                waited += sum(record.waited_s)
+        return waited / elapsed if elapsed else 0.0
 
 
 def compare_runs(
@@ -127,8 +134,8 @@ def compare_runs(
 
 def _findings(cell: StepCostCell, a: Stored, b: Stored, threshold: float) -> Iterator[Finding]:
     """The cell's ratio to the baseline, which is judged, and its time, which is not."""
-    counted = changes(a.counters.get(cell.id, {}), b.counters.get(cell.id, {}), threshold)
-    if cell.method != cell.baseline:
+    counted = changes(a.counted(cell), b.counted(cell), threshold)
+    if not cell.is_baseline:
         name = f"time over {cell.baseline}'s"
         yield _ratio(name, cell, a, b, counted)
         counted = ()
@@ -151,7 +158,7 @@ def _ratio(
         head=math.exp(sum(new) / len(new)),
         ratio=stats.Interval(*(_exp(x) for x in shift)),
         p_value=p_value,
-        floor=_exp(math.hypot(a.reach(cell), b.reach(cell))) - 1,
+        floor=_exp(math.hypot(a.noise_floor(cell), b.noise_floor(cell))) - 1,
         changes=changed,
     )
 
@@ -181,10 +188,10 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
     if a.about["suite"] != b.about["suite"]:
         yield f"other suites or settings ({a.about['name']}, {b.about['name']})"
     for run in (a, b):
-        if run.waited() > BUSY:
+        if run.waiting_share() > BUSY:
             yield (
-                f"{run.folder}: something else had the processor for {run.waited():.0%} of the "
-                "timed time"
+                f"{run.folder}: something else had the processor for {run.waiting_share():.0%} of "
+                "the timed time, which is taken off"
             )
         for key, reason in run.failures.items():
             yield f"failed in {run.folder}: {name_of(run.cells[key])}: {reason}"

@@ -6,13 +6,14 @@ import ctypes
 import ctypes.util
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
-from gr_bench.errors import RequestError
+from ..errors import RequestError
+from .hardware import ROOT, core_of
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -26,6 +27,20 @@ _LIBRARIES = {
     "tcmalloc": (("tcmalloc_minimal", "tcmalloc"), "tc_malloc"),
 }
 """By allocator: the names its library may have, and a symbol that only it has."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions in force in a process that measured."""
+
+    allocator: str
+    """The one that was asked for if that was verified, else ``system``."""
+
+    denormals_flushed: bool
+    """Did denormal numbers count as zero?"""
+
+    processors: tuple[int, ...] | None = None
+    """Numbers of the hardware threads that it was kept on; None if it was not."""
 
 
 def preload(allocator: str) -> dict[str, str]:
@@ -45,24 +60,22 @@ def preload(allocator: str) -> dict[str, str]:
     return {"LD_PRELOAD": found}
 
 
-def hold_still(allocator: str) -> dict[str, Any]:
-    """Settle what would otherwise drift; call it before anything large is allocated.
+def hold_still(allocator: str) -> Conditions:
+    """The conditions in force once all that drifts is settled as far as the system lets.
+
+    It is to be called before anything large is allocated.
 
     - glibc gives large blocks back to the system and faults them in again at every step. With
       ``held`` it is told to keep them (``mallopt``), which takes most of the noise between
       processes away.
     - Denormal numbers are flushed to zero: arithmetic on them is many times slower.
-
-    Returns:
-        What is in force, for the record: ``allocator`` is what was asked for if that was verified,
-        else ``system``.
     """
     import torch
 
-    return {
-        "allocator": allocator if _in_force(allocator) else "system",
-        "denormals_flushed": torch.set_flush_denormal(True),
-    }
+    return Conditions(
+        allocator=allocator if _in_force(allocator) else "system",
+        denormals_flushed=torch.set_flush_denormal(True),
+    )
 
 
 def allowed_processors() -> set[int] | None:
@@ -70,37 +83,122 @@ def allowed_processors() -> set[int] | None:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
-def pin(threads: int, allowed: set[int] | None) -> list[int] | None:
-    """Keep this process on as many processors as it has threads, each a core of its own.
+def timed_processors(
+    threads: int, allowed: Collection[int] | None, root: Path = ROOT
+) -> tuple[int, ...] | None:
+    """The processors that a process with so many threads is timed on, each a core of its own.
 
     The last cores are taken, since the first ones serve most interrupts. With as many threads as
-    cores, or more, the process may use all that it was allowed. Threads that are running already
-    are moved too.
+    cores, or more, it is all that are allowed.
+
+    Args:
+        threads: that the work will use.
+        allowed: :func:`allowed_processors` of a process that was not narrowed down.
+        root: the folder that the system's files are below.
+
+    Returns:
+        Their numbers in rising order; None where the system does not tell.
+    """
+    if allowed is None:
+        return None
+    cores = {core_of(cpu, root): cpu for cpu in sorted(allowed, reverse=True)}
+    chosen = list(cores.values())[:threads] if threads < len(cores) else allowed
+    return tuple(sorted(chosen))
+
+
+def pin(threads: int, allowed: Collection[int] | None) -> tuple[int, ...] | None:
+    """The processors in force once this process is kept on its :func:`timed_processors`.
+
+    Threads that are running already are moved too.
 
     Args:
         threads: that the work to come will use.
         allowed: :func:`allowed_processors` before the first call, which narrows what that says.
 
     Returns:
-        The processors that are in force; None where the system cannot do it.
+        Their numbers in rising order; None where the system cannot do it.
     """
-    if allowed is None:
+    chosen = timed_processors(threads, allowed)
+    if chosen is None:
         return None
-    cores = {_siblings(cpu): cpu for cpu in sorted(allowed, reverse=True)}
-    chosen = sorted(list(cores.values())[:threads] if threads < len(cores) else allowed)
-    for thread in psutil.Process().threads():
+    _move(chosen)
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def other_processors(
+    processors: Collection[int], allowed: Collection[int], root: Path = ROOT
+) -> set[int]:
+    """The allowed processors that disturb the given ones least.
+
+    Those of other cores; where there are none, the other hardware threads of the same cores.
+
+    Args:
+        processors: to keep off.
+        allowed: to choose from.
+        root: the folder that the system's files are below.
+
+    Returns:
+        Their numbers; empty where nothing is left.
+    """
+    cores = {core_of(cpu, root) for cpu in processors}
+    rest = {*allowed} - {*processors}
+    return {cpu for cpu in rest if core_of(cpu, root) not in cores} or rest
+
+
+@contextmanager
+def keep_off(processors: Collection[int] | None) -> Iterator[None]:
+    """A context in which all threads of this process keep to its :func:`other_processors`.
+
+    So a coordinator stays out of the way of the process that is being timed. Afterwards every
+    thread may run where it might before. Nothing happens where no other processor is allowed, or
+    where the system cannot do it.
+
+    A process that is started meanwhile inherits the narrow choice: ask for
+    :func:`allowed_processors` before, and hand that to the process, which may :func:`pin` itself
+    to any of them.
+
+    Args:
+        processors: to keep off, as :func:`timed_processors` names them.
+    """
+    allowed = allowed_processors()
+    rest = other_processors(processors, allowed) if processors and allowed else None
+    if not allowed or not rest:
+        yield
+        return
+    before = {}
+    for thread in _threads():
         with suppress(OSError):  # it has ended meanwhile
-            os.sched_setaffinity(thread.id, chosen)
-    return chosen
-
-
-def _siblings(cpu: int) -> str:
-    """What the hardware threads of one core have in common."""
+            before[thread] = os.sched_getaffinity(thread)
+    _move(rest)
     try:
-        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
-        return (topology / "thread_siblings_list").read_text().strip()
+        yield
+    finally:
+        _move(allowed, before)
+
+
+def _move(
+    processors: Collection[int], exceptions: Mapping[int, Collection[int]] | None = None
+) -> None:
+    """Say where the threads of this process may run, those started meanwhile among them.
+
+    Args:
+        processors: for every thread.
+        exceptions: for some threads, by their ids, others.
+    """
+    moved: set[int] = set()
+    while new := _threads() - moved:
+        for thread in new:
+            with suppress(OSError):  # it has ended meanwhile
+                os.sched_setaffinity(thread, (exceptions or {}).get(thread, processors))
+        moved |= new
+
+
+def _threads() -> set[int]:
+    """Ids of the threads of this process; 0 is the one that asks, where no more is known."""
+    try:
+        return {int(name) for name in os.listdir("/proc/self/task")}
     except OSError:
-        return str(cpu)
+        return {0}
 
 
 def _in_force(allocator: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,24 +11,33 @@ from typing import Any, ClassVar
 
 import psutil
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from gr_bench.errors import RequestError
+from ..errors import RequestError
+from .device_name import check_device_name
+from .device_state import DeviceState
+from .waiting import WaitingAccount
 
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How long some work took, by three clocks."""
+    """How long some work took."""
 
-    seconds: float
-    """On the device; for a CPU, wall time."""
+    elapsed_s: float
+    """By the wall clock on a CPU; between two events on the stream of a GPU."""
 
-    wall_s: float
+    waited_s: float
+    """Part of it in which this thread was ready to run and had no processor, since something else
+    had it; 0 where that is not known (several threads, a GPU, another system than Linux)."""
+
     cpu_s: float
-    """Time that this process's threads spent on processors; on a CPU, less than the wall time
-    (times the threads) where something else had the processor."""
+    """Time that this process's threads spent on processors."""
+
+    @property
+    def seconds(self) -> float:
+        """Elapsed time without the waiting: what a step takes on a processor of its own."""
+        return self.elapsed_s - self.waited_s
 
 
 class Device(ABC):
@@ -45,8 +53,8 @@ class Device(ABC):
         """How long ``work`` takes, with one synchronisation at its end."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """What may change from minute to minute: load, clocks, throttling."""
+    def state(self) -> DeviceState:
+        """Load, clocks and throttling at this moment."""
 
     @abstractmethod
     def peak_growth(self, work: Work) -> int:
@@ -62,27 +70,37 @@ class CPU(Device):
 
     kind = "cpu"
 
-    def time(self, work: Work) -> Reading:
-        """Wall and processor time around ``work``."""
-        cpu = time.process_time()
-        start = time.perf_counter()
-        work()
-        wall = time.perf_counter() - start
-        return Reading(wall, wall, time.process_time() - cpu)
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._waiting = WaitingAccount()
 
-    def state(self) -> dict[str, Any]:
+    def time(self, work: Work) -> Reading:
+        """Elapsed time around ``work``, how much of it was waiting, and processor time.
+
+        Nobody can tell how long a thread has waited for another that waits: with several threads
+        the waiting counts as 0.
+        """
+        alone = torch.get_num_threads() == 1
+        cpu = time.process_time()
+        begin, waited_before = self._waiting.now()
+        work()
+        end, waited = self._waiting.now()
+        cpu = time.process_time() - cpu
+        return Reading(end - begin, waited - waited_before if alone else 0.0, cpu)
+
+    def state(self) -> DeviceState:
         """Load average over the last minute and, where the system tells, the clock in MHz."""
         frequency = psutil.cpu_freq()
-        return {
-            "load": os.getloadavg()[0],
-            "clock_mhz": frequency.current if frequency else None,
-        }
+        clock_mhz = frequency.current if frequency else None
+        return DeviceState(load=os.getloadavg()[0], clock_mhz=clock_mhz)
 
     def peak_growth(self, work: Work) -> int:
         """Largest running sum of the bytes that PyTorch's CPU allocator gives out and takes back.
 
         What a library allocates behind the allocator's back (oneDNN's scratch) is not seen.
         """
+        from torch.profiler import ProfilerActivity, profile  # for counters alone
+
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             work()
         events = profiler.profiler.kineto_results.events()
@@ -112,33 +130,32 @@ class CUDA(Device):
     kind = "cuda"
 
     def time(self, work: Work) -> Reading:
-        """Time between two events on the stream, and wall time; waits for the second event."""
+        """Time between two events on the stream; waits for the second event."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         cpu = time.process_time()
-        begin = time.perf_counter()
         start.record()
         work()
         end.record()
         end.synchronize()
-        wall = time.perf_counter() - begin
-        return Reading(float(start.elapsed_time(end)) / 1e3, wall, time.process_time() - cpu)
+        elapsed = float(start.elapsed_time(end)) / 1e3
+        return Reading(elapsed, 0.0, time.process_time() - cpu)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> DeviceState:
         """Clocks in MHz, temperature and throttle reasons, through nvidia-ml-py where installed."""
         try:
             import pynvml
         except ImportError:
-            return {}
+            return DeviceState()
         pynvml.nvmlInit()
         try:
             properties = torch.cuda.get_device_properties(self.torch_device)
             gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
-            return {
-                "clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-                "memory_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
-                "temperature_c": pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-                "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
-            }
+            return DeviceState(
+                clock_mhz=pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+                memory_clock_mhz=pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
+                temperature_c=pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
+                throttle_reasons=pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+            )
         finally:
             pynvml.nvmlShutdown()
 
@@ -171,23 +188,12 @@ def get_device(name: str) -> Device:
     Raises:
         RequestError: no such device here.
     """
-    if check_name(name) == "cpu":
+    if check_device_name(name) == "cpu":
         return CPU(name)
     index = int(name.partition(":")[2] or 0)
     if torch.cuda.is_available() and index < torch.cuda.device_count():
         return CUDA(name)
     raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")
-
-
-def check_name(name: str) -> str:
-    """``name``, if it can be a device's, here or elsewhere.
-
-    Raises:
-        RequestError: it cannot.
-    """
-    if re.fullmatch(r"cpu|cuda(:[0-9]+)?", name):
-        return name
-    raise RequestError(f"no device {name!r}: use cpu, cuda or cuda:N")
 
 
 def _processor_name() -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from gr_bench.meters.device import Device, Work
-from gr_bench.methods import Method
+from .device import Device, Work
+
+if TYPE_CHECKING:
+    from ..methods import Method
 
 
 @dataclass(frozen=True)

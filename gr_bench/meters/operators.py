@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch.profiler import ProfilerActivity, profile
-
-from gr_bench.meters.device import Work
+if TYPE_CHECKING:
+    from .device import Work
 
 KINDS = ("matrix products", "batch norm", "everything else")
 
@@ -29,6 +29,8 @@ def operators(step: Work, steps: int = 5) -> list[Operator]:
     The profiler slows every call by about a microsecond or two: shares are to be believed, and
     those of many short calls a little less.
     """
+    from torch.profiler import ProfilerActivity, profile
+
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(steps):
             step()

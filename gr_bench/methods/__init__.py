@@ -1,6 +1,7 @@
 """Training methods that penalise or perturb by the gradient: values that fill ``p.grad``.
 
-This folder knows nothing of the benchmark: it can be lifted into any PyTorch training code.
+This folder knows nothing of the benchmark: it can be lifted into any PyTorch training code. A class
+is imported, and PyTorch with it, when it is first asked for.
 
 The convention throughout: the objective is L + (γ/2)·‖∇L‖², so the added direction is γ·Hg.
 """
@@ -9,26 +10,30 @@ from __future__ import annotations
 
 import inspect
 from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from gr_bench.methods.base import Method
-from gr_bench.methods.central import CentralGR
-from gr_bench.methods.double_backprop import DoubleBackpropGR
-from gr_bench.methods.fleet import stack
-from gr_bench.methods.flooding import Flooding
-from gr_bench.methods.step import LossFunction, Step
-from gr_bench.methods.two_point import (
-    ASAM,
-    GNP,
-    SAM,
-    SGD,
-    BackwardGR,
-    ForwardGR,
-    TwoPoint,
-    UnnormalizedSAM,
-)
+if TYPE_CHECKING:
+    from .base import Method
+    from .central import CentralGR
+    from .double_backprop import DoubleBackpropGR
+    from .fleet import stack
+    from .flooding import Flooding
+    from .step import LossFunction, Step
+    from .two_point import (
+        ASAM,
+        GNP,
+        SAM,
+        SGD,
+        BackwardGR,
+        ForwardGR,
+        TwoPoint,
+        UnnormalizedSAM,
+    )
 
 __all__ = [
     "ASAM",
+    "BUILT_IN",
     "GNP",
     "METHODS",
     "SAM",
@@ -47,22 +52,31 @@ __all__ = [
     "stack",
 ]
 
-METHODS: dict[str, type[Method]] = {
-    cls.name: cls
-    for cls in (
-        SGD,
-        SAM,
-        ForwardGR,
-        BackwardGR,
-        DoubleBackpropGR,
-        CentralGR,
-        UnnormalizedSAM,
-        GNP,
-        ASAM,
-        Flooding,
-    )
+BUILT_IN = {
+    "sgd": ".two_point:SGD",
+    "sam": ".two_point:SAM",
+    "f-gr": ".two_point:ForwardGR",
+    "b-gr": ".two_point:BackwardGR",
+    "db-gr": ".double_backprop:DoubleBackpropGR",
+    "c-gr": ".central:CentralGR",
+    "unnormalized-sam": ".two_point:UnnormalizedSAM",
+    "gnp": ".two_point:GNP",
+    "asam": ".two_point:ASAM",
+    "flooding": ".flooding:Flooding",
 }
-"""The built-in methods by name, in the order in which tables and figures show them."""
+"""The built-in methods by name, in the order in which tables and figures show them, each with its
+module in this package and its class."""
+
+METHODS: dict[str, type[Method]]
+"""The classes of :data:`BUILT_IN` by name."""
+
+_PUBLIC = {where.partition(":")[2]: where for where in BUILT_IN.values()} | {
+    "LossFunction": ".step:LossFunction",
+    "Method": ".base:Method",
+    "Step": ".step:Step",
+    "TwoPoint": ".two_point:TwoPoint",
+    "stack": ".fleet:stack",
+}
 
 
 def get(name: str, **parameters: float) -> Method:
@@ -71,14 +85,36 @@ def get(name: str, **parameters: float) -> Method:
     Raises:
         ValueError: no such method, no such parameter, or a value out of range.
     """
-    if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(METHODS)}"
+    if name not in BUILT_IN:
+        near = get_close_matches(name, BUILT_IN, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(BUILT_IN)}"
         raise ValueError(f"no method {name!r}: {hint}")
-    cls = METHODS[name]
+    cls: type[Method] = _load(BUILT_IN[name])
     known = inspect.signature(cls).parameters
     for key in parameters:
         if key not in known:
             takes = ", ".join(known) or "no parameters"
             raise ValueError(f"method {name!r} has no parameter {key!r}: it takes {takes}")
     return cls(**parameters)
+
+
+def _load(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(import_module(module, __name__), name)
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
+
+    def __getattr__(name: str) -> Any:
+        if name == "METHODS":
+            value = {method: _load(where) for method, where in BUILT_IN.items()}
+        elif name in _PUBLIC:
+            value = _load(_PUBLIC[name])
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gr_bench.methods.step import LossFunction
+from .spelling import is_number, spell
+from .step import LossFunction
 
 
 class Workspace:
@@ -75,7 +74,7 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         for key, value in self.parameters.items():
-            if _is_number(value):
+            if is_number(value):
                 object.__setattr__(self, key, float(value))  # 1, 1.0 and NumPy's print alike
 
     @abstractmethod
@@ -110,30 +109,18 @@ class Method(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{key}={_short(v)}" for key, v in self.parameters.items())
-        return f"{self.name}({arguments})" if arguments else self.name
-
-
-def _short(value: object) -> str:
-    """The shortest spelling that reads back as the same value: 1, not 1.0."""
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return repr(value)
+        return spell(self.name, self.parameters)
 
 
 def require_at_least_zero(**values: float) -> None:
     """Raise ValueError unless every value is a finite number >= 0."""
     for key, value in values.items():
-        if not (_is_number(value) and value >= 0):
+        if not (is_number(value) and value >= 0):
             raise ValueError(f"{key} must be a finite number >= 0, not {value!r}")
 
 
 def require_positive(**values: float) -> None:
     """Raise ValueError unless every value is a finite number > 0."""
     for key, value in values.items():
-        if not (_is_number(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise ValueError(f"{key} must be a finite number > 0, not {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

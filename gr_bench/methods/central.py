@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gr_bench.methods.base import Method, require_at_least_zero, require_positive
-from gr_bench.methods.fleet import differentiate, is_zero
-from gr_bench.methods.step import LossFunction, Step
-from gr_bench.methods.two_point import offset
+from .base import Method, require_at_least_zero, require_positive
+from .fleet import differentiate, is_zero
+from .step import LossFunction, Step
+from .two_point import offset
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gr_bench.methods.base import Method, require_at_least_zero
-from gr_bench.methods.fleet import differentiate, is_zero, per_run
-from gr_bench.methods.step import LossFunction, Step
+from .base import Method, require_at_least_zero
+from .fleet import differentiate, is_zero, per_run
+from .step import LossFunction, Step
 
 
 @dataclass(frozen=True)

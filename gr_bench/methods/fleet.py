@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gr_bench.methods.base import Method, Workspace
+from .base import Method, Workspace
 
 M = TypeVar("M", bound=Method)
 

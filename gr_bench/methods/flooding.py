@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gr_bench.methods.base import Method, require_at_least_zero
-from gr_bench.methods.fleet import differentiate, per_run
-from gr_bench.methods.step import LossFunction, Step
+from .base import Method, require_at_least_zero
+from .fleet import differentiate, per_run
+from .step import LossFunction, Step
 
 
 @dataclass(frozen=True)

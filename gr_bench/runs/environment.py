@@ -1,4 +1,4 @@
-"""What a run was measured on."""
+"""The environment of a run: machine, software and settings that its results depend on."""
 
 from __future__ import annotations
 
@@ -6,35 +6,60 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 import gr_bench
-from gr_bench.meters.device import get_device
+from gr_bench.meters import hardware
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
 COMPARED = ("machine", "device", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
 
+_UNITS = {30: "GiB", 20: "MiB", 10: "KiB", 0: "B"}
 
-def describe(device: str) -> dict[str, Any]:
-    """Hardware, software and settings that results depend on, as plain data.
+
+def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
+    """Hardware, software and settings that results depend on, as JSON would give them back.
+
+    Of the entries, :data:`COMPARED` tell environments apart (see :func:`differences`), and the
+    others may change from minute to minute or are notes: ``load_average``, ``clock`` (MHz and
+    where that is read), ``governor``, ``turbo_off`` ("1", "0" or None: unknown) and
+    :func:`steal`'s.
 
     The host's name is hashed: enough to tell two machines apart, and safe to publish.
+
+    Args:
+        device: where steps run.
+        root: the folder that the system's files about processors are below.
+
+    Raises:
+        RequestError: no such device here.
     """
+    import torch  # of the functions here only this one needs it
+
+    from gr_bench.meters.device import get_device
+
+    processor, clock = hardware.processor(root), hardware.clock(root)
+    sets = processor.instruction_sets
+    known = asdict(processor) | {"instruction_sets": None if sets is None else list(sets)}
+    cores, threads = known.pop("cores"), known.pop("hardware_threads")
     return {
         "machine": {
             "system": platform.system(),
             "architecture": platform.machine(),
             "host": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
-            "cores": psutil.cpu_count(logical=False),
-            "hardware_threads": psutil.cpu_count(),
+            "cores": cores or psutil.cpu_count(logical=False),
+            "hardware_threads": threads or psutil.cpu_count(),
             "memory_bytes": psutil.virtual_memory().total,
+            "processor": known,
         },
         "device": {"kind": device, **get_device(device).describe()},
         "python": platform.python_version(),
@@ -42,10 +67,16 @@ def describe(device: str) -> dict[str, Any]:
         "gr_bench": gr_bench.__version__,
         "git": _git(),
         "torch_config": torch.__config__.show(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "turbo_off": _read("/sys/devices/system/cpu/intel_pstate/no_turbo"),
+        "governor": clock.governor,
+        "turbo_off": {True: "0", False: "1", None: None}[clock.turbo],
+        "clock": {
+            "mhz": clock.mhz,
+            "mhz_from": clock.mhz_from,
+            "time_source": clock.time_source,
+        },
         "kernel": platform.release(),
         "load_average": list(os.getloadavg()),
+        **steal(root),
         "variables": {
             key: value
             for key, value in sorted(os.environ.items())
@@ -55,17 +86,129 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
+def steal(root: Path = hardware.ROOT) -> dict[str, Any]:
+    """The time that a hypervisor has taken from this machine so far; see :func:`steal_share`.
+
+    Returns:
+        ``steal_s``, processor-seconds since the system started, of all hardware threads together,
+        or None where that is not counted; ``monotonic_s``, when that was, by
+        :func:`time.monotonic`.
+    """
+    taken = hardware.steal_s(root)
+    return {
+        "steal_s": None if taken is None else sum(taken.values()),
+        "monotonic_s": time.monotonic(),
+    }
+
+
+def steal_share(start: dict[str, Any], end: dict[str, Any], threads: int) -> float | None:
+    """The part of the processors' time between two moments that a hypervisor took.
+
+    Args:
+        start: what :func:`steal` said at the first moment, or an environment described then.
+        end: the same at the second.
+        threads: hardware threads of the machine.
+
+    Returns:
+        (end.steal_s - start.steal_s) / (threads · (end.monotonic_s - start.monotonic_s)), between
+        0 and 1; None where it is not known, or a counter has gone back since the system was
+        started anew in between.
+    """
+    told = [m.get(key) for m in (start, end) for key in ("steal_s", "monotonic_s")]
+    known = [float(x) for x in told if x is not None]
+    if len(known) < len(told):
+        return None
+    steal_before, began, steal_after, ended = known
+    taken_s, elapsed_s = steal_after - steal_before, ended - began
+    if taken_s < 0 or elapsed_s <= 0:
+        return None
+    return min(1.0, taken_s / (threads * elapsed_s))
+
+
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """What of :data:`COMPARED` differs between two environments, in words."""
-    found = []
-    for key in COMPARED:
-        if isinstance(a[key], dict):
-            names = sorted({*a[key], *b[key]})
-            pairs = [(f"{key} {name}", a[key].get(name), b[key].get(name)) for name in names]
-        else:
-            pairs = [(key, a[key], b[key])]
-        found += [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
-    return found
+    """The entries of :data:`COMPARED` in which two environments differ, in words.
+
+    An entry that only one of them has is none: a description written before there was such an
+    entry says nothing of it. Of lists, what is gone and what is new is named.
+
+    Returns:
+        ``machine processor family 23 -> 25``, ``packages torch 2.6 -> 2.7``, and so on.
+    """
+    return [text for key in COMPARED if key in a and key in b for text in _changes(key, a, b)]
+
+
+def _changes(key: str, a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    name, old, new = prefix + key, a[key], b[key]
+    if isinstance(old, dict) and isinstance(new, dict):
+        for inner in sorted(old.keys() & new.keys()):
+            yield from _changes(inner, old, new, name + " ")
+    elif isinstance(old, list) and isinstance(new, list):
+        changes = [f"-{x}" for x in old if x not in new] + [f"+{x}" for x in new if x not in old]
+        if changes:
+            yield " ".join([name, *changes])
+    elif old != new:
+        yield f"{name} {old} -> {new}"
+
+
+def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) -> dict[str, str]:
+    """The facts of an environment that a reader wants, by their titles.
+
+    Args:
+        environment: of :func:`describe`, now or by an earlier version.
+        at_end: what :func:`steal` said at the end of the run, if it did.
+
+    Returns:
+        Only what is known: the processor's name with its generation, caches, instruction sets,
+        hypervisor, cores, memory, system, kernel, governor, clock, load and stolen time.
+    """
+    machine = environment["machine"]
+    processor = machine.get("processor") or {}
+    name = processor.get("name")
+    if environment["device"]["kind"] == "cpu":  # all that there once was
+        name = name or environment["device"]["name"]
+    generation = [
+        f"{key} {processor[key]}"
+        for key in ("family", "model", "stepping", "microcode")
+        if processor.get(key) is not None
+    ]
+    vendor = processor.get("vendor")
+    threads = machine["hardware_threads"]
+    share = steal_share(environment, at_end or {}, threads or 1)
+    facts = {
+        "Processor": ", ".join(filter(None, [name, vendor, *generation])),
+        "Caches": ", ".join(
+            f"{key} {_size(size)}" for key, size in (processor.get("caches") or {}).items()
+        ),
+        "Instruction sets": ", ".join(processor.get("instruction_sets") or ()),
+        "Hypervisor": processor.get("hypervisor"),
+        "Cores": f"{machine['cores'] or 'unknown'} ({threads} hardware threads)",
+        "Memory": _size(machine["memory_bytes"]),
+        "System": f"{machine['system']}, {machine['architecture']}",
+        "Kernel": environment.get("kernel"),
+        "Governor": environment.get("governor"),
+        "Clock": ", ".join(_clock(environment)),
+        "Load when started": ", ".join(f"{x:.2f}" for x in environment["load_average"]),
+        "Stolen by the hypervisor": None if share is None else f"{share:.1%} of processor time",
+    }
+    return {title: text for title, text in facts.items() if text}
+
+
+def _clock(environment: dict[str, Any]) -> Iterator[str]:
+    clock = environment.get("clock") or {}
+    if clock.get("mhz"):
+        yield f"{clock['mhz']:,.0f} MHz when started"
+    if environment.get("turbo_off") is not None:
+        yield "turbo off" if environment["turbo_off"] == "1" else "turbo on"
+    if clock.get("time_source"):
+        yield f"time from {clock['time_source']}"
+
+
+def _size(nbytes: int) -> str:
+    """``512 KiB``, ``8 MiB`` or ``23.5 GiB``."""
+    shift, unit = next(
+        (shift, unit) for shift, unit in _UNITS.items() if nbytes >> shift or not shift
+    )
+    return f"{round(nbytes / 2**shift, 1):g} {unit}"
 
 
 def _version(name: str) -> str | None:
@@ -94,10 +237,3 @@ def _git() -> dict[str, Any] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(status)}
-
-
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None

@@ -2,48 +2,107 @@
 
 from __future__ import annotations
 
+import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr_bench.experiments import Experiment, all_experiments
-from gr_bench.experiments.base import COLUMNS, columns
+from gr_bench.errors import RequestError
+from gr_bench.experiments import all_experiments, get_experiment
+from gr_bench.experiments.columns import build_table, cell_columns
+from gr_bench.experiments.experiment import Experiment
+from gr_bench.experiments.lines import SCHEMA
+from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.store import latest, read_about, read_journal
+from gr_bench.runs.store import (
+    COMPRESSED_JOURNAL,
+    journal_of,
+    latest,
+    read_about,
+    read_journal,
+    write_about,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from gr_bench.runs.outcome import Outcome
+
+TABLES = "tables"
+"""The entry of ``run.json`` that says which journal the parquet files were made from."""
+
+FAILURE = ("experiment", "reason", "unsupported")
+
 
 class Results:
-    """A run's tables as attributes, made from its journal: ``Results("runs/quick").step_cost``.
+    """A run's tables as attributes: ``Results("runs/quick").step_cost``.
 
-    ``failures`` is always among them. ``about`` is ``run.json``.
+    They are read from the run's parquet files where these are as new as its journal, and made from
+    the journal where they are not; of a run that has lost its journal, or has it compressed, from
+    what there is. ``failures`` is always among them. ``about`` is ``run.json``.
+
+    Args:
+        folder: a run's, finished or not.
+        outcome: of the execution that it was just written by.
 
     Raises:
         RequestError: the folder is not a run's, or its journal cannot be read.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        import pandas as pd
-
+    def __init__(self, folder: str | Path, outcome: Outcome | None = None) -> None:
         self.folder = Path(folder)
+        self.outcome = outcome
         self.about: dict[str, Any] = read_about(self.folder)
-        records = latest(read_journal(self.folder))
-        self.experiments: dict[str, Experiment] = {}
+        self.experiments: dict[str, Experiment[Any, Any]] = {}
         self.tables: dict[str, DataFrame] = {}
+        stored = self.about.get(TABLES)
+        if stored and stored == self._stamp(stored["names"], stored["experiments"]):
+            self._read_parquet(stored["names"])
+            self.experiments = {name: get_experiment(name) for name in stored["experiments"]}
+        elif journal_of(self.folder) is not None:
+            self._make_tables()
+        else:
+            self._read_parquet([file.stem for file in sorted(self.folder.glob("*.parquet"))])
+            self.experiments = {
+                name: experiment
+                for name, experiment in all_experiments().items()
+                if name in self.about["suite"] and self.about["suite"][name]
+            }
+        if "failures" not in self.tables:
+            self.tables["failures"] = _failures([])
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The run's records, without the failures after which the same cell was tried again."""
+        return latest(read_journal(self.folder))
+
+    def _make_tables(self) -> None:
         for name, experiment in all_experiments().items():
-            own = [record for record in records if record.cell.experiment == name]
+            own = [record for record in self.records if record.cell.experiment == name]
             if own:
                 self.experiments[name] = experiment
                 self.tables |= experiment.tables(own)
-        failures = [
-            {"experiment": r.cell.experiment, **columns(r.cell), **r.data}
-            for r in records
-            if r.kind == "failure"
-        ]
-        self.tables["failures"] = pd.DataFrame(
-            failures, columns=["experiment", *COLUMNS, "reason", "unsupported"]
-        )
+        failures = [record for record in self.records if isinstance(record, Failure)]
+        self.tables["failures"] = _failures(failures)
+
+    def _read_parquet(self, names: list[str]) -> None:
+        import pandas as pd
+
+        for name in names:
+            try:
+                self.tables[name] = pd.read_parquet(self.folder / f"{name}.parquet")
+            except (OSError, ValueError) as error:
+                where = self.folder / f"{name}.parquet"
+                raise RequestError(f"{where} cannot be read: {error}") from error
+
+    def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
+        """What tables made now would say of where they come from."""
+        return {
+            "schema": SCHEMA,
+            "journal_bytes": _uncompressed_bytes(self.folder),
+            "names": names,
+            "experiments": experiments,
+        }
 
     def __getattr__(self, name: str) -> DataFrame:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})
@@ -54,7 +113,46 @@ class Results:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.tables]
 
+    def __repr__(self) -> str:
+        tables = "\n".join(
+            f"  {name:<26} {len(table):>7} rows" for name, table in self.tables.items()
+        )
+        device = self.about["environment"]["device"].get("name", "an unknown device")
+        failed = len(self.tables["failures"])
+        return (
+            f"Run {self.about['name']!r} in {self.folder}: {self.about['status']}, "
+            f"{self.about['cells']} cells{f' ({failed} failed)' if failed else ''}\n"
+            f"  started {self.about['started']} on {device}\n{tables}"
+        )
+
     def write_parquet(self) -> None:
         """Write every table into the run's folder, each file whole or not at all."""
         for name, table in self.tables.items():
             write_whole(self.folder / f"{name}.parquet", table.to_parquet)
+        self.about[TABLES] = self._stamp(list(self.tables), list(self.experiments))
+        write_about(self.folder, self.about)
+
+
+def _failures(records: list[Failure]) -> DataFrame:
+    rows = [
+        {
+            **cell_columns(record.cell),
+            "experiment": record.cell.experiment,
+            "reason": record.reason,
+            "unsupported": record.unsupported,
+        }
+        for record in records
+    ]
+    return build_table(rows, FAILURE)
+
+
+def _uncompressed_bytes(folder: Path) -> int | None:
+    """The journal's length, of a compressed one as its last four bytes have it."""
+    journal = journal_of(folder)
+    if journal is None:
+        return None
+    if journal.name != COMPRESSED_JOURNAL:
+        return journal.stat().st_size
+    with open(journal, "rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")

@@ -3,52 +3,55 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Job, Record, failure
+from gr_bench.experiments.experiment import Job, Unit
+from gr_bench.experiments.record import Failure, Record
 from gr_bench.meters.device import get_device
 from gr_bench.runs import environment
-from gr_bench.runs.executors import Crashed, Event, Executor, Measured
+from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
+from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import Store, open_store
-from gr_bench.runs.suite import Suite
+from gr_bench.runs.suite import Plan, Suite
 
 
 class Watcher(Protocol):
-    """Who is told what happens."""
+    """Who is told of everything that happens."""
 
-    def outlook(self, units: dict[str, int]) -> None:
-        """How many units are still to come, at least, by sort; said before every job."""
+    def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
+        """How many units are still to come, at least, by kind, and the time that there is for them;
+        said before every job.
+        """
 
     def event(self, event: Event) -> None:
         """Something happened to a unit."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
+class Unwatched:
+    """A watcher that tells nobody."""
 
-    folder: Path
-    cells: int
-    failed: int
-    unsupported: int
-    measured_now: int
-    """Records written by this execution; 0 if everything was there already."""
+    def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
+        """See :class:`Watcher`."""
+
+    def event(self, event: Event) -> None:
+        """See :class:`Watcher`."""
 
 
-def run(
+def run_suite(
     suite: Suite,
     folder: Path,
     make_executor: Callable[[Path], Executor],
     watcher: Watcher,
     *,
     fresh: bool = False,
+    budget_s: float | None = None,
 ) -> Outcome:
     """Measure what ``folder`` does not yet have of the suite.
 
@@ -61,10 +64,16 @@ def run(
         make_executor: gives the executor, for the folder.
         watcher: told of everything that happens.
         fresh: put an earlier run's results aside and start over.
+        budget_s: time for this execution. What every question needs at least is measured first;
+            then times are made more precise, where they are least so, until the time is gone.
+            By default the suite's own; without any, times are made as precise as the suite asks.
 
     Raises:
         RequestError: the folder is another run's, or was begun on another machine or software.
     """
+    begin = time.monotonic()
+    budget_s = suite.budget_s if budget_s is None else budget_s
+    until = None if budget_s is None else begin + budget_s
     devices = sorted({cell.device for cell in suite.cells})
     for device in devices:
         get_device(device)
@@ -79,6 +88,7 @@ def run(
         "started": _now(),
         "ended": None,
         "status": "running",
+        "budget_s": budget_s,
     }
     with open_store(folder, about, fresh=fresh) as store:
         changed = environment.differences(store.about["environment"], about["environment"])
@@ -88,19 +98,25 @@ def run(
                 "choose another --out, or --fresh to start over"
             )
         before = len(store.records)
-        store.describe(status="running", ended=None)
+        store.describe(status="running", ended=None, budget_s=budget_s)
         status = "interrupted"
+        left: dict[str, int] = {}
         try:
             executor = make_executor(folder)
-            while jobs := _next_jobs(suite, store, before, watcher):
-                for job in jobs:
-                    _do(job, store, executor, suite.timeout_s, watcher)
-            status = "done"
+            while True:
+                plan, job, left = _next_job(suite, store, before, until, watcher)
+                if plan is None or job is None:
+                    break
+                _do(plan, job, store, executor, suite.timeout_s, until, watcher)
+            left = {kind: count for kind, count in left.items() if count}
+            status = "budget spent" if left else "done"
         finally:
-            Results(folder).write_parquet()
+            ended = environment.steal()
             measured = len({record.cell.id for record in store.records})
-            store.describe(status=status, cells=measured, ended=_now())
-        failures = Results(folder).failures
+            store.describe(status=status, cells=measured, ended=_now(), environment_at_end=ended)
+            results = Results(folder)
+            results.write_parquet()
+        failures = results.failures
         unsupported = int(failures["unsupported"].sum())
         return Outcome(
             folder=folder,
@@ -108,36 +124,68 @@ def run(
             failed=len(failures) - unsupported,
             unsupported=unsupported,
             measured_now=len(store.records) - before,
+            left=left,
         )
 
 
-def _next_jobs(suite: Suite, store: Store, before: int, watcher: Watcher) -> list[Job]:
-    """What the first plan that is not done asks for. Failures from before are not held against it.
+def _next_job(
+    suite: Suite, store: Store, before: int, until: float | None, watcher: Watcher
+) -> tuple[Plan | None, Job[Any] | None, dict[str, int]]:
+    """The next job and its plan, or None when nothing is left to do or the time is gone.
+
+    Failures from before this execution are not held against a cell. What makes something known
+    more precise comes after all that is not known yet.
 
     Args:
         before: how many of the store's records are from earlier executions.
     """
-    known = [r for r in store.records[:before] if r.kind != "failure" or r.data["unsupported"]]
+    known = [r for r in store.records[:before] if not isinstance(r, Failure) or r.unsupported]
     known += store.records[before:]
-    outlook: Counter[str] = Counter()
-    jobs: list[Job] = []
+    left_s = None if until is None else max(0.0, until - time.monotonic())
+    remaining: Counter[str] = Counter()
+    found: list[tuple[Plan, Job[Any]]] = []
     for plan in suite.plans:
         own = [r for r in known if r.cell.experiment == plan.experiment.name]
-        outlook.update(plan.experiment.outlook(plan.grid, plan.cells, own))
-        jobs = jobs or plan.experiment.pending(plan.grid, plan.cells, own)
-    watcher.outlook(dict(outlook))
-    return jobs
+        remaining.update(plan.experiment.remaining_units(plan.grid, plan.cells, own))
+        if left_s != 0:
+            jobs = plan.experiment.pending(plan.grid, plan.cells, own, left_s)
+            found += [(plan, job) for job in jobs]
+    watcher.remaining_units(dict(remaining), left_s)
+    first = [pair for pair in found if not pair[1].refines] or found
+    plan, job = first[0] if first else (None, None)
+    return plan, job, dict(remaining)
 
 
-def _do(job: Job, store: Store, executor: Executor, timeout_s: float, watcher: Watcher) -> None:
+def _do(
+    plan: Plan,
+    job: Job[Any],
+    store: Store,
+    executor: Executor,
+    timeout_s: float,
+    until: float | None,
+    watcher: Watcher,
+) -> None:
     """Have a job done and keep what comes of it."""
-    for event in executor.run(job, timeout_s):
-        if isinstance(event, Measured) and isinstance(event.result, Record):
+    have: dict[Unit[Any], set[str]] = {}
+    for event in executor.run(job, timeout_s, until):
+        if isinstance(event, Started):
+            have[event.unit] = set()
+        elif isinstance(event, Measured) and isinstance(event.result, Record):
             store.append(event.result)
+            have[event.unit].add(event.result.cell.id)
         elif isinstance(event, Crashed):
-            for cell in event.unit.cells:
-                store.append(failure(cell, event.reason))
+            for cell in to_blame(event, have[event.unit]):
+                store.append(plan.experiment.lost(event.unit, cell, event.reason))
         watcher.event(event)
+
+
+def to_blame(crash: Crashed, have: set[str]) -> list[Any]:
+    """The cells that a crash is recorded for: the one whose code was running, where that is known.
+
+    The others are then measured again without it. Cells that had their records are not among them.
+    """
+    lost = [cell for cell in crash.unit.cells if cell.id not in have]
+    return [crash.culprit] if crash.culprit in lost else lost
 
 
 def _now() -> str:

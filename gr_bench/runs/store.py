@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
+import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments import all_experiments
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.lines import decode, encode
+from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
 
 RUN = "run.json"
 JOURNAL = "journal.jsonl"
+COMPRESSED_JOURNAL = "journal.jsonl.gz"
 LOCK = ".lock"
 
 
@@ -108,43 +109,37 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def read_journal(folder: Path) -> list[Record]:
-    """Every record of a run so far. A last line that was cut off by a kill is passed over.
+    """Every record of a run so far, from its journal, compressed or not.
+
+    A last line that was cut off by a kill is passed over.
 
     Raises:
         RequestError: a line that is not the last cannot be read.
     """
-    try:
-        lines = (folder / JOURNAL).read_bytes().split(b"\n")
-    except FileNotFoundError:
+    journal = journal_of(folder)
+    if journal is None:
         return []
+    try:
+        text = journal.read_bytes()
+        text = gzip.decompress(text) if journal.name == COMPRESSED_JOURNAL else text
+    except (OSError, EOFError) as error:
+        raise RequestError(f"{journal} cannot be read: {error}") from error
     records = []
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             records.append(decode(line))
         except (ValueError, KeyError, TypeError) as error:
-            where = f"{folder / JOURNAL}, line {number}"
-            raise RequestError(f"{where}, cannot be read: {error}") from error
+            why = " ".join(str(error).split())
+            raise RequestError(f"{journal}, line {number}, cannot be read: {why}") from error
     return records
 
 
-def encode(record: Record) -> str:
-    """A record as one line of JSON."""
-    cell = dataclasses.asdict(record.cell)
-    plain = {
-        "experiment": record.cell.experiment,
-        "id": record.cell.id,
-        "kind": record.kind,
-        "cell": cell,
-        "data": record.data,
-    }
-    return json.dumps(plain)
-
-
-def decode(line: str | bytes) -> Record:
-    """The record that :func:`encode` made a line of."""
-    plain = json.loads(line)
-    experiment = all_experiments()[plain["experiment"]]
-    return Record(experiment.cell(**plain["cell"]), plain["kind"], plain["data"])
+def journal_of(folder: Path) -> Path | None:
+    """A folder's journal, plain or compressed; None if it has none."""
+    for name in (JOURNAL, COMPRESSED_JOURNAL):
+        if (folder / name).exists():
+            return folder / name
+    return None
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
@@ -154,7 +149,7 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return [
         record
         for index, record in enumerate(records)
-        if record.kind != "failure" or index == last[record.cell.id]
+        if not isinstance(record, Failure) or index == last[record.cell.id]
     ]
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from gr_bench.errors import RequestError, unknown
-from gr_bench.experiments import Experiment, all_experiments
-from gr_bench.experiments.base import AnyGrid, Cell
+from gr_bench.experiments import experiment_names, get_experiment
+from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.experiment import Experiment
+from gr_bench.experiments.grid import AnyGrid
+from gr_bench.units import parse_duration
+
+
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
 
 
 class _Head(BaseModel):
@@ -28,12 +37,15 @@ class _Head(BaseModel):
     timeout_minutes: float = Field(60.0, gt=0)
     """A unit of work that takes longer is stopped and recorded as failed."""
 
+    budget: Annotated[str, AfterValidator(_duration)] | None = None
+    """Time for a run of the suite, as ``90s``, ``5m`` or ``1h``."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """One grid of one experiment, spread out."""
 
-    experiment: Experiment
+    experiment: Experiment[Any, Any]
     grid: AnyGrid
     cells: tuple[Cell, ...]
 
@@ -46,6 +58,7 @@ class Suite:
     title: str
     description: str
     timeout_s: float
+    budget_s: float | None
     plans: tuple[Plan, ...]
     resolved: dict[str, Any]
     """What is measured and how, with every default filled in, as plain data."""
@@ -110,16 +123,19 @@ def build_suite(
     device: str | None = None,
 ) -> Suite:
     """As :func:`load_suite`, from data already read."""
-    experiments = all_experiments()
+    names = experiment_names()
+    data = copy.deepcopy(data)
     for setting in settings:
-        _apply(data, setting, experiments)
+        _apply(data, setting, names)
     if device is not None:
-        for key in experiments:
+        for key in names:
             for grid in _grids(data, key):
                 grid["device"] = device
-    for key in experiments:
+    for key in names:
         if isinstance(data.get(key), dict):
             raise RequestError(f"suite {name!r}: write [[{key}]] for [{key}]: there may be several")
+    # what the suite does not name is not imported
+    experiments = {key: get_experiment(key) for key in names if key in data}
     fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
     model = create_model("Suite", __base__=_Head, **fields)
     try:
@@ -135,15 +151,14 @@ def build_suite(
     if not any(plan.cells for plan in plans):
         if only is not None:
             raise RequestError(f"suite {name!r} has no cell that matches {only!r}")
-        raise RequestError(
-            f"suite {name!r} names no experiment: add one of {', '.join(experiments)}"
-        )
+        raise RequestError(f"suite {name!r} names no experiment: add one of {', '.join(names)}")
     head = _Head.model_validate({k: getattr(suite, k) for k in _Head.model_fields})
     return Suite(
         name=name,
         title=head.title,
         description=head.description,
         timeout_s=60 * head.timeout_minutes,
+        budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
         resolved={"only": only, **suite.model_dump(mode="json", exclude=set(_Head.model_fields))},
     )
@@ -163,7 +178,7 @@ def _matches(cell: Cell, only: str | None) -> bool:
     return only is None or fnmatch.fnmatch(str(cell), f"*{only}*")
 
 
-def _apply(data: dict[str, Any], setting: str, experiments: dict[str, Experiment]) -> None:
+def _apply(data: dict[str, Any], setting: str, experiments: Sequence[str]) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise RequestError(f"cannot read --set {setting!r}: write key=value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ from synthetic import (
 from gr_bench.claims import CLAIMS, Case, Claim, Evidence, Judged, judge
 from gr_bench.claims.page import case_table
 from gr_bench.experiments import all_experiments
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.flooding.record import Order
+from gr_bench.experiments.generalization.record import TrainerName
+from gr_bench.experiments.record import Record
 from gr_bench.runs.suite import load_suite
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
@@ -130,9 +133,7 @@ def family(problems: int = 8, wrong: int = 0, **changed: float) -> list[Record]:
 
 def off(**changed: object) -> list[Record]:
     """A solution that is elsewhere than theory has it."""
-    record = solved(bias("f-gr"), ratio=0.9)
-    record.data.update(changed)
-    return [record]
+    return [solved(bias("f-gr"), ratio=0.9, **changed)]
 
 
 def errors(f_gr: float, db_gr: float, noise: float = 1e-3, **fields) -> list[Record]:
@@ -156,23 +157,21 @@ def twins(sam: float, gr: float) -> list[Record]:
 
 
 def twin_losses(
-    sam: float, gr: float, trainers: tuple[str, str] = ("loop", "loop")
+    sam: float, gr: float, trainers: tuple[TrainerName, TrainerName] = ("loop", "loop")
 ) -> list[Record]:
     methods = {"unnormalized-sam(rho=0.1)": sam, "f-gr(gamma=0.1, epsilon=0.1)": gr}
-    records = [
-        trained(training(m), train=(0.1, 1.0), test=(loss, 0.8)) for m, loss in methods.items()
+    return [
+        replace(trained(training(m), train=(0.1, 1.0), test=(loss, 0.8)), trainer=trainer)
+        for (m, loss), trainer in zip(methods.items(), trainers, strict=True)
     ]
-    for record, trainer in zip(records, trainers, strict=True):
-        record.data["trainer"] = trainer
-    return records
 
 
-def pairs(difference: float, *orders: str, **fields) -> list[Record]:
+def pairs(difference: float, *orders: Order, **fields) -> list[Record]:
     found = [(step, order, difference) for step, order in enumerate(orders)]
     return [traced(flood(**fields), [3.0, 0.9, 1.1, 0.9], found, level=1.0)]
 
 
-BOTH = ("descent, ascent", "ascent, descent")
+BOTH: tuple[Order, ...] = ("descent, ascent", "ascent, descent")
 WIDE = (0.5, 1.0, 2.0)
 FORWARD, BACKWARD = "f-gr(gamma=0.05, epsilon=0.1)", "b-gr(gamma=0.05, epsilon=0.1)"
 
@@ -207,8 +206,8 @@ REFUTED: dict[str, list[Callable[[], list[Record]]]] = {
         lambda: lost("f-gr", "db-gr"),
     ],
     "solution-of-theory": [
-        lambda: off(beta=[1.0, 0.51]),
-        lambda: off(alpha=[0.0901, 0.09]),
+        lambda: off(beta=(1.0, 0.51)),
+        lambda: off(alpha=(0.0901, 0.09)),
     ],
     "forward-strengthens": [
         lambda: family(wrong=1, **{FORWARD: 0.971}),
@@ -382,8 +381,8 @@ def test_the_command_of_a_claim_measures_what_it_needs(claim: Claim) -> None:
     options = dict(zip(words[3::2], words[4::2], strict=True))
     suite = load_suite(words[2], only=options["--only"])
     assert options["--out"] != "runs/claims-quick"  # that is the whole suite's
-    needed = {parse(record.cell.method).name for record in HOLDS[claim.name][0]()}
-    assert needed <= {parse(cell.method).name for cell in suite.cells}
+    needed = {parse(record.cell.spec).name for record in HOLDS[claim.name][0]()}
+    assert needed <= {parse(cell.spec).name for cell in suite.cells}
     assert {c.experiment for c in suite.cells} == {
         record.cell.experiment for record in HOLDS[claim.name][0]()
     }

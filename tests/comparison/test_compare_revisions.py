@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+from gr_bench.experiments.bench import prepare
 from processes import Background, Ended, Warm, wait_until
 
 import gr_bench
-from gr_bench.experiments.bench import prepare
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.meters.memory import measure_memory, nbytes
 

@@ -23,7 +23,7 @@ def stored(folder: Path, day: int, ratio: float = 2.0, peak: int = 1000) -> Path
     records = []
     cells = {cost("sgd"): 1.0, cost("sgd", control=True): 1.0, cost("f-gr"): ratio}
     for cell, factor in cells.items():
-        is_f_gr = cell.method.startswith("f-gr")
+        is_f_gr = cell.spec.startswith("f-gr")
         records.append(counted(cell, peak=peak if is_f_gr else 500))
         for replicate in range(5):
             spread = 1 + 1e-3 * ((replicate * 7 + is_f_gr) % 5 - 2)

@@ -16,7 +16,7 @@ from synthetic import cost, counted, failed, run_of, timed
 from gr_bench.comparison.findings import Comparison
 from gr_bench.comparison.stored import compare_runs
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.experiment import Record
 from gr_bench.runs.store import read_about, write_about
 
 SGD, SAM = cost(), cost("sam")
@@ -58,7 +58,7 @@ def compare(a: Path, b: Path) -> Comparison:
 
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str], str | None]:
-    return {(f.cell.method, f.quantity): f.verdict for f in comparison.findings}
+    return {(f.cell.spec, f.quantity): f.verdict for f in comparison.findings}
 
 
 RATIO, TIME = "time over sgd's", "ms a step"
@@ -103,7 +103,7 @@ def test_a_machine_that_was_slower_is_not_the_methods_doing(tmp_path: Path) -> N
     """Everything takes 10 % longer: that is shown, and not called."""
     found = compare(run(tmp_path / "a"), run(tmp_path / "b", sgd_s=1.1e-3))
     assert not found.regressed
-    (sgd,) = (f for f in found.findings if f.cell.method == SGD.method)
+    (sgd,) = (f for f in found.findings if f.cell.spec == SGD.method)
     assert (sgd.verdict, sgd.base, sgd.head) == (None, pytest.approx(1.0), pytest.approx(1.1))
     assert verdicts(found)[SAM.method, RATIO] == "same"
 
@@ -140,7 +140,7 @@ def test_counters_are_compared_exactly(tmp_path: Path) -> None:
     a = run(tmp_path / "a", more=[counted(SAM, peak=1000), counted(SGD)])
     b = run(tmp_path / "b", more=[counted(SAM, peak=1100), counted(SGD, flops=101)])
     found = compare(a, b)
-    changed = {f.cell.method: [str(c) for c in f.changes] for f in found.findings if f.changes}
+    changed = {f.cell.spec: [str(c) for c in f.changes] for f in found.findings if f.changes}
     assert changed == {
         SAM.method: ["peak bytes 1,000 -> 1,100 (+10.00%)"],
         SGD.method: ["FLOPs 100 -> 101 (+1.00%)"],
@@ -163,7 +163,7 @@ def test_a_cell_that_failed_in_one_is_said(tmp_path: Path) -> None:
     b = run(tmp_path / "b", more=[failed(db)])
     found = compare(a, b)
     assert any("failed in" in note and "no such luck" in note for note in found.notes)
-    assert db.method not in {f.cell.method for f in found.findings}
+    assert db.method not in {f.cell.spec for f in found.findings}
 
 
 def test_a_replicate_is_no_interval(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gr_bench.meters.flops import count_flops
 from synthetic import cost
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gr_bench import registry
 from gr_bench.experiments.step_cost.measure import counters
-from gr_bench.meters.flops import count_flops
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.workloads.loss import cross_entropy
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from synthetic import cost, timed
 
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.experiment import Record
 from gr_bench.experiments.step_cost import StepCost
 from gr_bench.experiments.step_cost.measure import times
 from gr_bench.meters.operators import KINDS, kind, operators
@@ -45,7 +45,7 @@ def records(*, asked: bool) -> list[Record]:
         "budget_s": 0.05,
         "least_rounds": 1,
         "most_rounds": 2,
-        "contrast": False,
+        "sequential": False,
         "operators": asked,
         "most_replicates": 2,
         "target_half_width": 0.1,

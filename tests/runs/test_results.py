@@ -9,7 +9,7 @@ from synthetic import cost, counted, failed, run_of, timed, trained, training
 
 from gr_bench import load
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import COLUMNS
+from gr_bench.experiments.experiment import COLUMNS
 from gr_bench.runs.results import Results
 
 RECORDS = [
@@ -47,7 +47,7 @@ def test_results_travel_between_processes(results: Results) -> None:
 
 def test_a_parameter_that_is_no_number_does_not_spoil_the_table(results: Results) -> None:
     results.write_parquet()
-    stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("label")
+    stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("spec")
     assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
     assert pd.isna(stored.loc["plugged:Scheduled(gamma='cosine')", "gamma"])
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from gr_bench.runs.executors import Crashed, Event, Finished, LocalExecutor, Started
 from processes import is_worker
 
 from gr_bench import load
 from gr_bench.errors import RequestError
-from gr_bench.runs.executors import Crashed, Event, Finished, LocalExecutor, Started
 from gr_bench.runs.runner import Outcome, run
 from gr_bench.runs.store import read_journal
 from gr_bench.runs.suite import Suite, build_suite
@@ -27,7 +27,7 @@ class Noted:
     events: list[Event] = field(default_factory=list)
     outlooks: list[dict[str, int]] = field(default_factory=list)
 
-    def outlook(self, units: dict[str, int]) -> None:
+    def remaining_units(self, units: dict[str, int]) -> None:
         self.outlooks.append(units)
 
     def event(self, event: Event) -> None:

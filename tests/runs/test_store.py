@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synthetic import failed, trained, training
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.experiment import Record
 from gr_bench.files import write_whole
 from gr_bench.runs.store import (
     decode,

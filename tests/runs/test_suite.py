@@ -60,7 +60,7 @@ def test_a_shipped_suite_for_a_gpu_asks_for_one() -> None:
 def test_a_suite_spans_the_whole_grid() -> None:
     cells = build(training={}).cells
     assert len(cells) == len({cell.id for cell in cells}) == 3 * 2 * 2 * 2
-    assert {cell.method for cell in cells} == {"sgd", "sam(rho=0.05)", "sam(rho=0.1)"}
+    assert {cell.spec for cell in cells} == {"sgd", "sam(rho=0.05)", "sam(rho=0.1)"}
     assert {cell.model for cell in cells} == {"mlp(depth=2, width=8)", "mlp(depth=4, width=8)"}
     assert {cell.seed for cell in cells} == {0, 1}
 

@@ -32,6 +32,14 @@ class Plain(SGD):
 
 
 @dataclass(frozen=True)
+class Clashing(SGD):
+    """SGD with a parameter that has the name of a column of every step-cost table."""
+
+    rounds: float = 1.0
+    name: ClassVar[str] = "clashing"
+
+
+@dataclass(frozen=True)
 class Scheduled(SGD):
     """SGD with a parameter of a known name that is no number."""
 
@@ -47,6 +55,24 @@ class Raises(SGD):
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         raise RuntimeError("<b>no</b> such\n| luck")
+
+
+@dataclass(frozen=True)
+class RaisesLater(SGD):
+    """Fails in step ``at`` (counted from 1), and in those that follow."""
+
+    at: int = 3
+    name: ClassVar[str] = "raises-later"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_count", [0])
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        self._count[0] += 1
+        if self._count[0] >= self.at:
+            raise RuntimeError(f"step {self._count[0]}")
+        return super().backward(loss_fn, params)
 
 
 @dataclass(frozen=True)

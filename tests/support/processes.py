@@ -20,7 +20,7 @@ import psutil
 
 SERVER = """
 import json, os, resource, sys, traceback
-import gr_bench.cli, gr_bench.listing, gr_bench.progress, gr_bench.report, gr_bench.runs.runner
+import gr_bench.cli, gr_bench.runs.listing, gr_bench.runs.progress, gr_bench.reports, gr_bench.runs.runner
 
 for line in sys.stdin:
     asked = json.loads(line)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gr_bench.experiments.base import Record, failure
+from gr_bench.experiments.block_times import Times, TimesOptions
+from gr_bench.experiments.cell import TimedCell
 from gr_bench.experiments.flooding.cell import FloodingCell
+from gr_bench.experiments.flooding.record import Order, Pair, Trace
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.record import EpochResult, Training
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
+from gr_bench.experiments.implicit_bias.record import (
+    Endpoint,
+    Interpolant,
+    PredictedFit,
+    Solution,
+)
+from gr_bench.experiments.record import Record, failure
 from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.experiments.step_cost.record import Counters
+from gr_bench.meters.conditions import Conditions
 from gr_bench.registry import spell_method
 from gr_bench.runs import environment
 from gr_bench.runs.store import open_store
 
 TRAINING = GeneralizationCell(
-    method="sgd",
+    spec="sgd",
     model="mlp",
     dataset="digits",
     batch_size=32,
@@ -34,7 +45,7 @@ TRAINING = GeneralizationCell(
 )
 
 COST = StepCostCell(
-    method="sgd",
+    spec="sgd",
     model="mlp",
     dataset="digits",
     batch_size=32,
@@ -45,7 +56,7 @@ COST = StepCostCell(
 )
 
 BIAS = ImplicitBiasCell(
-    method="sgd",
+    spec="sgd",
     model="diagonal-linear",
     dataset="sparse-regression",
     batch_size=10,
@@ -60,7 +71,7 @@ BIAS = ImplicitBiasCell(
 )
 
 FLOOD = FloodingCell(
-    method="flooding(level=1)",
+    spec="flooding(level=1)",
     model="mlp",
     dataset="digits",
     batch_size=32,
@@ -76,162 +87,236 @@ FLOOD = FloodingCell(
 
 def cost(method: str = "sgd", **fields: Any) -> StepCostCell:
     """A step-cost cell."""
-    return replace(COST, method=spell_method(method), **fields)
+    return replace(COST, spec=spell_method(method), **fields)
 
 
 def counted(
     cell: StepCostCell, *, flops: int = 100, peak: int = 1000, finite: bool = True
-) -> Record:
+) -> Counters:
     """Counters of a model whose parameters take 100 bytes."""
-    data = {
-        "flops": flops,
-        "peak_bytes": peak,
-        "parameter_bytes": 100,
-        "gradient_bytes": 100,
-        "optimizer_state_bytes": 100,
-        "method_bytes": 0,
-        "rest_bytes": peak - 300,
-        "resident_bytes": 10_000,
-        "parameters": 25,
-        "finite": finite,
-    }
-    return Record(cell, "counters", data)
+    return Counters(
+        cell=cell,
+        flops=flops,
+        peak_bytes=peak,
+        parameter_bytes=100,
+        gradient_bytes=100,
+        optimizer_state_bytes=100,
+        method_bytes=0,
+        rest_bytes=peak - 300,
+        resident_bytes=10_000,
+        parameters=25,
+        finite=finite,
+    )
 
 
 def timed(
-    cell: StepCostCell, replicate: int, step_s: Sequence[float], *, began: float = 0.0, **more: Any
-) -> Record:
-    """Samples of one replicate; ``began`` tells two measurements of the same replicate apart."""
-    rounds = len(step_s)
-    data = {
-        "replicate": replicate,
-        "target_half_width": 0.01,
-        "most_replicates": 10,
-        "budget_minutes": None,
-        "steps": 1,
-        "step_s": list(step_s),
-        "wall_s": list(step_s),
-        "cpu_s": list(step_s),
-        "position": [0] * rounds,
-        "began_unix_s": began,
-        "machine_flops_per_s": 1e9,
-        "spent_s": 1.0,
-        "conditions": {"allocator": cell.allocator, "denormals_flushed": True},
+    cell: TimedCell,
+    replicate: int,
+    step_s: Sequence[float],
+    *,
+    began: float = 0.0,
+    waited_s: Sequence[float] | None = None,
+    spent_s: float = 1.0,
+    allocator: str = "held",
+    target: float = 0.01,
+    most_replicates: int = 10,
+    left_s: float | None = None,
+    **more: Any,
+) -> Times:
+    """Samples of one replicate; ``began`` tells two measurements of the same replicate apart.
+
+    ``step_s`` is without the waiting.
+    """
+    waited = [0.0] * len(step_s) if waited_s is None else waited_s
+    fields: dict[str, Any] = {
+        "position": tuple([0] * len(step_s)),
+        "cpu_s": tuple(step_s),
+        "in_samples_s": sum(step_s),
     }
-    return Record(cell, "times", data | more)
+    return Times(
+        cell=cell,
+        conditions=Conditions(allocator=allocator, denormals_flushed=True),
+        replicate=replicate,
+        began_unix_s=began,
+        steps=1,
+        elapsed_s=tuple(s + w for s, w in zip(step_s, waited, strict=True)),
+        waited_s=tuple(waited),
+        machine_flops_per_s=1e9,
+        spent_s=spent_s,
+        start_s=1.0,
+        options=TimesOptions(
+            replicate=replicate,
+            budget_s=1.0,
+            least_rounds=1,
+            target=target,
+            most_replicates=most_replicates,
+            left_s=left_s,
+        ),
+        **fields | more,
+    )
 
 
 def training(method: str = "sgd", **fields: Any) -> GeneralizationCell:
     """A training's cell."""
-    return replace(TRAINING, method=spell_method(method), **fields)
+    return replace(TRAINING, spec=spell_method(method), **fields)
 
 
 def trained(
     cell: GeneralizationCell,
     *,
     train: tuple[float, float],
-    test: tuple[float, float],
+    test: tuple[float, float] | None,
     gradient_norm: float = 0.1,
-) -> Record:
-    """A training that ended well, given the losses and accuracies that it ended with."""
-    last = {
-        "train_loss": train[0],
-        "train_accuracy": train[1],
-        "validation_loss": 1.0,
-        "validation_accuracy": 0.5,
-        "gradient_norm": gradient_norm,
-    }
-    curve = [{"epoch": epoch, **last} for epoch in range(1, cell.epochs + 1)]
-    data = {
-        "steps": 10,
-        "gradient_evaluations": 10,
-        "training_s": 1.0,
-        "diverged_step": None,
-        "split": "by hand",
-        "curve": curve,
-        "test_loss": test[0],
-        "test_accuracy": test[1],
-    }
-    return Record(cell, "training", data)
+    validation: Sequence[tuple[float, float]] | None = None,
+    steps: int = 10,
+    evaluations: int = 1,
+) -> Training:
+    """A training that ended well, given the losses and accuracies that it ended with.
+
+    Args:
+        cell: of the training.
+        train: loss and accuracy on the training part, after every epoch.
+        test: on the test part; None for a candidate.
+        gradient_norm: after every epoch.
+        validation: loss and accuracy on the validation part, epoch by epoch.
+        steps: in all.
+        evaluations: of the gradient, a step.
+    """
+    curve = tuple(
+        EpochResult(
+            epoch=epoch,
+            train_loss=train[0],
+            train_accuracy=train[1],
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            gradient_norm=gradient_norm,
+            parameter_norm=1.0,
+        )
+        for epoch, (loss, accuracy) in enumerate(validation or [(1.0, 0.5)] * cell.epochs, 1)
+    )
+    return Training(
+        cell=cell,
+        curve=curve,
+        diverged_step=None,
+        test_loss=None if test is None else test[0],
+        test_accuracy=None if test is None else test[1],
+        steps=steps,
+        gradient_evaluations=steps * evaluations,
+        training_s=1.0,
+        split="by hand",
+        trainer="loop",
+        runs_together=1,
+    )
 
 
-def step_time(cell: GeneralizationCell, replicate: int, ratio: float, step_s: float) -> Record:
-    """A replicate of a method's step times, ``ratio`` times SGD's in every round."""
-    data = {"replicate": replicate, "step_s": [step_s] * 3, "log_ratios": [math.log(ratio)] * 3}
-    return Record(cell.timed, "step time", data)
+def step_time(
+    cell: GeneralizationCell, replicate: int, step_s: float, *, began: float = 0.0
+) -> Times:
+    """A replicate of a method's step times, the same in every round; ``began`` tells two
+    measurements of the same replicate apart.
+    """
+    options = TimesOptions(
+        replicate=replicate, budget_s=1.0, least_rounds=3, target=0.01, most_replicates=10
+    )
+    return Times(
+        cell=cell.timing_cell,
+        replicate=replicate,
+        began_unix_s=began,
+        steps=1,
+        elapsed_s=(step_s,) * 3,
+        waited_s=(0.0,) * 3,
+        cpu_s=(step_s,) * 3,
+        position=(0,) * 3,
+        machine_flops_per_s=1e9,
+        in_samples_s=3 * step_s,
+        spent_s=1.0,
+        start_s=None,
+        options=options,
+    )
 
 
-def diverged(cell: GeneralizationCell, step: int) -> Record:
-    """A training that ended at a step of its first epoch."""
-    data = {
-        "steps": step,
-        "gradient_evaluations": step,
-        "training_s": 1.0,
-        "diverged_step": step,
-        "split": "by hand",
-        "curve": [],
-    }
-    return Record(cell, "training", data)
+def diverged(
+    cell: GeneralizationCell, step: int, curve: tuple[EpochResult, ...] = ()
+) -> Training:
+    """A training that diverged at a step, after the epochs of ``curve``."""
+    return Training(
+        cell=cell,
+        curve=curve,
+        diverged_step=step,
+        steps=step,
+        gradient_evaluations=step,
+        training_s=1.0,
+        split="by hand",
+        trainer="loop",
+        runs_together=1,
+    )
 
 
 def bias(method: str = "sgd", **fields: Any) -> ImplicitBiasCell:
     """A solution's cell."""
-    return replace(BIAS, method=spell_method(method), **fields)
+    return replace(BIAS, spec=spell_method(method), **fields)
 
 
 def solved(
     cell: ImplicitBiasCell,
     *,
     ratio: float,
-    residual: float = 1e-6,
-    test_error: float = 0.1,
-    feature_mean: float = 0.0,
     interpolates: bool = True,
     diverged: bool = False,
-) -> Record:
-    """A solution of two entries, with α̃/α = ``ratio`` as theory has it and as it was found."""
-    alpha = [cell.alpha * ratio] * 2
-    data = {
-        "feature_mean": feature_mean,
-        "steps": 100,
-        "diverged": diverged,
-        "direction_error": 1e-9,
-        "residual": residual,
-        "loss": 1e-9,
-        "time": 1.0,
-        "interpolates": interpolates,
-        "beta": [1.0, 0.5],
-        "alpha": alpha,
-        "predicted_alpha": alpha,
-        "test_error": test_error,
-        "ends": {
-            "least_l1": {"l1_norm": 1.0, "l2_norm": 1.0, "test_error": 0.0},
-            "least_l2": {"l1_norm": 3.0, "l2_norm": 0.5, "test_error": 0.5},
-        },
-    }
-    if interpolates:
-        data |= {"predicted_beta": [1.0, 0.5], "optimality_residual": 1e-5}
-    return Record(cell, "solution", data)
+    feature_mean: float = 0.0,
+    **found: Any,
+) -> Solution:
+    """A solution of two entries, with α̃/α = ``ratio`` as theory has it and as it was found.
+
+    ``found`` are fields of its endpoint that are otherwise.
+    """
+    alpha = (cell.alpha * ratio,) * 2
+    endpoint = Endpoint(
+        residual=1e-6,
+        loss=1e-9,
+        flow_time=1.0,
+        beta=(1.0, 0.5),
+        alpha=alpha,
+        predicted_alpha=alpha,
+        predicted_fit=(
+            PredictedFit(beta=(1.0, 0.5), optimality_residual=1e-5) if interpolates else None
+        ),
+        test_error=0.1,
+        least_l1=Interpolant(l1_norm=1.0, l2_norm=1.0, test_error=0.0),
+        least_l2=Interpolant(l1_norm=3.0, l2_norm=0.5, test_error=0.5),
+    )
+    return Solution(
+        cell=cell,
+        feature_mean=feature_mean,
+        steps=100,
+        direction_error=1e-9,
+        endpoint=None if diverged else replace(endpoint, **found),
+    )
 
 
 def flood(level: float = 1.0, **fields: Any) -> FloodingCell:
     """A trace's cell."""
-    return replace(FLOOD, method=spell_method(f"flooding(level={level})"), **fields)
+    return replace(FLOOD, spec=spell_method(f"flooding(level={level})"), **fields)
 
 
 def traced(
     cell: FloodingCell,
     losses: Sequence[float],
-    pairs: Sequence[tuple[int, str, float]],
+    pairs: Sequence[tuple[int, Order, float]],
     *,
     level: float,
     diverged: bool = False,
-) -> Record:
+) -> Trace:
     """A trace with these losses, and pairs by first step, order and difference."""
-    keys = ("step", "order", "difference")
-    found = [dict(zip(keys, pair, strict=True)) for pair in pairs]
-    data = {"level": level, "losses": list(losses), "pairs": found, "diverged": diverged}
-    return Record(cell, "trace", data)
+    return Trace(
+        cell=cell,
+        level=level,
+        losses=tuple(losses),
+        pairs=tuple(
+            Pair(step=step, order=order, difference=difference) for step, order, difference in pairs
+        ),
+        diverged=diverged,
+    )
 
 
 def failed(cell: Any, reason: str = "RuntimeError: no such luck") -> Record:

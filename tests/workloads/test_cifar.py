@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from gr_bench.workloads.datasets import DATASETS, Dataset, cifar, stratified_split
+from gr_bench.workloads.datasets import Dataset, cifar, stratified_split
 
 RECORDS_A_BATCH = 20
 
@@ -73,7 +73,7 @@ def check_against_records(dataset: Dataset, train: np.ndarray, test: np.ndarray)
 @pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"])
 def test_cifar10_is_read_from_its_folder_or_the_parent(tmp_path: Path, below: str) -> None:
     files = write_cifar10(tmp_path / "data" / below)
-    dataset = DATASETS["cifar10"](root=tmp_path / "data")
+    dataset = cifar.cifar10(root=tmp_path / "data")
     train = np.concatenate([files[f"data_batch_{number}.bin"] for number in range(1, 6)])
     check_against_records(dataset, train, files["test_batch.bin"])
     assert [len(p) for p in (dataset.train, dataset.validation, dataset.test)] == [90, 10, 20]
@@ -84,7 +84,7 @@ def test_cifar10_is_read_from_its_folder_or_the_parent(tmp_path: Path, below: st
 @pytest.mark.parametrize("below", ["", "cifar-100-binary"])
 def test_cifar100_takes_the_fine_labels(tmp_path: Path, below: str) -> None:
     files = write_cifar100(tmp_path / "data" / below)
-    dataset = DATASETS["cifar100"](root=str(tmp_path / "data"))
+    dataset = cifar.cifar100(root=str(tmp_path / "data"))
     check_against_records(dataset, files["train.bin"], files["test.bin"])
     assert (dataset.name, dataset.num_classes) == ("cifar100", 100)
     assert set(dataset.train.targets.tolist()) == {0, 42, 99}
@@ -92,9 +92,9 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path, below: str) -> None:
 
 def test_the_test_part_has_no_influence_on_the_others(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
-    before = DATASETS["cifar10"](root=tmp_path)
+    before = cifar.cifar10(root=tmp_path)
     (tmp_path / "test_batch.bin").write_bytes(bytes(3073))
-    after = DATASETS["cifar10"](root=tmp_path)
+    after = cifar.cifar10(root=tmp_path)
     assert len(after.test) == 1
     assert torch.equal(before.train.inputs, after.train.inputs)
     assert torch.equal(before.validation.inputs, after.validation.inputs)
@@ -106,8 +106,8 @@ def test_the_environment_variable_is_used_and_root_goes_before_it(
     write_cifar10(tmp_path / "one", seed=1)
     write_cifar10(tmp_path / "two", seed=2)
     monkeypatch.setenv("GR_BENCH_DATA", str(tmp_path / "one"))
-    one, two = DATASETS["cifar10"](), DATASETS["cifar10"](root=tmp_path / "two")
-    again = DATASETS["cifar10"](root=tmp_path / "one")
+    one, two = cifar.cifar10(), cifar.cifar10(root=tmp_path / "two")
+    again = cifar.cifar10(root=tmp_path / "one")
     assert torch.equal(one.train.inputs, again.train.inputs)
     assert not torch.equal(one.train.inputs, two.train.inputs)
 
@@ -119,7 +119,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, keep: int) -> No
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[:keep])
     with pytest.raises(ValueError, match=rf"{name} has {keep} bytes.*3073") as caught:
-        DATASETS["cifar10"](root=tmp_path)
+        cifar.cifar10(root=tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -129,14 +129,14 @@ def test_a_file_with_impossible_labels_is_refused(tmp_path: Path) -> None:
     records[2, 0] = 10
     (tmp_path / "data_batch_2.bin").write_bytes(records.tobytes())
     with pytest.raises(ValueError, match=r"data_batch_2.bin has a label 10.*below 10"):
-        DATASETS["cifar10"](root=tmp_path)
+        cifar.cifar10(root=tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     (tmp_path / "data_batch_4.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks data_batch_4.bin") as caught:
-        DATASETS["cifar10"](root=tmp_path)
+        cifar.cifar10(root=tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -147,7 +147,7 @@ def test_a_folder_without_the_dataset_is_refused_and_nothing_is_fetched(
     monkeypatch.setenv("GR_BENCH_DATA", str(tmp_path))
     parameters = {"root": tmp_path} if through == "root" else {}
     with pytest.raises(FileNotFoundError, match=r"no test.bin in .*cifar-100-binary") as caught:
-        DATASETS["cifar100"](**parameters)
+        cifar.cifar100(**parameters)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache").exists()
@@ -201,13 +201,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_the_archive_is_fetched_once(tmp_path: Path, server: Server) -> None:
-    fetched = DATASETS["cifar10"]()
-    local = DATASETS["cifar10"](root=tmp_path / "made")
+    fetched = cifar.cifar10()
+    local = cifar.cifar10(root=tmp_path / "made")
     assert torch.equal(fetched.train.inputs, local.train.inputs)
     assert torch.equal(fetched.test.targets, local.test.targets)
     assert server.requests == 1
     server.stop()
-    assert torch.equal(DATASETS["cifar10"]().train.inputs, local.train.inputs)
+    assert torch.equal(cifar.cifar10().train.inputs, local.train.inputs)
 
 
 def test_an_archive_with_another_checksum_is_refused(
@@ -215,7 +215,7 @@ def test_an_archive_with_another_checksum_is_refused(
 ) -> None:
     monkeypatch.setattr(cifar, "CIFAR10", replace(cifar.CIFAR10, md5="0" * 32))
     with pytest.raises(ValueError, match="does not have the MD5 sum 000") as caught:
-        DATASETS["cifar10"]()
+        cifar.cifar10()
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").rglob("*.bin"))
 
@@ -229,7 +229,7 @@ def test_what_cannot_be_fetched_is_explained(
     else:
         monkeypatch.setattr(cifar, "CIFAR10", replace(cifar.CIFAR10, url=f"{server.url}/none"))
     with pytest.raises(FileNotFoundError, match="could not be downloaded") as caught:
-        DATASETS["cifar10"]()
+        cifar.cifar10()
     assert "127.0.0.1" in str(caught.value)
     assert "GR_BENCH_DATA" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -2,9 +2,12 @@
 
 import hashlib
 import inspect
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mnist1d.data import make_dataset
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
-from gr_bench.workloads.datasets import DATASETS, Dataset, Part, stratified_split
+from gr_bench import registry
+from gr_bench.workloads.datasets import Dataset, Part, digits, stratified_split
 from gr_bench.workloads.datasets.base import standardise
 
+DATASETS = {name: registry.DATASETS.find(name) for name in registry.DATASETS.built_in}
 LOADERS: dict[str, Callable[[], Dataset]] = {
     "digits": DATASETS["digits"],
     "mnist1d": lambda: DATASETS["mnist1d"](samples=500),
@@ -104,14 +110,29 @@ def test_digits_are_split_60_20_20_as_always() -> None:
         assert torch.equal(part.targets, torch.from_numpy(load_digits().target[indices]))
 
 
-def test_digits_are_scaled_by_their_train_part_only() -> None:
-    dataset = DATASETS["digits"]()
-    images = load_digits().images
-    split = stratified_split(load_digits().target, 0.2, 0.2, seed=0)
-    mean, std = images[split[0]].mean(), images[split[0]].std()
-    for part, indices in zip(parts(dataset), split, strict=True):
-        expected = torch.from_numpy((images[indices] - mean) / std).float()[:, None]
-        torch.testing.assert_close(part.inputs, expected)
+def test_digits_are_scikit_learns_to_the_bit_scaled_by_their_train_part() -> None:
+    bunch = load_digits()
+    split = stratified_split(bunch.target, 0.2, 0.2, seed=0)
+    images = torch.from_numpy(bunch.images).float()[:, None]
+    expected = standardise(*(images[part] for part in split))
+    mean, std = bunch.images[split[0]].mean(), bunch.images[split[0]].std()
+    for part, inputs, indices in zip(parts(DATASETS["digits"]()), expected, split, strict=True):
+        assert torch.equal(part.inputs, inputs)
+        scaled = torch.from_numpy((bunch.images[indices] - mean) / std).float()[:, None]
+        torch.testing.assert_close(part.inputs, scaled)
+
+
+def test_digits_come_through_scikit_learn_where_its_file_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = DATASETS["digits"]()
+    monkeypatch.setattr(digits, "SHA256", "0" * 64)
+    loaded: list[object] = []
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: loaded.append(1) or load_digits())
+    for one, other in zip(parts(read), parts(DATASETS["digits"]()), strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.targets, other.targets)
+    assert loaded
 
 
 def test_mnist1d_keeps_the_generators_test_part(
@@ -135,6 +156,86 @@ def test_mnist1d_is_split_as_always_and_scaled_by_its_train_part(
     assert np.array_equal(mnist1d.validation.targets.numpy(), targets[split[1]])
     assert float(mnist1d.train.inputs.mean()) == pytest.approx(0, abs=1e-6)
     assert float(mnist1d.train.inputs.std(correction=0)) == pytest.approx(1, abs=1e-6)
+    signals, test = (torch.from_numpy(made[key]).float()[:, None] for key in ("x", "x_test"))
+    expected = standardise(signals[split[0]], signals[split[1]], test)
+    for part, inputs in zip(parts(mnist1d), expected, strict=True):
+        assert torch.equal(part.inputs, inputs)
+
+
+def mnist1d_cache() -> Path:
+    """The folder of this test alone, see conftest.py."""
+    return Path(os.environ["XDG_CACHE_HOME"], "gr-bench")
+
+
+def fingerprint(dataset: Dataset) -> str:
+    tensors = [tensor for part in parts(dataset) for tensor in (part.inputs, part.targets)]
+    return hashlib.sha256(b"|".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
+
+
+def test_digits_and_mnist1d_from_the_cache_need_no_slow_import() -> None:
+    expected = [fingerprint(DATASETS["digits"]()), fingerprint(DATASETS["mnist1d"](samples=100))]
+    probe = (
+        "import sys; from gr_bench.registry import build_dataset as build; import hashlib\n"
+        "for text in ('digits', 'mnist1d(samples=100)'):\n"
+        "    data = build(text)\n"
+        "    parts = (data.train, data.validation, data.test)\n"
+        "    tensors = [t for part in parts for t in (part.inputs, part.targets)]\n"
+        "    found = b'|'.join(t.numpy().tobytes() for t in tensors)\n"
+        "    print(hashlib.sha256(found).hexdigest())\n"
+        "print(sorted({'sklearn', 'scipy', 'mnist1d', 'requests'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert ended.stdout.split("\n")[:3] == [*expected, "[]"], ended.stderr
+
+
+def _truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def _change_one_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _remove(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "sha256"])
+@pytest.mark.parametrize("damage", [_truncate, _change_one_bit, _empty, _remove])
+def test_a_damaged_cache_is_written_again(suffix: str, damage: Callable[[Path], None]) -> None:
+    whole = fingerprint(DATASETS["mnist1d"](samples=100))
+    (file,) = mnist1d_cache().glob(f"*.{suffix}")
+    content = file.read_bytes()
+    damage(file)
+    assert fingerprint(DATASETS["mnist1d"](samples=100)) == whole
+    assert file.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_read_or_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fingerprint(DATASETS["mnist1d"](samples=100))
+    (file,) = mnist1d_cache().glob("*.npz")
+    file.unlink()
+    file.mkdir()
+    assert fingerprint(DATASETS["mnist1d"](samples=100)) == whole
+    (tmp_path / "no-folder").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-folder"))
+    assert fingerprint(DATASETS["mnist1d"](samples=100)) == whole
+
+
+def test_each_setting_of_mnist1d_is_kept_for_itself() -> None:
+    settings = [{"samples": 100}, {"samples": 100, "seed": 1}, {"samples": 200}]
+    first = [fingerprint(DATASETS["mnist1d"](**setting)) for setting in settings]
+    again = [fingerprint(DATASETS["mnist1d"](**setting)) for setting in settings]
+    assert len(set(first)) == 3
+    assert first == again
 
 
 @pytest.fixture
@@ -148,23 +249,34 @@ def outside_events() -> Iterator[list[str]]:
             return
         if event.startswith("socket."):
             events.append(event)
-        if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
-            events.append(f"{event} {arguments[0]}")
+        if event == "open" and isinstance(arguments[0], str):
+            _, _, flags = arguments
+            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+                events.append(arguments[0])
 
     sys.addaudithook(hook)  # hooks cannot be removed, so that this one goes silent instead
     yield events
     watching = False
 
 
-def test_mnist1d_neither_downloads_nor_writes(mnist1d: Dataset, outside_events: list[str]) -> None:
+def test_mnist1d_is_not_downloaded_and_writes_to_its_cache_alone(
+    mnist1d: Dataset, outside_events: list[str]
+) -> None:
     DATASETS["mnist1d"](samples=100)
-    assert outside_events == []
+    assert outside_events
+    assert [event for event in outside_events if not event.startswith(str(mnist1d_cache()))] == []
 
 
 @pytest.mark.parametrize("samples", [0, 55, -10, 10.0])
 def test_mnist1d_needs_equal_classes(samples: object) -> None:
     with pytest.raises(ValueError, match="samples must be a"):
         DATASETS["mnist1d"](samples=samples)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, None, "1"])
+def test_mnist1d_needs_a_seed_that_numpy_takes(seed: object) -> None:
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        DATASETS["mnist1d"](samples=100, seed=seed)
 
 
 def test_mnist1d_too_small_to_split_is_refused() -> None:
@@ -264,6 +376,54 @@ def test_a_split_is_a_partition_with_the_classes_proportions(
         assert np.abs(found - fraction * np.asarray(counts)).max() < 2.01
     again = stratified_split(torch.tensor(targets), validation, test, seed)
     assert all(np.array_equal(a, b) for a, b in zip(split, again, strict=True))
+
+
+def split_by_scikit_learn(
+    targets: np.ndarray, validation: float, test: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The test part held out of everything, then the validation part out of the rest.
+
+    Raises:
+        ValueError: scikit-learn cannot, or a part that should have every class lacks one.
+    """
+    left, held_out = np.arange(len(targets)), []
+    for fraction in (test, validation):
+        count = round(fraction * len(targets))
+        part = left[:0]
+        if count:
+            left, part = train_test_split(
+                left, test_size=count, random_state=seed, stratify=targets[left]
+            )
+            left = np.sort(left)
+        if fraction and set(targets[part]) != set(targets):
+            raise ValueError("a class is missing")
+        held_out.append(np.sort(part))
+    if len(targets) == 0 or set(targets[left]) != set(targets):
+        raise ValueError("a class is missing")
+    return left, held_out[1], held_out[0]
+
+
+@given(
+    counts=st.lists(st.integers(1, 40) | st.sampled_from([100, 333]), min_size=1, max_size=12),
+    labels=st.integers(-5, 5),
+    validation=st.sampled_from([0.0, 0.1, 0.2, 1 / 3]) | st.floats(0, 0.45),
+    test=st.sampled_from([0.0, 0.1, 0.2, 1 / 3]) | st.floats(0, 0.45),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=300)
+def test_a_split_is_scikit_learns_to_the_index(
+    counts: list[int], labels: int, validation: float, test: float, seed: int
+) -> None:
+    targets = np.repeat(np.arange(len(counts)) * 3 + labels, counts)
+    np.random.default_rng(seed).shuffle(targets)
+    try:
+        expected = split_by_scikit_learn(targets, validation, test, seed)
+    except ValueError:
+        with pytest.raises(ValueError, match="too few to split"):
+            stratified_split(targets, validation, test, seed)
+    else:
+        found = stratified_split(targets, validation, test, seed)
+        assert all(map(np.array_equal, found, expected))
 
 
 def test_another_seed_gives_another_split() -> None:

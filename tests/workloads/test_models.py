@@ -11,8 +11,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
+from gr_bench import registry
 from gr_bench.workloads.loss import accuracy, cross_entropy
-from gr_bench.workloads.models import MODELS
+
+MODELS = {name: registry.MODELS.find(name) for name in registry.MODELS.built_in}
 
 IMAGE, SMALL_IMAGE, SIGNAL, BARE_SIGNAL, TOKENS = (3, 32, 32), (1, 8, 8), (1, 40), (40,), (12,)
 VECTOR_MODELS = [name for name in MODELS if name != "char-transformer"]

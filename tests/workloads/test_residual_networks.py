@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gr_bench.workloads.models import CifarResNet, ResNet18, WideResNet
 from gr_bench.workloads.models.layers import GlobalAveragePool
-from gr_bench.workloads.models.wide_resnet import PreActivationBlock
+from gr_bench.workloads.models.resnet import CifarResNet, ResNet18
+from gr_bench.workloads.models.wide_resnet import PreActivationBlock, WideResNet
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 

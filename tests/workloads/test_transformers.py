@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gr_bench.workloads.models import CharTransformer, ViT
+from gr_bench.workloads.models.char_transformer import CharTransformer
 from gr_bench.workloads.models.transformer import SelfAttention
+from gr_bench.workloads.models.vit import ViT
 
 
 @pytest.mark.parametrize("causal", [False, True])

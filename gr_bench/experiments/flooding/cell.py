@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from gr_bench.experiments.base import Cell, Dtype, Grid
+from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.grid import Dtype, Grid
 from gr_bench.methods import Flooding
 from gr_bench.spec import parse
 

@@ -6,31 +6,25 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gr_bench.experiments.base import (
-    Cell,
-    Experiment,
-    Job,
-    Picture,
-    Progress,
-    Record,
-    Summary,
-    Unit,
-)
+from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.flooding.cell import FloodingCell, FloodingGrid
+from gr_bench.experiments.flooding.record import Trace
+from gr_bench.experiments.record import Progress, Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class FloodingTraces(Experiment):
+class FloodingTraces(Experiment[FloodingGrid, FloodingCell]):
     """Follow flooding step by step, and hold its pairs to the explicit steps of GR."""
 
     name = "flooding"
     title = "Does flooding perform gradient regularization?"
     grid = FloodingGrid
     cell = FloodingCell
+    records = (Trace,)
 
-    def cells(self, grid: FloodingGrid) -> list[Cell]:
+    def cells(self, grid: FloodingGrid) -> list[FloodingCell]:
         """One cell for every point of the grid, way to draw batches, and seed."""
         return [
             FloodingCell(
@@ -40,26 +34,27 @@ class FloodingTraces(Experiment):
         ]
 
     def pending(
-        self, grid: FloodingGrid, cells: Sequence[Cell], records: Sequence[Record]
-    ) -> list[Job]:
+        self,
+        grid: FloodingGrid,
+        cells: Sequence[FloodingCell],
+        records: Sequence[Record],
+        left_s: float | None = None,
+    ) -> list[Job[FloodingCell]]:
         """Every cell without a record, side by side."""
-        have = {record.cell.id for record in records}
-        units = tuple(Unit((cell,)) for cell in cells if cell.id not in have)
+        units = _units(cells, records)
         return [Job(units)] if units else []
 
-    def outlook(
-        self, grid: FloodingGrid, cells: Sequence[Cell], records: Sequence[Record]
+    def remaining_units(
+        self, grid: FloodingGrid, cells: Sequence[FloodingCell], records: Sequence[Record]
     ) -> dict[str, int]:
         """The cells without a record."""
-        have = {record.cell.id for record in records}
-        return {self.name: sum(cell.id not in have for cell in cells)}
+        return {self.name: len(_units(cells, records))}
 
-    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
+    def measure(self, unit: Unit[FloodingCell]) -> Iterator[Record | Progress]:
         """The trace of a unit's one cell."""
         from gr_bench.experiments.flooding.trace import trace
 
         (cell,) = unit.cells
-        assert isinstance(cell, FloodingCell)
         yield from trace(cell)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
@@ -67,6 +62,18 @@ class FloodingTraces(Experiment):
         from gr_bench.experiments.flooding import tables
 
         return {"flooding": tables.flooding(records), "flooding_traces": tables.traces(records)}
+
+    def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
+        """How far pairs are from the explicit step of GR."""
+        from gr_bench.experiments.flooding import findings
+
+        return findings.headlines(tables["flooding"])
+
+    def findings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Pairs by order and how exact they are, by way to draw batches; what was lost."""
+        from gr_bench.experiments.flooding import findings
+
+        return findings.findings(tables["flooding"])
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """Pairs by order, and how exact they are."""
@@ -79,3 +86,10 @@ class FloodingTraces(Experiment):
         from gr_bench.experiments.flooding import figures
 
         yield from figures.pictures(tables["flooding"], tables["flooding_traces"])
+
+
+def _units(
+    cells: Sequence[FloodingCell], records: Sequence[Record]
+) -> tuple[Unit[FloodingCell], ...]:
+    have = {record.cell.id for record in records}
+    return tuple(Unit((cell,)) for cell in cells if cell.id not in have)

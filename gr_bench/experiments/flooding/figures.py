@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from gr_bench.experiments import look
-from gr_bench.experiments.base import Picture
+from gr_bench.experiments import style
+from gr_bench.experiments.experiment import Picture
 from gr_bench.experiments.flooding.tables import KEYS, ORDERS
 from gr_bench.spec import parse
 
@@ -27,7 +27,7 @@ COLORS = dict(zip(ORDERS, sns.color_palette("colorblind", 2), strict=True))
 
 def pictures(table: pd.DataFrame, traces: pd.DataFrame) -> Iterator[Picture]:
     """The loss near the level, how often each order occurs, and how exact the pairs are."""
-    look.set_look()
+    style.set_look()
     done = table[table["status"] == "ok"]
     if len(done):
         yield Picture(
@@ -43,7 +43,7 @@ def pictures(table: pd.DataFrame, traces: pd.DataFrame) -> Iterator[Picture]:
 
 def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
     groups = list(done.groupby(KEYS, sort=False))
-    figure, axes = look.panels(len(groups), rows_each=2)
+    figure, axes = style.panels(len(groups), rows_each=2)
     for place, (key, part) in enumerate(groups):
         named = dict(zip(KEYS, key, strict=True))
         above, below = axes[place], axes[len(groups) + place]
@@ -79,7 +79,7 @@ def _traces(done: pd.DataFrame, traces: pd.DataFrame) -> Figure:
 
 
 def _title(named: dict[str, object]) -> str:
-    level = parse(str(named["label"])).parameters["level"]
+    level = parse(str(named["spec"])).parameters["level"]
     batches = "fresh batches" if named["fresh"] else "one batch"
     where = f"{named['dataset']}, {batches} of {named['batch_size']}"
     return f"{named['model']}\n{where}\nlevel {level:g}, {named['dtype']}"

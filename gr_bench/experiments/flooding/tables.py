@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, failure_status, in_order
-from gr_bench.experiments.flooding.cell import FloodingCell
+from gr_bench.experiments.columns import build_table, cell_columns, in_order
+from gr_bench.experiments.experiment import Summary
+from gr_bench.experiments.flooding.record import Order, Trace
+from gr_bench.experiments.record import Failure, Record
 
 SETTING = ("seed", "steps", "learning_rate", "fresh")
-ORDERS = ("descent, ascent", "ascent, descent")
+ORDERS: tuple[Order, ...] = get_args(Order)
 RESULT = (
-    "level",
     "reached_step",
     "descent_ascent",
     "ascent_descent",
@@ -22,43 +23,41 @@ RESULT = (
     "largest_difference",
     "status",
 )
-KEYS = ["model", "dataset", "batch_size", "dtype", "label", "learning_rate", "fresh"]
+KEYS = ["model", "dataset", "batch_size", "dtype", "spec", "learning_rate", "fresh"]
 
 
 def flooding(records: Sequence[Record]) -> pd.DataFrame:
     """A row a training.
 
-    ``reached_step`` is the first step whose loss was not above the level. ``descent_ascent`` and
-    ``ascent_descent`` count the pairs of consecutive steps in opposite directions, by their order;
-    ``pair_share`` is their part of all pairs of consecutive steps from there on.
-    ``median_difference`` and ``largest_difference`` are over pairs, of the relative distance of
-    where the pair led from where the explicit step of GR does. ``status`` is ``ok``, ``level not
-    reached``, ``diverged``, ``failed`` or ``unsupported``.
+    ``reached_step`` is the first step whose loss was not above the level, ``level`` of the method.
+    ``descent_ascent`` and ``ascent_descent`` count the pairs of consecutive steps in opposite
+    directions, by their order; ``pair_share`` is their part of all pairs of consecutive steps from
+    there on. ``median_difference`` and ``largest_difference`` are over pairs, of the relative
+    distance of where the pair led from where the explicit step of GR does. ``status`` is ``ok``,
+    ``level not reached``, ``diverged``, ``failed`` or ``unsupported``.
     """
     rows = []
     for record in records:
         row = _head(record)
-        if record.kind == "failure":
-            rows.append(row | {"status": failure_status(record.data)})
-            continue
-        rows.append(row | _traced(record))
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])
-    return in_order(table, *SETTING)
+        if isinstance(record, Failure):
+            row["status"] = record.status
+        elif isinstance(record, Trace):
+            row |= _traced(record)
+        rows.append(row)
+    return in_order(build_table(rows, [*SETTING, *RESULT]), *SETTING)
 
 
-def _traced(record: Record) -> dict[str, Any]:
-    level, losses, pairs = (record.data[key] for key in ("level", "losses", "pairs"))
-    row: dict[str, Any] = {"level": level}
-    if record.data["diverged"]:
-        return row | {"status": "diverged"}
-    below = [step for step, loss in enumerate(losses) if loss <= level]
+def _traced(record: Trace) -> dict[str, Any]:
+    if record.diverged:
+        return {"status": "diverged"}
+    below = [step for step, loss in enumerate(record.losses) if loss <= record.level]
     if not below:
-        return row | {"status": "level not reached"}
-    orders = [pair["order"] for pair in pairs]
-    differences = pd.Series([pair["difference"] for pair in pairs], dtype=float)
+        return {"status": "level not reached"}
+    orders = [pair.order for pair in record.pairs]
+    differences = pd.Series([pair.difference for pair in record.pairs], dtype=float)
     # the pair before counts too: it has its second step below
-    possible = len(losses) - max(1, below[0])
-    return row | {
+    possible = len(record.losses) - max(1, below[0])
+    return {
         "reached_step": below[0],
         "descent_ascent": orders.count(ORDERS[0]),
         "ascent_descent": orders.count(ORDERS[1]),
@@ -70,24 +69,22 @@ def _traced(record: Record) -> dict[str, Any]:
 
 
 def _head(record: Record) -> dict[str, Any]:
-    cell = record.cell
-    assert isinstance(cell, FloodingCell)
-    return columns(cell) | {key: getattr(cell, key) for key in SETTING}
+    return cell_columns(record.cell) | {key: getattr(record.cell, key) for key in SETTING}
 
 
 def traces(records: Sequence[Record]) -> pd.DataFrame:
     """A row a step: its loss, and where it began a pair, the pair's order and difference."""
-    extra = ("step", "loss", "order", "difference")
     rows = []
     for record in records:
-        if record.kind != "trace":
+        if not isinstance(record, Trace):
             continue
-        head, pairs = _head(record), {pair["step"]: pair for pair in record.data["pairs"]}
-        for step, loss in enumerate(record.data["losses"]):
-            pair = pairs.get(step, {"order": None, "difference": None})
-            found = {"step": step, "loss": loss, **{k: pair[k] for k in extra[2:]}}
-            rows.append(head | found)
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *extra])
+        head, pairs = _head(record), {pair.step: pair for pair in record.pairs}
+        for step, loss in enumerate(record.losses):
+            row = head | {"step": step, "loss": loss}
+            if step in pairs:
+                row |= {"order": pairs[step].order, "difference": pairs[step].difference}
+            rows.append(row)
+    table = build_table(rows, [*SETTING, "step", "loss", "order", "difference"])
     return in_order(table.astype({"difference": float}), *SETTING, "step")
 
 
@@ -124,6 +121,6 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "and θ - η²·ΔR_F for ascent first, relative to that step's length: rounding where both "
             "steps have the same mini-batch. Pair share: of all consecutive steps once the level "
             "was reached. Lost: the level was not reached, or the run diverged or failed.",
-            shown.rename(columns={"fresh": "batches", "label": "method"}),
+            shown.rename(columns={"fresh": "batches", "spec": "method"}),
         )
     ]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from gr_bench.experiments.base import Progress, Record
+from gr_bench import registry
 from gr_bench.experiments.flooding.cell import FloodingCell
-from gr_bench.experiments.training import Training, build_training, load_data
+from gr_bench.experiments.flooding.record import Order, Pair, Trace
+from gr_bench.experiments.record import Progress, Record
 from gr_bench.methods import SGD, BackwardGR, Flooding, ForwardGR, Method
+from gr_bench.timing.step import Batch, Training, build_training, load_data
 from gr_bench.workloads.datasets import Part
-
-Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,11 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
     order to θ - η²·ΔR_F, that of F-GR. ``difference`` is ‖Δθ + η²·ΔR‖/‖η²·ΔR‖: rounding alone where
     both steps have the same mini-batch, and more where they have not.
     """
-    device, data = load_data(cell)
+    data = load_data(cell, registry)
     training = build_training(
         cell,
         data,
-        device,
+        registry,
         seed=cell.seed,
         learning_rate=cell.learning_rate,
         momentum=0.0,
@@ -51,7 +50,7 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
     assert isinstance(training.method, Flooding)
     level = training.method.level
     losses: list[float] = []
-    pairs: list[dict[str, Any]] = []
+    pairs: list[Pair] = []
     before: Move | None = None
     diverged = False
     for step, batch in enumerate(_batches(cell, data.train)):
@@ -63,13 +62,12 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
         losses.append(loss)
         if before is not None and before.sign * move.sign < 0:
             difference = _difference(training, before, cell.learning_rate)
-            order = "descent, ascent" if before.sign > 0 else "ascent, descent"
-            pairs.append({"step": step - 1, "order": order, "difference": difference})
+            order: Order = "descent, ascent" if before.sign > 0 else "ascent, descent"
+            pairs.append(Pair(step=step - 1, order=order, difference=difference))
         before = move
         if step % 50 == 0:
             yield Progress(step / cell.steps)
-    found = {"level": level, "losses": losses, "pairs": pairs, "diverged": diverged}
-    yield Record(cell, "trace", found)
+    yield Trace(cell=cell, level=level, losses=tuple(losses), pairs=tuple(pairs), diverged=diverged)
 
 
 def _batches(cell: FloodingCell, part: Part) -> Iterator[Batch]:

@@ -7,16 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gr_bench.experiments.base import Cell, Grid
+from gr_bench.experiments.cell import TimedCell
+from gr_bench.experiments.grid import Grid
 from gr_bench.spec import parse
 
 BASELINE = "sgd"
 """The method that every other one is compared with."""
 
+Role = Literal["candidate", "chosen", "run", "timing", "control"]
+TrainerChoice = Literal["auto", "fleet", "loop"]
+
 
 @dataclass(frozen=True, kw_only=True)
-class GeneralizationCell(Cell):
-    """One training run of momentum SGD with weight decay."""
+class GeneralizationCell(TimedCell):
+    """One training run of momentum SGD with weight decay, or one method's step to be timed."""
 
     experiment: ClassVar[str] = "generalization"
 
@@ -26,7 +30,7 @@ class GeneralizationCell(Cell):
     momentum: float
     weight_decay: float
     schedule: str = "cosine"
-    """Of the learning rate (:mod:`gr_bench.experiments.generalization.schedules`)."""
+    """Of the learning rate (:mod:`gr_bench.experiments.generalization.training.schedules`)."""
 
     augmentation: str = "none"
     label_noise: float = 0.0
@@ -35,36 +39,37 @@ class GeneralizationCell(Cell):
     sharpness: bool = False
     """Whether the Hessian of the training loss is looked at when the run is over."""
 
-    role: str = "run"
+    role: Role = "run"
     """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
-    what was chosen; ``run``: there is no choice; ``timed``: not trained, its step is timed."""
+    the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
+    ``control``: the baseline's step, timed a second time."""
 
     @property
-    def contest(self) -> tuple[Any, ...]:
-        """What settings that are chosen from share: method, model, data, but not the numbers."""
+    def selection_group(self) -> tuple[Any, ...]:
+        """The common part of settings to choose from: method, model, data, but not the numbers."""
         own = ("learning_rate", "role", "sharpness")
-        return (parse(self.method).name, *(pair for pair in self.workload if pair[0] not in own))
+        return (parse(self.spec).name, *(pair for pair in self.workload if pair[0] not in own))
 
     @property
     def setting(self) -> tuple[str, float]:
-        """What is chosen: the method with its numbers, and the learning rate."""
-        return (self.method, self.learning_rate)
+        """The choice: the method with its numbers, and the learning rate."""
+        return (self.spec, self.learning_rate)
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """What the cells of one comparison share: everything but the method and the seed."""
+        """The common part of the cells of one comparison: all but the method and the seed."""
         return tuple(pair for pair in super().workload if pair[0] != "seed")
 
     @property
-    def fleet(self) -> tuple[Any, ...]:
-        """What cells that can be trained in one fleet share: all but seed, rate and numbers."""
+    def fleet_key(self) -> tuple[Any, ...]:
+        """The common part of cells that can be one fleet: all but seed, rate and numbers."""
         own = ("seed", "learning_rate")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
-        return (parse(self.method).name, *alike)
+        return (parse(self.spec).name, *alike)
 
     @property
-    def timed(self) -> GeneralizationCell:
-        """The cell whose step takes as long: what does not bear on that is the same for all."""
+    def timing_cell(self) -> GeneralizationCell:
+        """The cell whose step takes as long: fields without influence on that are the same."""
         return replace(
             self,
             seed=0,
@@ -74,12 +79,27 @@ class GeneralizationCell(Cell):
             augmentation="none",
             label_noise=0.0,
             sharpness=False,
-            role="timed",
+            role="timing",
         )
 
+    @property
+    def block(self) -> tuple[Any, ...]:
+        """The common part of the timing cells of one workload, the control included."""
+        return tuple(pair for pair in self.workload if pair[0] != "role")
+
+    @property
+    def is_baseline(self) -> bool:
+        """True of SGD, unless it is the control."""
+        return self.spec == BASELINE and not self.is_control
+
+    @property
+    def is_control(self) -> bool:
+        """True of SGD's step, timed a second time."""
+        return self.role == "control"
+
     def __str__(self) -> str:
-        if self.role == "timed":
-            return f"{super().__str__()} (timed)"
+        if self.role in ("timing", "control"):
+            return f"{super().__str__()} ({self.role})"
         noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
         how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
@@ -126,7 +146,7 @@ class GeneralizationGrid(Grid):
     """Whether to find the largest Hessian eigenvalue and the trace at the end of every run. It
     takes as long as some tens of epochs."""
 
-    trainer: Literal["auto", "fleet", "loop"] = "auto"
+    trainer: TrainerChoice = "auto"
     """Whether runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""
 

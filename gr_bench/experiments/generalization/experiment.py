@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gr_bench.experiments.base import (
-    Cell,
-    Experiment,
-    Job,
-    Picture,
-    Progress,
-    Record,
-    Summary,
-    Unit,
+from gr_bench.experiments.block_times import Times, TimesOptions
+from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
+from gr_bench.experiments.generalization.cell import (
+    GeneralizationCell,
+    GeneralizationGrid,
+    Role,
 )
-from gr_bench.experiments.generalization import plan
-from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
+from gr_bench.experiments.generalization.options import TrainingOptions
+from gr_bench.experiments.generalization.planning import plan
+from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.record import Progress, Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class Generalization(Experiment):
+class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     """Train every cell; read the test part once, at the end."""
 
     name = "generalization"
     title = "Does it generalise?"
     grid = GeneralizationGrid
     cell = GeneralizationCell
+    records = (Training, Times)
+    options = (TrainingOptions, TimesOptions)
 
-    def cells(self, grid: GeneralizationGrid) -> list[Cell]:
+    def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
         """One cell for every point of the grid, setting of the training, learning rate and seed.
 
         Where the numbers are to be chosen, those of the candidates first; of the others, only the
         chosen ones will be measured.
         """
-        parts = [("run", grid.seeds)]
+        parts: list[tuple[Role, Sequence[int]]] = [("run", grid.seeds)]
         if grid.select:
             parts = [("candidate", grid.selection_seeds), ("chosen", grid.seeds)]
         return [
@@ -64,12 +66,16 @@ class Generalization(Experiment):
                 grid.learning_rates,
                 seeds,
             )
-            for epochs in plan.epochs(grid, point["method"])
+            for epochs in plan.epochs(grid, point["spec"])
         ]
 
     def pending(
-        self, grid: GeneralizationGrid, cells: Sequence[Cell], records: Sequence[Record]
-    ) -> list[Job]:
+        self,
+        grid: GeneralizationGrid,
+        cells: Sequence[GeneralizationCell],
+        records: Sequence[Record],
+        left_s: float | None = None,
+    ) -> list[Job[GeneralizationCell]]:
         """Every cell without a record, in units that can be fleets, side by side.
 
         Where times are to be equal, steps are timed before. Candidates come first; when they all
@@ -82,30 +88,33 @@ class Generalization(Experiment):
         random.Random(0).shuffle(units)
         return [Job(tuple(units))] if units else []
 
-    def outlook(
-        self, grid: GeneralizationGrid, cells: Sequence[Cell], records: Sequence[Record]
+    def remaining_units(
+        self,
+        grid: GeneralizationGrid,
+        cells: Sequence[GeneralizationCell],
+        records: Sequence[Record],
     ) -> dict[str, int]:
         """The units of cells without a record, and at least one for every choice to come."""
-        own = [cell for cell in cells if isinstance(cell, GeneralizationCell)]
         wanted = plan.wanted(grid, cells, records)
-        to_choose = any(cell.role == "candidate" for cell in wanted)
-        later = len({cell.contest for cell in own if cell.role == "chosen"}) if to_choose else 0
-        outlook = {self.name: len(plan.units(grid, wanted, records)) + later}
-        if timings := plan.timings(grid, cells, records):
-            outlook[f"{self.name} times"] = sum(len(job.units) for job in timings)
-        return outlook
+        count = len(plan.units(grid, wanted, records))
+        if any(cell.role == "candidate" for cell in wanted):
+            count += len({cell.selection_group for cell in cells if cell.role == "chosen"})
+        timings = plan.timings(grid, cells, records)
+        return {
+            f"{self.name} {TrainingOptions.kind}": count,
+            **Counter(unit.kind for job in timings for unit in job.units),
+        }
 
-    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
+    def measure(self, unit: Unit[GeneralizationCell]) -> Iterator[Record | Progress]:
         """The training runs of a unit, or the step times of one workload's methods."""
-        from gr_bench.experiments.generalization.measure import train_all
         from gr_bench.experiments.generalization.timing import step_times
+        from gr_bench.experiments.generalization.training.train import train_all
 
-        cells = [cell for cell in unit.cells if isinstance(cell, GeneralizationCell)]
-        if "replicate" in unit.options:
-            yield from step_times(cells, unit.options["replicate"])
-        else:
-            how, every = unit.options["trainer"], unit.options["checkpoint_seconds"]
-            yield from train_all(cells, how, unit.folder, every)
+        options = unit.options
+        if isinstance(options, TrainingOptions):
+            yield from train_all(unit.cells, options.trainer, unit.folder, options.checkpoint_s)
+        elif isinstance(options, TimesOptions):
+            yield from step_times(unit.cells, options.replicate)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``generalization``, a row a training; ``training_curves``, a row an epoch of each.
@@ -114,13 +123,13 @@ class Generalization(Experiment):
         ``comparison`` has SGD beside every setting, at equal epochs, gradient evaluations and time;
         ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a method.
         """
-        from gr_bench.experiments.generalization import tables
-        from gr_bench.experiments.generalization.comparison import comparison
-        from gr_bench.experiments.generalization.target import time_to_target
+        from gr_bench.experiments.generalization.analysis import tables
+        from gr_bench.experiments.generalization.analysis.equal_cost import comparison
+        from gr_bench.experiments.generalization.analysis.time_to_target import time_to_target
 
         timed = tables.step_times(records)
-        final = [record for record in records if tables.role(record) in ("run", "chosen")]
-        runs, curves = tables.generalization(final, timed), tables.training_curves(final)
+        runs = tables.generalization(records, timed)
+        curves = tables.training_curves(records)
         return {
             "generalization": runs,
             "training_curves": curves,
@@ -130,14 +139,32 @@ class Generalization(Experiment):
             "step_times": timed,
         }
 
+    def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
+        """Test accuracy and its gap, as ranges over workloads of means over seeds; divergences."""
+        from gr_bench.experiments.generalization.analysis.findings import headlines
+
+        return headlines(tables)
+
+    def findings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Methods better and worse than SGD, at which equal cost and by how much; the rest."""
+        from gr_bench.experiments.generalization.analysis.findings import findings
+
+        return findings(tables)
+
+    def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Trainings that diverged or failed, and comparisons that are undecided."""
+        from gr_bench.experiments.generalization.analysis.findings import warnings
+
+        return warnings(tables)
+
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """Mean and interval over seeds, the paired difference from SGD, and what was chosen."""
-        from gr_bench.experiments.generalization.summaries import summaries
+        from gr_bench.experiments.generalization.analysis.summaries import summaries
 
         return summaries(tables)
 
     def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
         """Curves, test accuracy and gap, accuracy against cost."""
-        from gr_bench.experiments.generalization import figures
+        from gr_bench.experiments.generalization.analysis import figures
 
         yield from figures.pictures(tables)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gr_bench import stats
-from gr_bench.experiments.base import Cell, Record
+from gr_bench.experiments.experiment import Cell, Record
 
 
 class StepTime(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gr_bench import stats
-from gr_bench.experiments.base import Record, failure
 from gr_bench.experiments.bench import Bench, in_building_order, prepare
+from gr_bench.experiments.experiment import Record, failure
 from gr_bench.experiments.generalization.cell import BASELINE, GeneralizationCell
 from gr_bench.meters.clock import interleave
 
@@ -36,7 +36,7 @@ def step_times(cells: Sequence[GeneralizationCell], replicate: int) -> Iterator[
             yield failure(cell, error)
         else:
             benches[cell.id] = bench
-            baseline = cell.id if cell.method == BASELINE else baseline
+            baseline = cell.id if cell.spec == BASELINE else baseline
     if baseline is None:
         return
     samples = interleave(

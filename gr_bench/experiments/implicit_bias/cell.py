@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from gr_bench import registry
-from gr_bench.experiments.base import AnyGrid, Cell, DeviceName, Methods, Names, known
+from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.grid import AnyGrid, DeviceName, Methods, Names, known
 from gr_bench.experiments.implicit_bias.problem import PROBLEMS, build_problem
 from gr_bench.experiments.implicit_bias.rules import RULES
 from gr_bench.spec import parse
@@ -34,13 +35,13 @@ class ImplicitBiasCell(Cell):
     most_steps: int
 
     @property
-    def together(self) -> tuple[Any, ...]:
+    def batch_key(self) -> tuple[Any, ...]:
         """What cells that can be followed in one array share."""
-        rule = RULES[type(registry.build_method(self.method))]
+        rule = RULES[type(registry.build_method(self.spec))]
         return (self.dataset, rule.__name__, self.step, self.tolerance, self.most_steps)
 
     def __str__(self) -> str:
-        rest = f"alpha {self.alpha:g} / seed {self.seed} / {self.method}"
+        rest = f"alpha {self.alpha:g} / seed {self.seed} / {self.spec}"
         return f"{self.experiment} / {self.model} / {self.dataset} / {rest}"
 
 

@@ -7,37 +7,31 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gr_bench.experiments.base import (
-    Cell,
-    Experiment,
-    Job,
-    Picture,
-    Progress,
-    Record,
-    Summary,
-    Unit,
-)
+from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.implicit_bias.cell import MODEL, ImplicitBiasCell, ImplicitBiasGrid
 from gr_bench.experiments.implicit_bias.problem import build_problem
+from gr_bench.experiments.implicit_bias.record import Solution
+from gr_bench.experiments.record import Progress, Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class ImplicitBias(Experiment):
+class ImplicitBias(Experiment[ImplicitBiasGrid, ImplicitBiasCell]):
     """Follow every method to its solution, and solve for the one that theory predicts."""
 
     name = "implicit_bias"
     title = "Which solution does it pick?"
     grid = ImplicitBiasGrid
     cell = ImplicitBiasCell
+    records = (Solution,)
 
-    def cells(self, grid: ImplicitBiasGrid) -> list[Cell]:
+    def cells(self, grid: ImplicitBiasGrid) -> list[ImplicitBiasCell]:
         """One cell for every problem, seed, α and method."""
         samples = {text: len(build_problem(text, seed=0).targets) for text in grid.problems}
         return [
             ImplicitBiasCell(
-                method=method,
+                spec=method,
                 model=MODEL,
                 dataset=problem,
                 batch_size=samples[problem],
@@ -56,23 +50,30 @@ class ImplicitBias(Experiment):
         ]
 
     def pending(
-        self, grid: ImplicitBiasGrid, cells: Sequence[Cell], records: Sequence[Record]
-    ) -> list[Job]:
+        self,
+        grid: ImplicitBiasGrid,
+        cells: Sequence[ImplicitBiasCell],
+        records: Sequence[Record],
+        left_s: float | None = None,
+    ) -> list[Job[ImplicitBiasCell]]:
         """Every cell without a record, those that can be followed in one array together."""
         units = _units(cells, records)
         return [Job(tuple(units))] if units else []
 
-    def outlook(
-        self, grid: ImplicitBiasGrid, cells: Sequence[Cell], records: Sequence[Record]
+    def remaining_units(
+        self,
+        grid: ImplicitBiasGrid,
+        cells: Sequence[ImplicitBiasCell],
+        records: Sequence[Record],
     ) -> dict[str, int]:
         """The units of cells without a record."""
         return {self.name: len(_units(cells, records))}
 
-    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
+    def measure(self, unit: Unit[ImplicitBiasCell]) -> Iterator[Record | Progress]:
         """The solutions of a unit."""
         from gr_bench.experiments.implicit_bias.measure import solve
 
-        yield from solve([cell for cell in unit.cells if isinstance(cell, ImplicitBiasCell)])
+        yield from solve(unit.cells)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``implicit_bias``, a row a solution; ``implicit_bias_coordinates``, a row an entry.
@@ -88,6 +89,24 @@ class ImplicitBias(Experiment):
             "implicit_bias_order": tables.order(solutions),
         }
 
+    def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
+        """The mean of α̃/α, over problems of one sort."""
+        from gr_bench.experiments.implicit_bias import findings
+
+        return findings.headlines(tables["implicit_bias"])
+
+    def findings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """How α̃ goes with ε, how well theory predicts the solution, what was lost."""
+        from gr_bench.experiments.implicit_bias import findings
+
+        return findings.findings(tables["implicit_bias"], tables["implicit_bias_order"])
+
+    def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Steps that are too large for descent to be its flow."""
+        from gr_bench.experiments.implicit_bias import findings
+
+        return findings.warnings(tables["implicit_bias"])
+
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """Every method's solutions, then the order of α̃."""
         from gr_bench.experiments.implicit_bias import tables as build
@@ -101,10 +120,12 @@ class ImplicitBias(Experiment):
         yield from figures.pictures(tables["implicit_bias"], tables["implicit_bias_coordinates"])
 
 
-def _units(cells: Sequence[Cell], records: Sequence[Record]) -> list[Unit]:
+def _units(
+    cells: Sequence[ImplicitBiasCell], records: Sequence[Record]
+) -> list[Unit[ImplicitBiasCell]]:
     have = {record.cell.id for record in records}
-    together: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[ImplicitBiasCell]] = defaultdict(list)
     for cell in cells:
-        if isinstance(cell, ImplicitBiasCell) and cell.id not in have:
-            together[cell.together].append(cell)
-    return [Unit(tuple(group)) for group in together.values()]
+        if cell.id not in have:
+            groups[cell.batch_key].append(cell)
+    return [Unit(tuple(group)) for group in groups.values()]

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gr_bench import stats
-from gr_bench.experiments import look
-from gr_bench.experiments.base import Picture
-from gr_bench.experiments.implicit_bias.tables import BASELINE, with_signed_epsilon
+from gr_bench.experiments import style
+from gr_bench.experiments.experiment import Picture
+from gr_bench.experiments.implicit_bias.tables import BASELINE, LIMIT, with_signed_epsilon
 from gr_bench.spec import parse
 
 PANEL = ["dataset", "alpha", "gamma"]
@@ -22,13 +22,10 @@ SIGNED = "ε   (left of 0: B-GR, at 0: DB-GR, right: F-GR)"
 ROOM = 0.1
 """Of the axis from rich to kernel, for the name of a point."""
 
-LIMIT = 1e-3
-"""What the discretisation error and the prediction's should stay below."""
-
 
 def pictures(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Picture]:
     """α̃, prediction and solution, test error, the way; each where there is something to show."""
-    look.set_look()
+    style.set_look()
     done = table[table["status"].isin(["ok", "flooded"])]
     family = with_signed_epsilon(done)
     if len(family):
@@ -77,7 +74,7 @@ def pictures(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Picture
 
 def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """Solutions of those settings alone that came to one on every problem: means then compare."""
-    return table.groupby(["dataset", "alpha", "label"]).filter(
+    return table.groupby(["dataset", "alpha", "spec"]).filter(
         lambda own: bool((own["status"] == "ok").all())
     )
 
@@ -95,7 +92,7 @@ def _problem(text: str) -> str:
 
 def _against_epsilon(table: pd.DataFrame, column: str, title: str) -> Figure:
     groups = list(table.groupby(PANEL, sort=False))
-    figure, axes = look.panels(len(groups))
+    figure, axes = style.panels(len(groups))
     for ax, (key, part) in zip(axes, groups, strict=True):
         for _, own in part.groupby("seed"):
             own = own.sort_values("signed_epsilon")
@@ -113,20 +110,20 @@ def _means(ax: Axes, part: pd.DataFrame, column: str) -> None:
     for epsilon, own in part.groupby("signed_epsilon"):
         mean = stats.t_interval(own[column])
         points.append((float(str(epsilon)), mean.center))
-        label = own["label"].iloc[0]
+        spec = own["spec"].iloc[0]
         half = mean.half_width if np.isfinite(mean.half_width) else 0.0
         ax.errorbar(
-            *points[-1], yerr=half, color=look.color(label), marker="o", markersize=5, capsize=2
+            *points[-1], yerr=half, color=style.color(spec), marker="o", markersize=5, capsize=2
         )
     ax.plot(*zip(*points, strict=True), color="0.35", linewidth=1, zorder=1.5)
 
 
 def _test_error(table: pd.DataFrame, family: pd.DataFrame) -> Figure:
-    base = table[(table["label"] == BASELINE) & (table["status"] == "ok")]
+    base = table[(table["spec"] == BASELINE) & (table["status"] == "ok")]
     joined = family.merge(base, on=["dataset", "alpha", "step", "seed"], suffixes=("", "_base"))
     joined["difference"] = joined["test_error"] - joined["test_error_base"]
     groups = list(joined.groupby(PANEL, sort=False))
-    figure, axes = look.panels(max(1, len(groups)))
+    figure, axes = style.panels(max(1, len(groups)))
     for ax, (key, part) in zip(axes, groups, strict=False):
         _means(ax, part, "difference")
         ax.axhline(0, color="0.5", linewidth=0.8)
@@ -137,10 +134,10 @@ def _test_error(table: pd.DataFrame, family: pd.DataFrame) -> Figure:
 
 def _prediction(table: pd.DataFrame, coordinates: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(table["method"]))
-    figure, (left, middle, right) = look.panels(3, names)
+    figure, (left, middle, right) = style.panels(3, names)
     for name in names:
         part = coordinates[coordinates["method"] == name]
-        of_name: dict[str, Any] = {"color": look.color(name), "alpha": 0.35, "markersize": 2.5}
+        of_name: dict[str, Any] = {"color": style.color(name), "alpha": 0.35, "markersize": 2.5}
         left.plot(part["predicted_beta"], part["beta"], ".", **of_name)
         start = part["alpha"].astype(float)
         middle.plot(part["predicted_alpha"] / start, part["alpha_found"] / start, ".", **of_name)
@@ -153,13 +150,13 @@ def _prediction(table: pd.DataFrame, coordinates: pd.DataFrame) -> Figure:
         for column, marker, up in (("beta_error", ".", -0.13), ("discretisation_error", "x", 0.13)):
             values = part[column].dropna()
             y = np.full(len(values), row + up)
-            right.plot(values, y, marker, color=look.color(name), alpha=0.5, markersize=4)
+            right.plot(values, y, marker, color=style.color(name), alpha=0.5, markersize=4)
     right.axvline(LIMIT, color="0.4", linewidth=0.8)
     right.set(xscale="log", xlabel="relative error", ylim=(len(names) - 0.4, -0.6))
     right.set_yticks(range(len(names)), names)
     right.grid(axis="y", visible=False)
     handles = [
-        Line2D([], [], color=look.color(name), marker="o", linestyle="", label=name)
+        Line2D([], [], color=style.color(name), marker="o", linestyle="", label=name)
         for name in names
     ]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="method")
@@ -170,18 +167,18 @@ def _path(table: pd.DataFrame) -> Figure:
     by_l2 = table["l2_norm"] - table["least_l2_norm"]
     table = table.assign(l2_excess=by_l2 / table["least_l2_norm"])
     groups = list(table.groupby("dataset", sort=False))
-    figure, axes = look.panels(len(groups))
-    labels = look.in_order(table["label"])
-    shapes = look.markers(labels)
+    figure, axes = style.panels(len(groups))
+    specs = style.in_order(table["spec"])
+    shapes = style.markers(specs)
     for ax, (dataset, part) in zip(axes, groups, strict=True):
-        for label, own in part.groupby("label", sort=False):
+        for spec, own in part.groupby("spec", sort=False):
             means = own.groupby("alpha")[["kernel_share", "l2_excess"]].mean()
-            plain = label == BASELINE
+            plain = spec == BASELINE
             ax.plot(
                 means["kernel_share"],
                 means["l2_excess"],
-                color=look.color(str(label)),
-                marker=shapes[str(label)],
+                color=style.color(str(spec)),
+                marker=shapes[str(spec)],
                 markersize=4,
                 linewidth=1 if plain else 0,
                 zorder=1 if plain else 2,
@@ -193,7 +190,7 @@ def _path(table: pd.DataFrame) -> Figure:
             xlabel="kernel share of the L1 norm (0: rich, 1: kernel)",
             ylabel="‖β‖₂ over the least, minus 1",
         )
-    look.method_legend(figure, labels)
+    style.method_legend(figure, specs)
     return figure
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from gr_bench.experiments.base import Progress, Record, failure
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
 from gr_bench.experiments.implicit_bias.descent import Snapshot, descend
 from gr_bench.experiments.implicit_bias.network import DiagonalLinear, Problems
@@ -19,7 +17,14 @@ from gr_bench.experiments.implicit_bias.potential import (
     optimality_residual,
 )
 from gr_bench.experiments.implicit_bias.problem import Array, Problem, build_problem
+from gr_bench.experiments.implicit_bias.record import (
+    Endpoint,
+    Interpolant,
+    PredictedFit,
+    Solution,
+)
 from gr_bench.experiments.implicit_bias.rules import RULES
+from gr_bench.experiments.record import Progress, Record, failure
 from gr_bench.methods import Method
 from gr_bench.registry import build_method
 
@@ -31,12 +36,12 @@ def solve(cells: Sequence[ImplicitBiasCell]) -> Iterator[Record | Progress]:
     """Follow every cell's descent; yield the records at the end.
 
     Args:
-        cells: alike in :attr:`ImplicitBiasCell.together`. Every setting among them is followed on
+        cells: alike in :attr:`ImplicitBiasCell.batch_key`. Every setting among them is followed on
             every seed among them.
     """
     first = cells[0]
     seeds = list(dict.fromkeys(cell.seed for cell in cells))
-    settings = list(dict.fromkeys((cell.method, cell.alpha) for cell in cells))
+    settings = list(dict.fromkeys((cell.spec, cell.alpha) for cell in cells))
     problems = [build_problem(first.dataset, seed) for seed in seeds]
     methods = [build_method(text) for text, _ in settings]
     rule = RULES[type(methods[0])](methods)
@@ -54,14 +59,19 @@ def solve(cells: Sequence[ImplicitBiasCell]) -> Iterator[Record | Progress]:
         yield Progress(at.part)
     errors = np.maximum(errors, _direction_errors(problems, methods, at))
     for cell in cells:
-        row, column = seeds.index(cell.seed), settings.index((cell.method, cell.alpha))
+        row, column = seeds.index(cell.seed), settings.index((cell.spec, cell.alpha))
         try:
-            found = _solution(cell, problems[row], at, (row, column), rule.interpolates)
+            endpoint = _endpoint(cell, problems[row], at, (row, column), rule.interpolates)
         except RuntimeError as error:  # the prediction could not be made
             yield failure(cell, error)
         else:
-            found["direction_error"] = float(errors[row, column])
-            yield Record(cell, "solution", found)
+            yield Solution(
+                cell=cell,
+                feature_mean=problems[row].feature_mean,
+                steps=int(at.steps[row, column]),
+                direction_error=float(errors[row, column]),
+                endpoint=endpoint,
+            )
 
 
 def _direction_errors(
@@ -85,45 +95,47 @@ def _direction_errors(
     return errors
 
 
-def _solution(
+def _endpoint(
     cell: ImplicitBiasCell,
     problem: Problem,
     at: Snapshot,
     run: tuple[int, int],
     interpolates: bool,
-) -> dict[str, Any]:
-    """What a run has found, and what theory says of it."""
+) -> Endpoint | None:
+    """Where a run has ended, and what theory says of it; None if it diverged."""
+    if not at.finite[run]:
+        return None
     inputs, targets = problem.inputs, problem.targets
-    found: dict[str, Any] = {
-        "feature_mean": problem.feature_mean,
-        "steps": int(at.steps[run]),
-        "diverged": not bool(at.finite[run]),
-    }
-    if found["diverged"]:
-        return found
     plus, minus = at.plus[run], at.minus[run]
     beta = plus**2 - minus**2
     predicted_alpha = cell.alpha * np.exp(-at.regularised[run])
-    ends = {"least_l1": least_l1(inputs, targets), "least_l2": least_l2(inputs, targets)}
-    found |= {
-        "residual": float(at.residual[run]),
-        "loss": float(at.loss[run]),
-        "time": float(at.time[run]),
-        "interpolates": interpolates,
-        "beta": beta.tolist(),
-        "alpha": np.sqrt(plus * minus).tolist(),
-        "predicted_alpha": predicted_alpha.tolist(),
-        "test_error": problem.test_error(beta),
-        "ends": {
-            name: {
-                "l1_norm": float(np.abs(end).sum()),
-                "l2_norm": float(np.linalg.norm(end)),
-                "test_error": problem.test_error(end),
-            }
-            for name, end in ends.items()
-        },
-    }
+    predicted_fit = None
     if interpolates:
-        found["predicted_beta"] = least_potential(inputs, targets, predicted_alpha).tolist()
-        found["optimality_residual"] = optimality_residual(inputs, beta, predicted_alpha)
-    return found
+        predicted_fit = PredictedFit(
+            beta=_floats(least_potential(inputs, targets, predicted_alpha)),
+            optimality_residual=optimality_residual(inputs, beta, predicted_alpha),
+        )
+    return Endpoint(
+        residual=float(at.residual[run]),
+        loss=float(at.loss[run]),
+        flow_time=float(at.time[run]),
+        beta=_floats(beta),
+        alpha=_floats(np.sqrt(plus * minus)),
+        predicted_alpha=_floats(predicted_alpha),
+        predicted_fit=predicted_fit,
+        test_error=problem.test_error(beta),
+        least_l1=_interpolant(problem, least_l1(inputs, targets)),
+        least_l2=_interpolant(problem, least_l2(inputs, targets)),
+    )
+
+
+def _interpolant(problem: Problem, beta: Array) -> Interpolant:
+    return Interpolant(
+        l1_norm=float(np.abs(beta).sum()),
+        l2_norm=float(np.linalg.norm(beta)),
+        test_error=problem.test_error(beta),
+    )
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    return tuple(map(float, values))

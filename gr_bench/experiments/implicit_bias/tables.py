@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from gr_bench import stats
-from gr_bench.experiments.base import COLUMNS, Record, Summary, columns, failure_status, in_order
-from gr_bench.experiments.implicit_bias.cell import ImplicitBiasCell
+from gr_bench.experiments.columns import build_table, cell_columns, in_order
+from gr_bench.experiments.experiment import Summary
+from gr_bench.experiments.implicit_bias.record import Endpoint, Solution
+from gr_bench.experiments.record import Failure, Record
 
 SETTING = ("alpha", "seed", "step", "tolerance", "most_steps")
 RESULT = (
@@ -39,8 +41,11 @@ RESULT = (
 )
 COORDINATE = ("coordinate", "beta", "predicted_beta", "alpha_found", "predicted_alpha")
 ORDER = ("feature_mean", "steps_down", "steps_of_epsilon", "forward", "backward", "between")
-GROUP = ["dataset", "step", "alpha", "label"]
+GROUP = ["dataset", "step", "alpha", "spec"]
 BASELINE = "sgd"
+
+LIMIT = 1e-3
+"""Relative error below which theory and descent agree."""
 
 
 def implicit_bias(records: Sequence[Record]) -> pd.DataFrame:
@@ -54,63 +59,57 @@ def implicit_bias(records: Sequence[Record]) -> pd.DataFrame:
     on the way between the direction followed and the method's own ``backward``.
     ``kernel_share`` = (‖β‖₁ - ‖β₁‖₁)/(‖β₂‖₁ - ‖β₁‖₁), with β₁ and β₂ the interpolants of least L1
     and L2 norm: 0 is the rich end, 1 the kernel end. ``test_error`` is the expected squared error
-    on new inputs. ``status`` is ``ok``, ``not converged`` (the data are not fitted to the tolerance
-    after ``most_steps``), ``flooded`` (kept from fitting them), ``diverged``, ``failed``.
+    on new inputs, ``time`` is Σ η. ``status`` is ``ok``, ``not converged`` (the data are not fitted
+    to the tolerance after ``most_steps``), ``flooded`` (kept from fitting them), ``diverged``,
+    ``failed`` or ``unsupported``.
     """
     rows = []
     for record in records:
         row = _head(record)
-        if record.kind == "failure":
-            rows.append(row | {"status": failure_status(record.data)})
-            continue
-        data = record.data
-        row |= {key: value for key, value in data.items() if key in RESULT}
-        row["status"] = _status(record)
-        if row["status"] != "diverged":
-            row |= _compared(record)
+        if isinstance(record, Failure):
+            row["status"] = record.status
+        elif isinstance(record, Solution):
+            row |= {
+                "feature_mean": record.feature_mean,
+                "steps": record.steps,
+                "direction_error": record.direction_error,
+                "status": record.status,
+            }
+            if record.endpoint is not None:
+                row |= _compared(record.endpoint, record.cell.alpha)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *RESULT])
-    return in_order(table, "alpha", "epsilon", "seed")
+    return in_order(build_table(rows, [*SETTING, *RESULT]), "alpha", "epsilon", "seed")
 
 
 def _head(record: Record) -> dict[str, Any]:
-    cell = record.cell
-    assert isinstance(cell, ImplicitBiasCell)
-    return columns(cell) | {key: getattr(cell, key) for key in SETTING}
+    return cell_columns(record.cell) | {key: getattr(record.cell, key) for key in SETTING}
 
 
-def _status(record: Record) -> str:
-    data = record.data
-    assert isinstance(record.cell, ImplicitBiasCell)
-    if data["diverged"]:
-        return "diverged"
-    if not data["interpolates"]:
-        return "flooded"
-    return "ok" if data["residual"] <= record.cell.tolerance else "not converged"
-
-
-def _compared(record: Record) -> dict[str, float]:
-    data = record.data
-    assert isinstance(record.cell, ImplicitBiasCell)
-    beta, found, predicted = (np.array(data[k]) for k in ("beta", "alpha", "predicted_alpha"))
-    rich, kernel = data["ends"]["least_l1"], data["ends"]["least_l2"]
+def _compared(end: Endpoint, start: float) -> dict[str, float]:
+    beta, found, predicted = map(np.array, (end.beta, end.alpha, end.predicted_alpha))
+    rich, kernel = end.least_l1, end.least_l2
     l1 = float(np.abs(beta).sum())
     row = {
-        "alpha_ratio": float(predicted.mean()) / record.cell.alpha,
-        "alpha_ratio_found": float(found.mean()) / record.cell.alpha,
+        "alpha_ratio": float(predicted.mean()) / start,
+        "alpha_ratio_found": float(found.mean()) / start,
         "discretisation_error": float(np.abs(predicted / found - 1).max()),
         "l1_norm": l1,
         "l2_norm": float(np.linalg.norm(beta)),
-        "least_l1_norm": rich["l1_norm"],
-        "least_l1_test_error": rich["test_error"],
-        "least_l2_norm": kernel["l2_norm"],
-        "least_l2_l1_norm": kernel["l1_norm"],
-        "least_l2_test_error": kernel["test_error"],
+        "test_error": end.test_error,
+        "least_l1_norm": rich.l1_norm,
+        "least_l1_test_error": rich.test_error,
+        "least_l2_norm": kernel.l2_norm,
+        "least_l2_l1_norm": kernel.l1_norm,
+        "least_l2_test_error": kernel.test_error,
+        "loss": end.loss,
+        "residual": end.residual,
+        "time": end.flow_time,
     }
-    if "predicted_beta" in data:
-        theory = np.array(data["predicted_beta"])
-        row["kernel_share"] = (l1 - rich["l1_norm"]) / (kernel["l1_norm"] - rich["l1_norm"])
+    if end.predicted_fit is not None:
+        theory = np.array(end.predicted_fit.beta)
+        row["kernel_share"] = (l1 - rich.l1_norm) / (kernel.l1_norm - rich.l1_norm)
         row["beta_error"] = float(np.linalg.norm(beta - theory) / np.linalg.norm(theory))
+        row["optimality_residual"] = end.predicted_fit.optimality_residual
     return row
 
 
@@ -118,16 +117,17 @@ def coordinates(records: Sequence[Record]) -> pd.DataFrame:
     """A row an entry of a solution: β and √(w₊w₋) as found, and as theory predicts them."""
     rows = []
     for record in records:
-        if record.kind != "solution" or record.data["diverged"]:
+        if not isinstance(record, Solution) or record.endpoint is None:
             continue
-        data, size = record.data, len(record.data["beta"])
-        theory = data.get("predicted_beta", [None] * size)
-        parts = (range(size), data["beta"], theory, data["alpha"], data["predicted_alpha"])
+        end = record.endpoint
+        size = len(end.beta)
+        theory = [None] * size if end.predicted_fit is None else end.predicted_fit.beta
+        parts = (range(size), end.beta, theory, end.alpha, end.predicted_alpha)
         head = _head(record)
         rows += [
             head | dict(zip(COORDINATE, values, strict=True)) for values in zip(*parts, strict=True)
         ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *SETTING, *COORDINATE])
+    table = build_table(rows, [*SETTING, *COORDINATE])
     table["predicted_beta"] = table["predicted_beta"].astype(float)
     return in_order(table, "alpha", "epsilon", "seed", "coordinate")
 
@@ -181,9 +181,9 @@ def order(table: pd.DataFrame) -> pd.DataFrame:
 def summaries(table: pd.DataFrame, orders: pd.DataFrame) -> list[Summary]:
     """A row for every method on every sort of problem, over problems; and the order of α̃."""
     rows = []
-    for (dataset, _, alpha, label), group in table.groupby(GROUP, sort=False):
+    for (dataset, _, alpha, spec), group in table.groupby(GROUP, sort=False):
         done = group[group["status"].isin(["ok", "flooded"])]
-        row: dict[str, Any] = {"problem": dataset, "α": alpha, "method": label}
+        row: dict[str, Any] = {"problem": dataset, "α": alpha, "method": spec}
         row["α̃/α"] = _interval(done["alpha_ratio"], "{:.4f}")
         row["α̃ off by"] = _largest(done["discretisation_error"])
         row["β off by"] = _largest(done["beta_error"])
@@ -191,7 +191,7 @@ def summaries(table: pd.DataFrame, orders: pd.DataFrame) -> list[Summary]:
         row["kernel share"] = _interval(done["kernel_share"], "{:.3f}")
         row["test error"] = _interval(done["test_error"], "{:.4f}")
         apart = paired_test_errors(table, done)
-        row["minus SGD"] = _interval(apart, "{:+.4f}") if label != BASELINE else "-"
+        row["minus SGD"] = _interval(apart, "{:+.4f}") if spec != BASELINE else "-"
         row["steps"] = _largest(done["steps"], "{:.0f}")
         row["problems"] = len(done)
         for status in ("not converged", "diverged", "failed"):
@@ -217,7 +217,7 @@ def summaries(table: pd.DataFrame, orders: pd.DataFrame) -> list[Summary]:
 
 def paired_test_errors(table: pd.DataFrame, own: pd.DataFrame) -> pd.Series:
     """``own``'s test errors minus SGD's on the same problem with the same α."""
-    base = table[(table["label"] == BASELINE) & (table["status"] == "ok")]
+    base = table[(table["spec"] == BASELINE) & (table["status"] == "ok")]
     keys = ["dataset", "step", "alpha", "seed"]
     joined = own.merge(base, on=keys, suffixes=("", "_base"))
     return joined["test_error"] - joined["test_error_base"]

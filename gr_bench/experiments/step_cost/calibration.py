@@ -1,4 +1,4 @@
-"""What a machine's noise is, from pairs of equal things: SGD timed twice in one block."""
+"""The noise of a machine, from pairs of equal things: SGD timed twice in one block."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gr_bench import stats
-from gr_bench.experiments.base import Record
+from gr_bench.experiments.block_times import BlockTimes, Times
+from gr_bench.experiments.record import Record
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.timed import Timed
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Calibration:
     one_process: float
     """Median deviation from 1 of what a single process says when it interleaves."""
 
-    in_turn: float | None
+    sequential: float | None
     """The same for timing one after the other, as ordinary harnesses do."""
 
-    in_turn_worst: float | None
+    sequential_worst: float | None
     """The 90th percentile of that."""
 
-    cpu_share: float
-    """Part of the timed wall time that the process was on a processor."""
+    waiting_share: float
+    """Part of the timed wall time in which the process waited for a processor that others had."""
 
     @property
     def coverage(self) -> float:
@@ -65,29 +65,29 @@ def calibrate(records: Sequence[Record], margin: float = 0.01) -> Calibration | 
         records: of the experiment ``step_cost``.
         margin: relative difference below which two times count as the same.
     """
-    timed = Timed(records)
+    times = BlockTimes(records)
     logs: list[list[float]] = []
     within, intervals = [], []
-    in_turn: list[float] = []
-    wall = cpu = 0.0
-    for cell_id, replicates in timed.records.items():
-        cell = next(iter(replicates.values())).cell
-        assert isinstance(cell, StepCostCell)
+    sequential: list[float] = []
+    elapsed = waited = 0.0
+    for cell_id, replicates in times.records.items():
+        first = next(iter(replicates.values())).cell
+        assert isinstance(first, StepCostCell)
         for record in replicates.values():
-            wall += cell.threads * sum(record.data["wall_s"])
-            cpu += sum(record.data["cpu_s"])
-        rounds = timed.log_ratios.get(cell_id, {})
-        if not cell.control or len(rounds) < 2:
+            elapsed += sum(record.elapsed_s)
+            waited += sum(record.waited_s)
+        found = list(times.log_ratios.get(cell_id, {}).values())
+        if not first.control or len(found) < 2:
             continue
-        logs.append([stats.median(log) for log in rounds.values()])
-        within.append(stats.within_spread(list(rounds.values())))
-        intervals.append(stats.ratio_interval(logs[-1]))
-        in_turn += _in_turn(timed, replicates)
+        logs.append(found)
+        within.append(stats.within_spread(times.of_rounds(first)))
+        intervals.append(stats.ratio_interval(found))
+        sequential += _sequential(times, replicates)
     if not logs:
         return None
     between = float(np.median([stats.between_spread(log) for log in logs]))
     replicates_each = min(map(len, logs))
-    apart = np.abs(np.expm1(in_turn)) if in_turn else None
+    apart = np.abs(np.expm1(sequential)) if sequential else None
     return Calibration(
         pairs=len(logs),
         replicates=replicates_each,
@@ -98,19 +98,20 @@ def calibrate(records: Sequence[Record], margin: float = 0.01) -> Calibration | 
         within_spread=float(np.median(within)),
         noise_floor=stats.smallest_called(between, replicates_each),
         one_process=float(np.median(np.abs(np.expm1(np.concatenate(logs))))),
-        in_turn=None if apart is None else float(np.median(apart)),
-        in_turn_worst=None if apart is None else float(np.quantile(apart, 0.9)),
-        cpu_share=cpu / wall,
+        sequential=None if apart is None else float(np.median(apart)),
+        sequential_worst=None if apart is None else float(np.quantile(apart, 0.9)),
+        waiting_share=waited / elapsed,
     )
 
 
-def _in_turn(timed: Timed, replicates: dict[int, Record]) -> list[float]:
-    """Log-ratio of medians, per replicate, of the control to the baseline timed in turn."""
+def _sequential(times: BlockTimes, replicates: dict[int, Times]) -> list[float]:
+    """Log-ratio of medians, per replicate, of the control to the baseline timed one by one."""
     ratios = []
     for replicate, record in replicates.items():
-        baseline = timed.baseline(record.cell, replicate)
-        if baseline is not None and "in_turn_step_s" in record.data:
-            medians = [stats.median(r.data["in_turn_step_s"]) for r in (record, baseline)]
+        assert isinstance(record.cell, StepCostCell)
+        baseline = times.baseline(record.cell, replicate)
+        if baseline is not None and record.sequential_step_s:
+            medians = [stats.median(r.sequential_step_s) for r in (record, baseline)]
             ratios.append(float(np.log(medians[0] / medians[1])))
     return ratios
 
@@ -127,7 +128,8 @@ def advice(environment: dict[str, Any], calibration: Calibration) -> list[str]:
     if environment.get("turbo_off") == "0":
         found.append(
             "turbo is on: clocks depend on temperature; "
-            "turn it off (echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo)"
+            "turn it off (echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or "
+            "echo 0 > /sys/devices/system/cpu/cpufreq/boost)"
         )
     machine = environment["machine"]
     if machine["cores"] and machine["hardware_threads"] > machine["cores"]:
@@ -137,9 +139,9 @@ def advice(environment: dict[str, Any], calibration: Calibration) -> list[str]:
     load = environment["load_average"][0]
     if load > 0.5:
         found.append(f"the load average was {load:.2f} at the start: stop what else is running")
-    if calibration.cpu_share < 0.98:
+    if calibration.waiting_share > 0.02:
         found.append(
-            f"timed processes had a processor for {calibration.cpu_share:.1%} of the time: "
-            "something else was running; stop it, or use a quieter machine"
+            f"timed processes waited for a processor for {calibration.waiting_share:.1%} of the "
+            "time: something else was running; stop it, or use a quieter machine"
         )
     return found

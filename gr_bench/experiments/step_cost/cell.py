@@ -8,12 +8,13 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from gr_bench import registry
-from gr_bench.experiments.base import Cell, Grid
+from gr_bench.experiments.cell import TimedCell
+from gr_bench.experiments.grid import Grid
 from gr_bench.meters.conditions import Allocator
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepCostCell(Cell):
+class StepCostCell(TimedCell):
     """A method's step on one batch, with momentum SGD behind it."""
 
     experiment: ClassVar[str] = "step_cost"
@@ -27,6 +28,26 @@ class StepCostCell(Cell):
     def workload(self) -> tuple[Any, ...]:
         """What the cells of a block share."""
         return tuple(pair for pair in super().workload if pair[0] != "control")
+
+    @property
+    def block(self) -> tuple[Any, ...]:
+        """The same."""
+        return self.workload
+
+    @property
+    def is_baseline(self) -> bool:
+        """Its method is the baseline, and it is not the control."""
+        return self.spec == self.baseline and not self.control
+
+    @property
+    def is_control(self) -> bool:
+        """The field ``control``."""
+        return self.control
+
+    @property
+    def is_plain(self) -> bool:
+        """A step that is run as it is written, in float32: what variants of it are held to."""
+        return not self.compiled and self.dtype in ("float32", "float64")
 
     def __str__(self) -> str:
         how = "" if self.allocator == "held" else f" / {self.allocator} allocator"
@@ -42,7 +63,7 @@ class StepCostGrid(Grid):
     control: bool = True
     """Whether every block times its baseline twice, so that the run shows its own noise."""
 
-    contrast: bool = False
+    sequential: bool = False
     """Whether the baseline and its control are also timed one after the other, as harnesses that do
     not interleave would."""
 
@@ -52,23 +73,20 @@ class StepCostGrid(Grid):
     allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
     """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""
 
-    budget_minutes: Annotated[float, Field(gt=0)] | None = None
-    """Time for the replicates of this grid; what is not known by then is reported as it is."""
-
     replicates: Annotated[int, Field(ge=2)] = 5
     """Freshly started processes that every block is measured in, at least."""
 
-    most_replicates: Annotated[int, Field(ge=2)] = 10
+    most_replicates: Annotated[int, Field(ge=2)] = 20
     """Processes after which a block is left as it is."""
 
     target_half_width: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """A block is done when every ratio's interval is no wider than this to either side."""
 
     seconds_per_block: Annotated[float, Field(gt=0)] = 2.0
-    """Time for one block in one process, warm-up included."""
+    """Time for one block in each of its first processes, from when it is built; in later ones it
+    gets what its two spreads, of rounds and of processes, make worth while."""
 
     least_rounds: Annotated[int, Field(ge=1)] = 5
-    most_rounds: Annotated[int, Field(ge=1)] = 200
 
     @field_validator("baseline")
     @classmethod
@@ -83,6 +101,4 @@ class StepCostGrid(Grid):
             )
         if self.most_replicates < self.replicates:
             raise ValueError("most_replicates must be at least replicates")
-        if self.most_rounds < self.least_rounds:
-            raise ValueError("most_rounds must be at least least_rounds")
         return self

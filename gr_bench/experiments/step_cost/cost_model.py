@@ -33,10 +33,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gr_bench.experiments.training import Training
-from gr_bench.meters.flops import count_flops
+from gr_bench.meters.counters import count_flops
 from gr_bench.meters.memory import nbytes, saved_bytes
 from gr_bench.methods import CentralGR, DoubleBackpropGR, Flooding, Method, TwoPoint
+from gr_bench.timing.step import Training
 from gr_bench.workloads.models.transformer import SelfAttention
 
 RANDOM_STATE_BYTES = torch.get_rng_state().nbytes

@@ -3,95 +3,131 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gr_bench.experiments.base import (
-    Cell,
+from gr_bench.experiments.block_times import (
+    BlockTimes,
+    Times,
+    TimesOptions,
+    blocks_of,
+    measure_block,
+    timing_job,
+)
+from gr_bench.experiments.experiment import (
     Experiment,
     Job,
     Picture,
-    Progress,
-    Record,
     Summary,
     Unit,
 )
+from gr_bench.experiments.record import Failure, Progress, Record, failure
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
-from gr_bench.experiments.step_cost.timed import Timed
+from gr_bench.experiments.step_cost.record import Check, CheckOptions, Counters, CountersOptions
+from gr_bench.timing.replicates import Precision
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class StepCost(Experiment):
+class StepCost(Experiment[StepCostGrid, StepCostCell]):
     """Time per step by interleaved rounds in fresh processes; memory and FLOPs in a pass before."""
 
     name = "step_cost"
     title = "What does a step cost?"
     grid = StepCostGrid
     cell = StepCostCell
+    records = (Check, Counters, Times)
+    options = (CheckOptions, CountersOptions, TimesOptions)
 
-    def cells(self, grid: StepCostGrid) -> list[Cell]:
+    def cells(self, grid: StepCostGrid) -> list[StepCostCell]:
         """One cell for every point of the grid and allocator, and the controls."""
-        cells: list[Cell] = []
+        cells: list[StepCostCell] = []
         for point, allocator in itertools.product(grid.points(), grid.allocators):
             cell = StepCostCell(baseline=grid.baseline, allocator=allocator, **point)
             cells.append(cell)
-            if grid.control and cell.method == grid.baseline:
+            if grid.control and cell.is_baseline:
                 cells.append(replace(cell, control=True))
         return cells
 
     def pending(
-        self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
-    ) -> list[Job]:
-        """First memory and FLOPs of every cell, side by side; then replicate after replicate."""
+        self,
+        grid: StepCostGrid,
+        cells: Sequence[StepCostCell],
+        records: Sequence[Record],
+        left_s: float | None = None,
+    ) -> list[Job[StepCostCell]]:
+        """First the check of variants, then memory and FLOPs of every cell, side by side; then
+        replicate after replicate.
+        """
         state = _State(grid, cells, records)
+        if state.unchecked:
+            units = tuple(Unit((cell,), CheckOptions()) for cell in state.unchecked)
+            return [Job(units, isolated=True)]
         if state.uncounted:
-            return [Job(tuple(Unit((cell,), {"pass": "counters"}) for cell in state.uncounted))]
-        if not state.open_blocks:
-            return []
-        timed, open_blocks = state.timed, state.open_blocks
-        replicate = min(timed.replicates(block) for block in open_blocks)
-        now = [block for block in open_blocks if timed.replicates(block) == replicate]
-        allocator = _allocator(now[0])
-        now = [block for block in now if _allocator(block) == allocator]
-        random.Random(replicate).shuffle(now)
-        options = {
-            "pass": "times",
-            "replicate": replicate,
-            "budget_s": grid.seconds_per_block,
-            "least_rounds": grid.least_rounds,
-            "most_rounds": grid.most_rounds,
-            "most_replicates": grid.most_replicates,
-            "target_half_width": grid.target_half_width,
-            "budget_minutes": grid.budget_minutes,
-            "contrast": grid.contrast,
-            "operators": grid.operators,
+            return [Job(tuple(Unit((cell,), CountersOptions()) for cell in state.uncounted))]
+        by_allocator = {
+            allocator: [block for block in state.blocks if block[0].allocator == allocator]
+            for allocator in grid.allocators
         }
-        units = tuple(Unit(tuple(block), options) for block in now)
-        return [Job(units, exclusive=True, allocator=allocator)]
+        for allocator in sorted(grid.allocators, key=lambda a: state.fewest(by_allocator[a])):
+            jobs = timing_job(
+                by_allocator[allocator],
+                state.times,
+                state.precision,
+                first_s=grid.seconds_per_block,
+                least_rounds=grid.least_rounds,
+                left_s=left_s,
+                sequential=grid.sequential,
+                operators=grid.operators,
+            )
+            if jobs:
+                return [replace(job, allocator=allocator) for job in jobs]
+        return []
 
-    def outlook(
-        self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
+    def remaining_units(
+        self, grid: StepCostGrid, cells: Sequence[StepCostCell], records: Sequence[Record]
     ) -> dict[str, int]:
-        """Counters still to be read, and the replicates that every open block needs at least."""
+        """Checks and counters still to be read, and replicates that open blocks need at least."""
         state = _State(grid, cells, records)
-        to_come = [
-            max(1, grid.replicates - state.timed.replicates(block)) for block in state.open_blocks
-        ]
-        return {f"{self.name} counters": len(state.uncounted), f"{self.name} times": sum(to_come)}
+        to_come = 0
+        for block in state.blocks:
+            counted = state.times.replicates(block)
+            known = state.times.state(block)
+            if counted < grid.replicates:
+                to_come += grid.replicates - counted
+            elif (
+                known
+                and counted < grid.most_replicates
+                and not known.is_known(grid.target_half_width)
+            ):
+                to_come += 1
+        return {
+            f"{self.name} {CheckOptions.kind}": len(state.unchecked),
+            f"{self.name} {CountersOptions.kind}": len(state.uncounted),
+            f"{self.name} {TimesOptions.kind}": to_come,
+        }
 
-    def measure(self, unit: Unit) -> Iterator[Record | Progress]:
-        """Counters of a cell, or the times of a block in this replicate."""
-        from gr_bench.experiments.step_cost import measure
+    def measure(self, unit: Unit[StepCostCell]) -> Iterator[Record | Progress]:
+        """A variant's check, a cell's counters, or the times of a block in this replicate."""
+        options = unit.options
+        if isinstance(options, TimesOptions):
+            yield from measure_block(unit.cells, options, unit.worker.at_work, unit.worker.start_s)
+        elif isinstance(options, CheckOptions):
+            from gr_bench.experiments.step_cost.check import check
 
-        if unit.options["pass"] == "counters":
-            yield measure.counters(unit.cells[0])
+            yield from map(check, unit.cells)
         else:
-            yield from measure.times(unit.cells, unit.options)
+            from gr_bench.experiments.step_cost.measure import counters
+
+            yield from map(counters, unit.cells)
+
+    def lost(self, unit: Unit[StepCostCell], cell: StepCostCell, reason: str) -> Record:
+        """A variant that takes its process down in the check computes something else."""
+        if isinstance(unit.options, CheckOptions):
+            return Check(cell=cell, agrees=False, where=reason)
+        return failure(cell, reason)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``step_cost``, a row a cell; ``step_samples``, a row a sample; ``step_operators``, a row
@@ -99,18 +135,36 @@ class StepCost(Experiment):
         """
         from gr_bench.experiments.step_cost import operators, tables
 
+        times = BlockTimes(records)
         return {
-            "step_cost": tables.step_cost(records),
-            "step_samples": tables.step_samples(records),
-            "step_operators": operators.step_operators(records),
+            "step_cost": tables.step_cost(records, times),
+            "step_samples": tables.step_samples(times),
+            "step_operators": operators.step_operators(times),
         }
+
+    def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
+        """Ranges over workloads of the time ratio, the FLOP ratio and the extra memory."""
+        from gr_bench.experiments.step_cost import summaries
+
+        return summaries.headlines(tables["step_cost"])
+
+    def findings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Every method's range of ratios, and how well they are known."""
+        from gr_bench.experiments.step_cost import summaries
+
+        return summaries.findings(tables["step_cost"])
+
+    def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Ratios that are not known to their target, wrong steps, waiting, controls apart."""
+        from gr_bench.experiments.step_cost import summaries
+
+        return summaries.warnings(tables["step_cost"])
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """Ratios first, then memory, the cost model, and the costliest operators."""
-        from gr_bench.experiments.step_cost import operators
-        from gr_bench.experiments.step_cost import tables as build
+        from gr_bench.experiments.step_cost import operators, summaries
 
-        found = build.summaries(tables["step_cost"])
+        found = summaries.summaries(tables["step_cost"])
         return [*found, *operators.summaries(tables["step_operators"])]
 
     def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
@@ -121,29 +175,23 @@ class StepCost(Experiment):
         yield from operators.pictures(tables["step_operators"])
 
 
-def _allocator(block: Sequence[Cell]) -> str:
-    first = block[0]
-    assert isinstance(first, StepCostCell)
-    return first.allocator
-
-
 class _State:
     """What of a grid has been done."""
 
     def __init__(
-        self, grid: StepCostGrid, cells: Sequence[Cell], records: Sequence[Record]
+        self, grid: StepCostGrid, cells: Sequence[StepCostCell], records: Sequence[Record]
     ) -> None:
-        failed = {record.cell.id for record in records if record.kind == "failure"}
-        counted = {record.cell.id for record in records if record.kind == "counters"}
-        alive = [cell for cell in cells if cell.id not in failed]
+        lost = {record.cell.id for record in records if isinstance(record, Failure)}
+        lost |= {r.cell.id for r in records if isinstance(r, Check) and not r.agrees}
+        checked = {record.cell.id for record in records if isinstance(record, Check)}
+        counted = {record.cell.id for record in records if isinstance(record, Counters)}
+        alive = [cell for cell in cells if cell.id not in lost]
+        self.unchecked = [c for c in alive if not c.is_plain and c.id not in checked]
         self.uncounted = [cell for cell in alive if cell.id not in counted]
-        self.timed = Timed(records)
-        blocks: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
-        for cell in alive:
-            blocks[cell.workload].append(cell)
-        ids = {cell.id for cell in cells}
-        spent = self.timed.spent_s(ids)
-        if grid.budget_minutes is not None and spent >= 60 * grid.budget_minutes:
-            self.open_blocks = []
-        else:
-            self.open_blocks = [b for b in blocks.values() if not self.timed.is_done(b, grid)]
+        self.times = BlockTimes(records)
+        self.blocks = blocks_of(alive)
+        self.precision = Precision(grid.target_half_width, grid.replicates, grid.most_replicates)
+
+    def fewest(self, blocks: Sequence[Sequence[StepCostCell]]) -> int:
+        """Replicates of the block that has the fewest."""
+        return min(map(self.times.replicates, blocks), default=0)

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from gr_bench.experiments import look
-from gr_bench.experiments.base import Picture
+from gr_bench.experiments import style
+from gr_bench.experiments.experiment import Picture
 from gr_bench.experiments.step_cost.tables import MEMORY
 from gr_bench.spec import Spec, parse
 
@@ -24,9 +24,9 @@ WORKLOAD = ("model", "dataset", "threads")
 
 def pictures(table: pd.DataFrame) -> Iterator[Picture]:
     """Ratio, time, time against batch size, memory; each only where there is something to show."""
-    look.set_look()
-    controls = table[table["control"] & table["time_ratio"].notna()]
-    table = table[~table["control"]]
+    style.set_look()
+    controls = table[table["control"].astype(bool) & table["time_ratio"].notna()]
+    table = table[~table["control"].astype(bool)]
     timed = table[table["time_ms"].notna()]
     if len(timed[timed["time_ratio"].notna()]):
         yield Picture(
@@ -81,7 +81,7 @@ def _dots(ax: Axes, part: pd.DataFrame, value: str, labels: list[str], batches: 
     offsets = np.linspace(-0.22, 0.22, len(batches)) if len(batches) > 1 else [0.0]
     for row in part.to_dict("records"):
         at = batches.index(row["batch_size"])
-        y = rows[row["label"]] + offsets[at]
+        y = rows[row["spec"]] + offsets[at]
         low, high = row[f"{value}_low"], row[f"{value}_high"]
         ax.errorbar(
             row[value],
@@ -89,15 +89,15 @@ def _dots(ax: Axes, part: pd.DataFrame, value: str, labels: list[str], batches: 
             xerr=[[row[value] - low], [high - row[value]]]
             if np.isfinite([low, high]).all()
             else None,
-            color=look.color(row["label"]),
-            marker=look.MARKERS[at],
+            color=style.color(row["spec"]),
+            marker=style.MARKERS[at],
             markersize=5,
             capsize=2,
             linewidth=1,
         )
         if value == "time_ratio" and np.isfinite(row["flop_ratio"]):
             ax.plot(row["flop_ratio"], y, marker="|", color="0.25", markersize=9, zorder=1)
-    names = look.short(labels)
+    names = style.short(labels)
     ax.set_yticks(range(len(labels)), [names[label] for label in labels])
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
@@ -105,56 +105,56 @@ def _dots(ax: Axes, part: pd.DataFrame, value: str, labels: list[str], batches: 
 
 def _batch_legend(figure: Figure, batches: list[int], *more: Line2D) -> None:
     handles = [
-        Line2D([], [], color="0.4", linestyle="", marker=look.MARKERS[at], label=f"batch {size}")
+        Line2D([], [], color="0.4", linestyle="", marker=style.MARKERS[at], label=f"batch {size}")
         for at, size in enumerate(batches)
     ]
     figure.legend(handles=[*handles, *more], loc="outside right upper")
 
 
 def _ratios(table: pd.DataFrame, controls: pd.DataFrame) -> Figure:
-    groups = list(look.workloads(table, *WORKLOAD))
-    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
-    figure, axes = look.panels(len(groups), look.short(labels).values())
-    keys = look.with_differing(table, *WORKLOAD)
+    groups = list(style.workloads(table, *WORKLOAD))
+    labels, batches = style.in_order(table["spec"]), sorted(table["batch_size"].unique())
+    figure, axes = style.panels(len(groups), style.short(labels).values())
+    keys = style.with_differing(table, *WORKLOAD)
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ratio", labels, batches)
         twin = controls.merge(part[keys].drop_duplicates(), on=keys)
         for row in twin.to_dict("records"):
             ax.axvspan(row["time_ratio_low"], row["time_ratio_high"], color="0.85", zorder=0)
         ax.axvline(1, color="0.5", linewidth=0.8)
-        ax.set(title=look.two_lines(title), xlabel="time ratio to the baseline", xlim=(0.8, None))
+        ax.set(title=style.two_lines(title), xlabel="time ratio to the baseline", xlim=(0.8, None))
     flops = Line2D([], [], color="0.25", linestyle="", marker="|", markersize=9, label="FLOP ratio")
     _batch_legend(figure, batches, flops)
     return figure
 
 
 def _times(table: pd.DataFrame) -> Figure:
-    groups = list(look.workloads(table, *WORKLOAD))
-    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
-    figure, axes = look.panels(len(groups), look.short(labels).values())
+    groups = list(style.workloads(table, *WORKLOAD))
+    labels, batches = style.in_order(table["spec"]), sorted(table["batch_size"].unique())
+    figure, axes = style.panels(len(groups), style.short(labels).values())
     for ax, (title, part) in zip(axes, groups, strict=True):
         _dots(ax, part, "time_ms", labels, batches)
-        ax.set(title=look.two_lines(title), xlabel="time per step (ms)", xscale="log")
+        ax.set(title=style.two_lines(title), xlabel="time per step (ms)", xscale="log")
         _plain_ticks(ax.xaxis)
     _batch_legend(figure, batches)
     return figure
 
 
 def _by_batch(table: pd.DataFrame) -> Figure:
-    groups = list(look.workloads(table, *WORKLOAD))
-    labels, batches = look.in_order(table["label"]), sorted(table["batch_size"].unique())
-    shapes = look.markers(labels)
-    figure, axes = look.panels(len(groups))
+    groups = list(style.workloads(table, *WORKLOAD))
+    labels, batches = style.in_order(table["spec"]), sorted(table["batch_size"].unique())
+    shapes = style.markers(labels)
+    figure, axes = style.panels(len(groups))
     for ax, (title, part) in zip(axes, groups, strict=True):
         sns.lineplot(
             part,
             x="batch_size",
             y="time_ms",
-            hue="label",
-            style="label",
+            hue="spec",
+            style="spec",
             hue_order=labels,
             style_order=labels,
-            palette={label: look.color(label) for label in labels},
+            palette={label: style.color(label) for label in labels},
             markers=shapes,
             dashes=False,
             errorbar=None,
@@ -162,7 +162,7 @@ def _by_batch(table: pd.DataFrame) -> Figure:
             ax=ax,
         )
         ax.set(
-            title=look.two_lines(title),
+            title=style.two_lines(title),
             xlabel="batch size",
             ylabel="time per step (ms)",
             xscale="log",
@@ -171,7 +171,7 @@ def _by_batch(table: pd.DataFrame) -> Figure:
         ax.set_xticks(batches, [str(size) for size in batches])
         ax.xaxis.set_minor_locator(NullLocator())
         _plain_ticks(ax.yaxis)
-    look.method_legend(figure, labels)
+    style.method_legend(figure, labels)
     return figure
 
 
@@ -188,15 +188,15 @@ def _with_depth(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_depth(table: pd.DataFrame) -> Figure:
-    groups = list(look.workloads(table, "family", "dataset", "batch_size", "threads"))
-    labels = look.in_order(table["label"])
-    shapes = look.markers(labels)
-    figure, axes = look.panels(len(groups))
+    groups = list(style.workloads(table, "family", "dataset", "batch_size", "threads"))
+    labels = style.in_order(table["spec"])
+    shapes = style.markers(labels)
+    figure, axes = style.panels(len(groups))
     for ax, (title, part) in zip(axes, groups, strict=True):
         for limit in (2, 3):
             ax.axhline(limit, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
         for at, label in enumerate(labels):
-            own = part[part["label"] == label].sort_values("depth")
+            own = part[part["spec"] == label].sort_values("depth")
             depth = own["depth"].astype(float)
             shifted = depth * (1 + 0.03 * (at - (len(labels) - 1) / 2))
             below = (own["time_ratio"] - own["time_ratio_low"]).to_numpy(float)
@@ -205,31 +205,31 @@ def _by_depth(table: pd.DataFrame) -> Figure:
                 shifted,
                 own["time_ratio"],
                 yerr=np.nan_to_num([below, above], posinf=0.0),
-                color=look.color(label),
+                color=style.color(label),
                 marker=shapes[label],
                 markersize=5,
                 capsize=2,
                 linestyle="",
             )
-            ax.plot(depth, own["flop_ratio"], color=look.color(label), linewidth=1, zorder=1)
-        ax.set(title=look.two_lines(title), xlabel="linear layers", ylabel="ratio to the baseline")
+            ax.plot(depth, own["flop_ratio"], color=style.color(label), linewidth=1, zorder=1)
+        ax.set(title=style.two_lines(title), xlabel="linear layers", ylabel="ratio to the baseline")
         ax.set_xscale("log")
         depths = sorted(part["depth"].astype(int).unique())
         ax.set_xticks(depths, [str(value) for value in depths])
         ax.xaxis.set_minor_locator(NullLocator())
-    look.method_legend(figure, labels)
+    style.method_legend(figure, labels)
     return figure
 
 
 def _memory(table: pd.DataFrame) -> Figure:
     largest = table[table["batch_size"] == table["batch_size"].max()]
-    groups = list(look.workloads(largest, "model", "dataset", "batch_size"))
-    labels = look.in_order(largest["label"])
-    names = look.short(labels)
+    groups = list(style.workloads(largest, "model", "dataset", "batch_size"))
+    labels = style.in_order(largest["spec"])
+    names = style.short(labels)
     shades = dict(zip(MEMORY, sns.color_palette("colorblind", len(MEMORY)), strict=True))
-    figure, axes = look.panels(len(groups), names.values())
+    figure, axes = style.panels(len(groups), names.values())
     for ax, (title, part) in zip(axes, groups, strict=True):
-        rows = part.set_index("label").reindex(labels)
+        rows = part.set_index("spec").reindex(labels)
         left = np.zeros(len(labels))
         for name in MEMORY:
             width = rows[name].to_numpy(float) / 1e6
@@ -243,7 +243,9 @@ def _memory(table: pd.DataFrame) -> Figure:
         ax.set_yticks(range(len(labels)), [names[label] for label in labels])
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.set(
-            title=look.two_lines(title), xlabel="peak memory (MB)", xlim=(0, 1.28 * np.nanmax(left))
+            title=style.two_lines(title),
+            xlabel="peak memory (MB)",
+            xlim=(0, 1.28 * np.nanmax(left)),
         )
         ax.grid(axis="y", visible=False)
     handles = [

@@ -1,26 +1,41 @@
 """The datasets, by the name that a suite uses.
 
 A dataset is a function from keyword parameters to a :class:`Dataset`, with the same result every
-time. Adding one takes a file and a line in ``DATASETS``.
+time. Adding one takes a file and a line in ``DATASETS``. Nothing is imported before it is asked
+for: see :mod:`gr_bench.registry`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from gr_bench.workloads.datasets.base import Dataset, Part, stratified_split
-from gr_bench.workloads.datasets.cifar import cifar10, cifar100
-from gr_bench.workloads.datasets.digits import digits
-from gr_bench.workloads.datasets.mnist1d import mnist1d
-from gr_bench.workloads.datasets.random import random_images, random_tokens
+if TYPE_CHECKING:
+    from gr_bench.workloads.datasets.base import Dataset, Part
+    from gr_bench.workloads.datasets.split import stratified_split
 
 __all__ = ["DATASETS", "Dataset", "Part", "stratified_split"]
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "digits": digits,
-    "mnist1d": mnist1d,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "random": random_images,
-    "random-tokens": random_tokens,
+DATASETS = {
+    "digits": ".digits:digits",
+    "mnist1d": ".mnist1d:mnist1d",
+    "cifar10": ".cifar:cifar10",
+    "cifar100": ".cifar:cifar100",
+    "random": ".random:random_images",
+    "random-tokens": ".random:random_tokens",
 }
+"""Each name with the dataset's module in this package and its function."""
+
+_MODULES = {"Dataset": ".base", "Part": ".base", "stratified_split": ".split"}
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module(_MODULES[name], __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

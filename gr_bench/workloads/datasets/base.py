@@ -1,4 +1,4 @@
-"""What a dataset is, and the two things that every real one needs: a split and a scale."""
+"""A dataset, its parts, and their scale."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,66 +86,6 @@ class Dataset:
             validation=self.validation.to(device, dtype),
             test=self.test.to(device, dtype),
         )
-
-
-def stratified_split(
-    targets: ArrayLike, validation: float, test: float, seed: int
-) -> tuple[Indices, Indices, Indices]:
-    """Indices of the train, validation and test parts, each with the classes' proportions.
-
-    Args:
-        targets: class of every sample, (N,).
-        validation: fraction of all N samples; 0 leaves that part empty.
-        test: likewise; the train part gets the rest.
-        seed: the same seed and targets always give the same split.
-
-    Returns:
-        Three sorted index arrays that together hold 0 ... N-1 once each.
-
-    Raises:
-        ValueError: the fractions leave nothing to train on, or some part cannot have every class.
-    """
-    if validation < 0 or test < 0 or validation + test >= 1:
-        raise ValueError(
-            "validation and test must be fractions of at least 0 and together below 1, "
-            f"not {validation} and {test}"
-        )
-    classes = np.asarray(targets)
-    everything = np.arange(len(classes), dtype=np.int64)
-    rest, test_part = _hold_out(everything, classes, round(test * len(classes)), seed)
-    train, validation_part = _hold_out(rest, classes, round(validation * len(classes)), seed)
-    wanted = np.unique(classes)
-    for name, part, fraction in (
-        ("train", train, 1.0),
-        ("validation", validation_part, validation),
-        ("test", test_part, test),
-    ):
-        missing = np.setdiff1d(wanted, classes[part])
-        if len(classes) == 0 or (fraction > 0 and len(missing)):
-            raise ValueError(
-                f"{len(classes)} samples of {len(wanted)} classes are too few to split: the {name} "
-                f"part would lack {len(missing)} classes; give every class more samples"
-            )
-    return train, validation_part, test_part
-
-
-def _hold_out(
-    indices: Indices, classes: NDArray[np.generic], count: int, seed: int
-) -> tuple[Indices, Indices]:
-    """``indices`` without, and only, a stratified choice of ``count`` of them."""
-    # Imported where it is used, here and for other datasets' libraries: it takes seconds and
-    # starts a second thread pool, which a process that times steps on random data should not have.
-    from sklearn.model_selection import train_test_split
-
-    if count == 0:
-        return indices, indices[:0]
-    try:
-        kept, held_out = train_test_split(
-            indices, test_size=count, random_state=seed, stratify=classes[indices]
-        )
-    except ValueError as error:
-        raise ValueError(f"{len(indices)} samples are too few to split: {error}") from error
-    return np.sort(kept), np.sort(held_out)
 
 
 def standardise(train: Tensor, *others: Tensor) -> tuple[Tensor, ...]:

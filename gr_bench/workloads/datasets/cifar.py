@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gr_bench.workloads.datasets.base import Dataset, Part, standardise, stratified_split
+from gr_bench.workloads.datasets.base import Dataset, Part, standardise
+from gr_bench.workloads.datasets.split import stratified_split
 
 SPLIT_SEED = 0
 DATA_VARIABLE = "GR_BENCH_DATA"

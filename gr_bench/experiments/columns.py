@@ -1,0 +1,78 @@
+"""The columns that every table starts with: the cell, its method's parameters one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gr_bench import registry
+from gr_bench.experiments.cell import Cell
+from gr_bench.spec import parse
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PARAMETERS = "parameters"
+"""The entry of a row that :func:`build_table` spreads over columns."""
+
+WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled")
+
+
+def cell_columns(cell: Cell) -> dict[str, Any]:
+    """A cell's fields as the first entries of a row for :func:`build_table`."""
+    method = parse(cell.spec)
+    fields = {key: getattr(cell, key) for key in WORKLOAD}
+    return {"method": method.name, PARAMETERS: method.parameters, **fields, "spec": cell.spec}
+
+
+def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataFrame:
+    """A table of rows that begin with :func:`cell_columns`.
+
+    Its columns: ``method``; one for every parameter that a built-in method or one among the rows
+    has, empty where it does not apply; the workload; ``spec``, the method spelled in full; then
+    ``columns``. A parameter with the name of another column is called ``method_NAME``.
+
+    Args:
+        rows: an entry that is missing is empty.
+        columns: of the table at hand, after those of the cell.
+    """
+    import pandas as pd
+
+    rows = list(rows)
+    of_plugins = (name for row in rows for name in row[PARAMETERS])
+    names = dict.fromkeys((*registry.method_parameters(), *of_plugins))
+    taken = {"method", *WORKLOAD, "spec", *columns}
+    column_of = {name: f"method_{name}" if name in taken else name for name in names}
+    spread = [
+        row | {column_of[name]: value for name, value in row[PARAMETERS].items()} for row in rows
+    ]
+    table = pd.DataFrame(
+        spread, columns=["method", *column_of.values(), *WORKLOAD, "spec", *columns]
+    )
+    for column in column_of.values():
+        if all(
+            isinstance(value, int | float) and not isinstance(value, bool)
+            for value in table[column].dropna()
+        ):
+            table[column] = table[column].astype(float)
+        else:
+            table[column] = table[column].map(str, na_action="ignore")
+    return table
+
+
+def method_place(spec: str) -> int:
+    """Where a method stands in tables and figures: the built-in ones in order, then others."""
+    names = list(registry.METHODS.built_in)
+    name = parse(spec).name
+    return names.index(name) if name in names else len(names)
+
+
+def in_order(table: DataFrame, *more: str) -> DataFrame:
+    """A table's rows by workload, then by method, then by the columns ``more``.
+
+    The order does not depend on which worker was done first.
+    """
+    by = ["model", "dataset", "batch_size", "threads", "dtype", "device"]
+    placed = table.assign(_place=table["spec"].map(method_place).astype(int))
+    placed = placed.sort_values([*by, "_place", "spec", *more], kind="stable", ignore_index=True)
+    return placed.drop(columns="_place")

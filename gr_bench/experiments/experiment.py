@@ -1,0 +1,187 @@
+"""What an experiment is: cells from a grid, records from cells, tables from records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.grid import AnyGrid
+from gr_bench.experiments.record import Progress, Record, failure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+G = TypeVar("G", bound=AnyGrid)
+C = TypeVar("C", bound=Cell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a measurement needs to know beside its cells. An experiment has a class for each pass."""
+
+    kind: ClassVar[str] = ""
+    """The pass, where an experiment has several."""
+
+
+def _nobody(cell: Cell) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a measurement may know of the process that it runs in."""
+
+    start_s: float | None = None
+    """Seconds from the start of the process until it was ready."""
+
+    at_work: Callable[[Any], None] = _nobody
+    """To be told of the cell whose code is about to run: if that never comes back, it is the cell
+    that is to blame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit(Generic[C]):
+    """Cells that are measured together, by one call of :meth:`Experiment.measure`."""
+
+    cells: tuple[C, ...]
+    options: Options = Options()
+    folder: Path | None = None
+    """Where the measurement may keep what it needs to go on after a kill; removed when it is done.
+    Whoever makes the unit gives it a name, which the executor places inside the run's folder."""
+
+    worker: Worker = Worker()
+    """Filled in where the unit is measured."""
+
+    @property
+    def kind(self) -> str:
+        """What units of like length have in common: the experiment and its pass."""
+        return f"{self.cells[0].experiment} {self.options.kind}".strip()
+
+    def __str__(self) -> str:
+        first = self.cells[0]
+        if len(self.cells) == 1:
+            return str(first)
+        count = f"{len(self.cells)} cells"
+        return " / ".join((first.experiment, first.model, first.dataset, count))
+
+
+@dataclass(frozen=True)
+class Job(Generic[C]):
+    """Units to be measured now.
+
+    A job that is not exclusive may be spread over worker processes that run side by side. An
+    exclusive one is timed: one freshly started process walks through its units, alone.
+    """
+
+    units: tuple[Unit[C], ...]
+    exclusive: bool = False
+    isolated: bool = False
+    """Whether every unit gets a process of its own, since it may damage the one that it runs in."""
+
+    refines: bool = False
+    """Whether it makes what is there already more precise: it waits until the rest is done."""
+
+    allocator: str = "held"
+    """The memory allocator of its processes (see :mod:`gr_bench.meters.conditions`)."""
+
+
+class Experiment(ABC, Generic[G, C]):
+    """One question. A new one is a folder with a subclass, and a line in ``experiments``."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    grid: ClassVar[type[AnyGrid]]
+    cell: ClassVar[type[Cell]]
+    records: ClassVar[tuple[type[Record], ...]]
+    """The kinds of record that it writes, beside :class:`~gr_bench.experiments.record.Failure`."""
+
+    options: ClassVar[tuple[type[Options], ...]] = (Options,)
+    """The classes of its units' options, told apart by their ``kind``."""
+
+    @abstractmethod
+    def cells(self, grid: G) -> list[C]:
+        """The cells that a grid of this experiment's type spans."""
+
+    @abstractmethod
+    def pending(
+        self, grid: G, cells: Sequence[C], records: Sequence[Record], left_s: float | None = None
+    ) -> list[Job[C]]:
+        """What is still to be measured of ``cells``, given what has been; none when done.
+
+        The runner asks again after every round of jobs, so a measurement can depend on what the
+        ones before it showed. A cell with a failure among its records is not asked for again.
+
+        Args:
+            grid: where the cells are from.
+            cells: those of the grid that are wanted.
+            records: of this experiment, in the order in which they were written.
+            left_s: time that the run has left; None if it takes what it needs.
+        """
+
+    @abstractmethod
+    def remaining_units(
+        self, grid: G, cells: Sequence[C], records: Sequence[Record]
+    ) -> dict[str, int]:
+        """How many units there are still to come, at least, by :attr:`Unit.kind`."""
+
+    @abstractmethod
+    def measure(self, unit: Unit[C]) -> Iterator[Record | Progress]:
+        """Measure one unit, in a worker process. What it raises becomes a failure of its cells."""
+
+    def lost(self, unit: Unit[C], cell: C, reason: str) -> Record:
+        """The record of a cell whose process died or hung while it was at work."""
+        return failure(cell, reason)
+
+    @abstractmethod
+    def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
+        """The experiment's tables by name, each with the columns of
+        :func:`~gr_bench.experiments.columns.build_table`.
+        """
+
+    @abstractmethod
+    def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
+        """The columns of a report's overview: by title, what to print for each method's spec."""
+
+    @abstractmethod
+    def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """The tables that a reader is shown, in order."""
+
+    @abstractmethod
+    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+        """The figures that a reader is shown, in order."""
+
+    def findings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """What was found, in sentences with numbers; at most a few."""
+        return []
+
+    def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
+        """What a reader must know before believing the numbers, in sentences."""
+        return []
+
+
+AnyExperiment = Experiment[AnyGrid, Cell]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table for a reader, with what its numbers are."""
+
+    name: str
+    title: str
+    caption: str
+    table: DataFrame
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for a reader, with what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure

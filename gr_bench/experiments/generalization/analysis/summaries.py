@@ -1,0 +1,212 @@
+"""The generalization tables that a reader is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gr_bench import stats
+from gr_bench.experiments.experiment import Summary
+from gr_bench.experiments.generalization.analysis.equal_cost import paired_differences
+from gr_bench.experiments.generalization.analysis.tables import (
+    CHOSEN_BY,
+    GROUP,
+    MOST_SETTINGS,
+    SHOWN,
+    WORKLOAD,
+    with_few_settings,
+)
+from gr_bench.experiments.generalization.cell import BASELINE
+
+
+def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
+    """A row for every method on every workload, over seeds; SGD at equal cost; what a target
+    accuracy takes; the candidates of a selection; step times.
+    """
+    found = []
+    for name, build in BUILDERS.items():
+        table = tables[name]
+        few = with_few_settings(table) if name in LISTED else table
+        if not len(few):
+            continue
+        made = build(few)
+        if len(few) < len(table):
+            more = (
+                f" Workloads with more than {MOST_SETTINGS} settings are left out here: the (γ, ε) "
+                f"plane shows them, and tables/{name}.csv has all {len(table)} rows."
+            )
+            made = replace(made, caption=made.caption + more)
+        found.append(made)
+    return found
+
+
+def _against_baseline(against: pd.DataFrame) -> Summary:
+    shown = _settings(against)
+    shown["at equal"] = against["cost"]
+    shown["SGD's epochs"] = against["baseline_epochs"]
+    shown["cost / SGD's"] = against["cost_ratio"].round(3)
+    shown["seeds"] = against["seeds"]
+    intervals = against[["difference", "low", "high"]].itertuples(index=False)
+    shown["minus SGD (points)"] = [
+        _points(*row) if seeds else "-"
+        for row, seeds in zip(intervals, against["seeds"], strict=True)
+    ]
+    shown["p"] = [f"{p:.2g}" if p == p else "-" for p in against["p"].astype(float)]
+    shown["verdict"] = against["verdict"]
+    return Summary(
+        "comparison",
+        "Test accuracy against SGD at equal cost",
+        "Paired by seed, with the 95 % t-interval over seeds. At equal gradient evaluations, SGD "
+        "is trained for as many times the epochs as the method takes evaluations a step; at equal "
+        "time, for as long as the method's steps take, one run at a time. A verdict "
+        "other than undecided is one to believe among all rows with chosen settings, or all "
+        "others, at a false-discovery rate of 5 %.",
+        shown,
+    )
+
+
+def _settings(table: pd.DataFrame) -> pd.DataFrame:
+    """What tells the rows apart: workload and method, without what is alike in all of them."""
+    alike = [key for key in WORKLOAD if key not in SHOWN and table[key].nunique() == 1]
+    return table[GROUP].drop(columns=alike)
+
+
+def _points(center: float, low: float, high: float) -> str:
+    """Fractions as percentage points."""
+    return f"{100 * center:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _to_target(found: pd.DataFrame) -> Summary:
+    shown = _settings(found)
+    shown["target (%)"] = (100 * found["target"]).round(2)
+    shown["reached"] = [
+        f"{reached} of {runs}"
+        for reached, runs in zip(found["reached"], found["runs"], strict=True)
+    ]
+    for column, title in REACHED.items():
+        if found[column].notna().any():
+            ranges = found[[column, f"{column}_low", f"{column}_high"]].itertuples(index=False)
+            shown[title] = [_range(*row) for row in ranges]
+    return Summary(
+        "time_to_target",
+        "Time to a target accuracy",
+        "The target is the lowest validation accuracy that SGD's shortest training ended with, "
+        "among its seeds. Median over seeds of the first epoch that ends there, and what it costs; "
+        "in brackets the range over seeds. A run that never gets there counts as longer than all "
+        "others. Times are step times, one run at a time.",
+        shown,
+    )
+
+
+REACHED = {
+    "epochs_to_target": "epochs to it",
+    "evaluations_to_target": "gradient evaluations to it",
+    "time_to_target_s": "time to it (s)",
+}
+
+
+def _range(center: float, low: float, high: float) -> str:
+    if np.isnan(center):
+        return "-"
+    if not np.isfinite(center):
+        return "never" if not np.isfinite(low) else f"never [{low:.3g}, never]"
+    return f"{center:.3g} [{low:.3g}, {f'{high:.3g}' if np.isfinite(high) else 'never'}]"
+
+
+def _step_times(timed: pd.DataFrame) -> Summary:
+    shown = timed[["model", "dataset", "batch_size", "dtype", "method"]].copy()
+    shown["method"] += timed["control"].map({True: " (control)", False: ""})
+    shown["step (ms)"] = timed["time_ms"].map("{:.3g}".format)
+    shown["over SGD's"] = [
+        f"{center:.3f} [{low:.3f}, {high:.3f}]"
+        for center, low, high in timed[
+            ["time_ratio", "time_ratio_low", "time_ratio_high"]
+        ].itertuples(index=False)
+    ]
+    shown["processes"] = timed["replicates"]
+    return Summary(
+        "step_times",
+        "Step times of this run",
+        "One run at a time, in rounds that read every method once, in freshly started processes; "
+        "with the 95 % interval over processes. The control is SGD timed a second time: its ratio "
+        "is 1 but for noise. Comparisons at equal time rest on these.",
+        shown,
+    )
+
+
+def _candidates(selected: pd.DataFrame) -> Summary:
+    shown = selected[["model", "dataset", "batch_size", "spec", *CHOSEN_BY]].copy()
+    shown["validation accuracy (%)"] = (100 * selected["validation_accuracy"]).round(2)
+    shown["validation loss"] = selected["validation_loss"].round(4)
+    for key in ("runs", "diverged", "failed"):
+        shown[key] = selected[key]
+    shown["chosen"] = selected["chosen"].map({True: "yes", False: ""})
+    alike = [key for key in CHOSEN_BY if selected[key].nunique() == 1 and key != "learning_rate"]
+    return Summary(
+        "selection",
+        "What was chosen",
+        "Every setting that was tried, trained on seeds of its own and judged by the mean accuracy "
+        "on the validation part after the last epoch; a setting with fewer runs lost to divergence "
+        "goes first. The test part was not read for these runs.",
+        shown.drop(columns=alike),
+    )
+
+
+def _over_seeds(table: pd.DataFrame) -> Summary:
+    """A row for every method on every workload."""
+    rows = []
+    kept = list(_settings(table))
+    for key, group in table.groupby(GROUP, sort=False, dropna=False):
+        done = group[group["status"] == "ok"]
+        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        row["test accuracy (%)"] = _mean(100 * done["test_accuracy"], "{:.2f}")
+        row["minus SGD (points)"] = "-"
+        if row["spec"] != BASELINE and len(done):
+            apart = paired_differences(table, done, "test_accuracy")
+            if len(apart):
+                row["minus SGD (points)"] = _points(*stats.t_interval(apart))
+        row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
+        row["test loss"] = _mean(done["test_loss"], "{:.3f}")
+        row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
+        row["‖∇L‖"] = _mean(done["gradient_norm"], "{:.2g}")
+        if done["largest_eigenvalue"].notna().any():
+            row["largest eigenvalue"] = _mean(done["largest_eigenvalue"].dropna(), "{:.3g}")
+            row["Hessian trace"] = _mean(done["trace"].dropna(), "{:.3g}")
+        row["training (s)"] = _mean(done["training_s"], "{:.1f}")
+        row["seeds"] = len(done)
+        row["diverged"] = int((group["status"] == "diverged").sum())
+        row["failed"] = len(group) - len(done) - row["diverged"]
+        rows.append(row)
+    return Summary(
+        "generalization",
+        "Generalization",
+        "At equal epochs; mean ± standard deviation over seeds. Minus SGD: mean of the "
+        "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
+        "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
+        "gradient norm on the whole training part at the end. Diverged and failed runs are "
+        "counted, and are in no mean. With label noise, train results are on the noisy labels, and "
+        "gaps can be negative.",
+        pd.DataFrame(rows).drop(columns=[key for key in GROUP if key not in kept]),
+    )
+
+
+def _mean(values: pd.Series, number: str) -> str:
+    if not len(values):
+        return "-"
+    text = number.format(values.mean())
+    return f"{text} ± {number.format(values.std())}" if len(values) > 1 else text
+
+
+BUILDERS: dict[str, Callable[[pd.DataFrame], Summary]] = {
+    "generalization": _over_seeds,
+    "comparison": _against_baseline,
+    "time_to_target": _to_target,
+    "selection": _candidates,
+    "step_times": _step_times,
+}
+LISTED = ("generalization", "comparison", "time_to_target")
+"""Those that leave out workloads with many settings."""

@@ -1,0 +1,247 @@
+"""From records to the generalization tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from gr_bench.experiments import columns
+from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.planning.selection import candidates
+from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.timed import timed_steps
+from gr_bench.experiments.record import Failure, Record
+from gr_bench.spec import parse
+
+SETTING = (
+    *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
+    *("schedule", "augmentation", "label_noise", "role"),
+)
+RESULT = (
+    "train_loss",
+    "validation_loss",
+    "test_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "gap_loss",
+    "gap_accuracy",
+    "gradient_norm",
+    "parameter_norm",
+    "largest_eigenvalue",
+    "trace",
+    "trace_error",
+    "steps",
+    "gradient_evaluations",
+    "step_time_ms",
+    "step_time_ratio",
+    "training_s",
+    "trainer",
+    "runs_together",
+    "diverged_step",
+    "split",
+    "status",
+)
+FINAL = ("run", "chosen")
+"""The roles of trainings that are results: not to choose by, not only to be timed."""
+
+CURVE = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "gradient_norm",
+    "parameter_norm",
+)
+SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
+WORKLOAD = [
+    *SHOWN,
+    *("role", "label_noise", "schedule", "momentum", "weight_decay", "augmentation"),
+    *("threads", "dtype", "device", "compiled"),
+]
+CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "schedule", "augmentation")
+STEP = ["method", *columns.WORKLOAD]
+"""The columns that decide how long a step takes."""
+
+GROUP = [*WORKLOAD, "spec"]
+"""The columns that trainings have in common which differ in their seed alone."""
+
+STEP_TIMES = (
+    "control",
+    "time_ms",
+    "time_ratio",
+    "time_ratio_low",
+    "time_ratio_high",
+    "replicates",
+)
+SELECTED = ("validation_accuracy", "validation_loss", "runs", "diverged", "failed", "chosen")
+
+MOST_SETTINGS = 16
+"""Methods with their numbers that are listed one by one for a workload."""
+
+
+def step_times(records: Sequence[Record]) -> pd.DataFrame:
+    """A row for every method and workload whose step was timed.
+
+    ``time_ms`` is that of one step of one run: the median over replicates of their median over
+    rounds. ``time_ratio`` is over SGD's in the same rounds, with the 95 % t-interval over
+    replicates. A method's numbers have no influence on it; ``spec`` has those that were timed.
+    ``control`` rows are SGD timed a second time: their ratio is 1 but for noise.
+    """
+    rows = [
+        cell_columns(cell)
+        | {
+            "control": isinstance(cell, GeneralizationCell) and cell.is_control,
+            "time_ms": 1e3 * step.seconds,
+            "time_ratio": step.ratio.center,
+            "time_ratio_low": step.ratio.low,
+            "time_ratio_high": step.ratio.high,
+            "replicates": step.replicates,
+        }
+        for cell, step in timed_steps(records).items()
+    ]
+    return in_order(build_table(rows, STEP_TIMES), "control")
+
+
+def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFrame:
+    """A row a training, candidates left out.
+
+    Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
+    the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
+    ``parameter_norm`` is ‖θ‖₂. ``largest_eigenvalue`` and ``trace`` are those of the Hessian of the
+    same mean training loss (:mod:`gr_bench.meters.curvature`), where the grid asked for them.
+    ``step_time_ms`` and ``step_time_ratio`` are those of the method in ``timed``
+    (:func:`step_times`), where steps were timed. ``training_s`` is the time that the steps of the
+    training took beside whatever else was running; in a fleet (``trainer``) a run's equal share.
+    ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
+    gets worse. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
+    """
+    timed = timed[~timed["control"].astype(bool)]
+    of_method = timed.set_index(STEP)[["time_ms", "time_ratio"]].to_dict("index")
+    rows = []
+    for record in records:
+        cell = record.cell
+        if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
+            continue
+        row = _head(cell)
+        step = of_method.get(tuple(row[key] for key in STEP), {})
+        row |= {f"step_{key}": value for key, value in step.items()}
+        if isinstance(record, Training):
+            rows.append(row | _results(record))
+        elif isinstance(record, Failure):
+            rows.append(row | {"status": record.status})
+    return in_order(build_table(rows, [*SETTING, *RESULT]), *SETTING)
+
+
+def _results(record: Training) -> dict[str, Any]:
+    """The :data:`RESULT` columns of a training; of one that diverged, those that it has."""
+    row: dict[str, Any] = {
+        "steps": record.steps,
+        "gradient_evaluations": record.gradient_evaluations,
+        "training_s": record.training_s,
+        "trainer": record.trainer,
+        "runs_together": record.runs_together,
+        "diverged_step": record.diverged_step,
+        "split": record.split,
+        "status": "diverged" if record.diverged else "ok",
+    }
+    if record.diverged:
+        return row
+    last, test_loss, test_accuracy = record.curve[-1], record.test_loss, record.test_accuracy
+    assert test_loss is not None
+    assert test_accuracy is not None
+    row |= {
+        "train_loss": last.train_loss,
+        "validation_loss": last.validation_loss,
+        "test_loss": test_loss,
+        "train_accuracy": last.train_accuracy,
+        "validation_accuracy": last.validation_accuracy,
+        "test_accuracy": test_accuracy,
+        "gap_loss": test_loss - last.train_loss,
+        "gap_accuracy": last.train_accuracy - test_accuracy,
+        "gradient_norm": last.gradient_norm,
+        "parameter_norm": last.parameter_norm,
+    }
+    if record.sharpness is not None:
+        row |= {
+            "largest_eigenvalue": record.sharpness.largest_eigenvalue,
+            "trace": record.sharpness.trace,
+            "trace_error": record.sharpness.trace_error,
+        }
+    return row
+
+
+def training_curves(records: Sequence[Record]) -> pd.DataFrame:
+    """A row an epoch of a training, the parameters as they are at its end; no candidates."""
+    rows = [
+        _head(record.cell) | {key: getattr(point, key) for key in CURVE}
+        for record in records
+        if isinstance(record, Training) and record.cell.role in FINAL
+        for point in record.curve
+    ]
+    return in_order(build_table(rows, [*SETTING, *CURVE]), *SETTING, "epoch")
+
+
+def _head(cell: GeneralizationCell) -> dict[str, Any]:
+    return cell_columns(cell) | {key: getattr(cell, key) for key in SETTING}
+
+
+def setting_columns(row: pd.Series) -> dict[str, Any]:
+    """The first entries of a row for :func:`~gr_bench.experiments.columns.build_table`, from a row
+    of :func:`generalization`: its method, workload and setting, without the seed.
+    """
+    method = parse(row["spec"])
+    fields = {key: row[key] for key in (*columns.WORKLOAD, "spec", *SETTING[1:])}
+    return {"method": method.name, PARAMETERS: method.parameters} | fields
+
+
+def selection(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a candidate setting: mean validation results over the seeds to choose by.
+
+    ``chosen`` marks the one of each selection group (method and workload) that was trained further.
+    """
+    rows = []
+    for ranked in candidates(records).values():
+        for place, candidate in enumerate(ranked):
+            cell = candidate.cell
+            rows.append(
+                cell_columns(cell)
+                | {key: getattr(cell, key) for key in CHOSEN_BY}
+                | {
+                    "validation_accuracy": _average(candidate.accuracies),
+                    "validation_loss": _average(candidate.losses),
+                    "runs": len(candidate.accuracies),
+                    "diverged": candidate.diverged,
+                    "failed": candidate.failed,
+                    "chosen": place == 0 and bool(candidate.accuracies),
+                }
+            )
+    return in_order(build_table(rows, [*CHOSEN_BY, *SELECTED]), *CHOSEN_BY)
+
+
+def _average(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The rows whose workload is that of ``row``, whatever their epochs; those of chosen settings
+    also whatever the learning rate that was chosen.
+    """
+    keys = {"epochs"} | ({"learning_rate"} if row["role"] == "chosen" else set())
+    for key in WORKLOAD:
+        if key not in keys:
+            table = table[table[key] == row[key]]
+    return table
+
+
+def with_few_settings(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of workloads with at most :data:`MOST_SETTINGS`: those that a reader can be shown
+    one by one. What has more is a plane, and shown as one.
+    """
+    keys = [key for key in WORKLOAD if key not in ("epochs", "learning_rate")]
+    settings = table.groupby(keys, dropna=False)["spec"].transform("nunique")
+    return table[settings <= MOST_SETTINGS]

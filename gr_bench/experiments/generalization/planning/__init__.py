@@ -1,0 +1,1 @@
+"""Which trainings are to be done, as things stand."""

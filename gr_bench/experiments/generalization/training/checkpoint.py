@@ -1,0 +1,95 @@
+"""Checkpoints: the state of a unit of trainings on the disk, so that a kill costs little."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.files import write_whole
+
+Piece = Sequence[GeneralizationCell]
+"""Cells that are trained together."""
+
+
+class CheckpointFolder:
+    """A unit's folder: which cells are trained together, and how far each piece has come.
+
+    Args:
+        folder: the unit's own; None keeps nothing.
+        every_s: a state is saved at the end of the first epoch that ends this long after the last
+            time, so a kill costs this many seconds or an epoch, whichever is longer.
+    """
+
+    def __init__(self, folder: Path | None, every_s: float) -> None:
+        self._folder = folder
+        self._every_s = every_s
+
+    def pieces(self, decide: Callable[[], Sequence[Piece]]) -> Sequence[Piece]:
+        """The pieces as decided at first: what is trained together decides the last digits."""
+        if self._folder is None:
+            return decide()
+        path = self._folder / "pieces.json"
+        if path.exists():
+            plain = json.loads(path.read_text())
+            return [[GeneralizationCell(**cell) for cell in piece] for piece in plain]
+        pieces = decide()
+        plain = [[asdict(cell) for cell in piece] for piece in pieces]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda file: file.write(json.dumps(plain).encode()))
+        return pieces
+
+    def checkpoint(self, piece: int) -> Checkpoint:
+        """Where the state of a piece is kept."""
+        path = None if self._folder is None else self._folder / f"{piece}.pt"
+        return Checkpoint(path, self._every_s)
+
+
+class Checkpoint:
+    """A training's state on the disk, the random generators' included.
+
+    Args:
+        path: of its file; None keeps nothing.
+        every_s: seconds between two savings.
+    """
+
+    def __init__(self, path: Path | None, every_s: float) -> None:
+        self._path = path
+        self._every_s = every_s
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """What was saved last, with the random generators set to where they were; or None."""
+        if self._path is None or not self._path.exists():
+            return None
+        kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        torch.set_rng_state(kept["random_state"])
+        if kept["cuda_random_states"]:
+            torch.cuda.set_rng_state_all(kept["cuda_random_states"])
+        state: dict[str, Any] = kept["state"]
+        return state
+
+    def save_if_due(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save, if it is time.
+
+        A disk that is full costs the checkpoint, and not the training.
+        """
+        if self._path is None or time.monotonic() - self._last < self._every_s:
+            return
+        kept = {
+            "state": state(),
+            "random_state": torch.get_rng_state(),
+            "cuda_random_states": torch.cuda.get_rng_state_all(),
+        }
+        try:
+            write_whole(self._path, lambda file: torch.save(kept, file))
+        except OSError as error:
+            print(f"no checkpoint: {error}", file=sys.stderr)
+        self._last = time.monotonic()

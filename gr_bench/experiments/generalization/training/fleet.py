@@ -1,0 +1,176 @@
+"""Many runs at once: parameters stacked, one vectorised pass for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.training.trainer import (
+    EVALUATION_BATCH,
+    Evaluation,
+    Trainer,
+)
+from gr_bench.meters.device import Device
+from gr_bench.methods import stack
+from gr_bench.methods.fleet import per_run
+from gr_bench.workloads.datasets import Dataset, Part
+from gr_bench.workloads.loss import accuracy, cross_entropy
+
+
+class Fleet(Trainer):
+    """Runs that differ in seed, learning rate and the numbers of their method alone.
+
+    Every parameter and buffer is stacked to (R, ...), and the forward pass is mapped over the runs
+    (``torch.func.vmap``). The methods are the loop's own (:func:`gr_bench.methods.stack`).
+
+    Raises:
+        ValueError: methods of different classes, or one that cannot be stacked.
+    """
+
+    name = "fleet"
+
+    def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
+        super().__init__(cells, data, device)
+        runs = [self._built(cell) for cell in cells]
+        self._method = stack([run.method for run in runs], device.torch_device)
+        self._model = runs[0].model
+        self._autocast = runs[0].autocast
+        self.params: dict[str, Tensor] = {
+            name: nn.Parameter(torch.stack([run.model.get_parameter(name).data for run in runs]))
+            for name, _ in self._model.named_parameters()
+        }
+        self.buffers = {
+            name: torch.stack([run.model.get_buffer(name) for run in runs])
+            for name, _ in self._model.named_buffers()
+        }
+        self._velocity = [torch.zeros_like(p) for p in self.params.values()]
+        rates = [cell.learning_rate for cell in cells]
+        self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
+
+    def model(self, run: int) -> nn.Module:
+        """See :meth:`Trainer.model`: the run's slices, copied into a module."""
+        state = {
+            name: value[run].detach() for name, value in {**self.params, **self.buffers}.items()
+        }
+        self._model.load_state_dict(state, strict=False)  # buffers may be missing in a state dict
+        return self._model.eval()
+
+    def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
+        """See :meth:`Trainer.step`."""
+        self._model.train()
+        losses = self._method.backward(
+            _MiniBatch(self, inputs, targets), list(self.params.values())
+        )
+        self._descend(rate)
+        return losses
+
+    @torch.no_grad()
+    def _descend(self, rate: float) -> None:
+        """``torch.optim.SGD``'s step, with a learning rate for every run.
+
+        v <- μ·v + (d + λ·θ), θ <- θ - η·v; v = 0 at first.
+        """
+        momentum, decay = self.cells[0].momentum, self.cells[0].weight_decay
+        for p, v in zip(self.params.values(), self._velocity, strict=True):
+            if p.grad is None:
+                continue
+            v.mul_(momentum).add_(p.grad)
+            if decay:
+                v.add_(p, alpha=decay)
+            p.addcmul_(v, per_run(-rate * self._rates, v))
+
+    def losses(self, inputs: Tensor, targets: Tensor, buffers: dict[str, Tensor]) -> Tensor:
+        """Every run's loss on its own mini-batch, (R,); moves ``buffers``."""
+
+        def one(
+            params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor
+        ) -> Tensor:
+            return cross_entropy(
+                functional_call(self._model, (params, buffers), (inputs,)), targets
+            )
+
+        mapped = vmap(one, randomness="different")
+        with self._autocast():
+            losses: Tensor = mapped(self.params, buffers, inputs, targets)
+        return losses
+
+    def parameter_norms(self) -> list[float]:
+        """See :meth:`Trainer.parameter_norms`."""
+        return _norms(self.params.values())
+
+    def _own_state(self) -> dict[str, Any]:
+        return {"params": self.params, "buffers": self.buffers, "velocity": self._velocity}
+
+    @torch.no_grad()
+    def _set_own_state(self, state: dict[str, Any]) -> None:
+        for name, p in self.params.items():
+            p.copy_(state["params"][name])
+        for name, buffer in self.buffers.items():
+            buffer.copy_(state["buffers"][name])
+        for own, value in zip(self._velocity, state["velocity"], strict=True):
+            own.copy_(value)
+
+    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
+        """See :meth:`Trainer.evaluate`."""
+        self._model.eval()
+        for p in self.params.values():
+            p.grad = None
+
+        def one(
+            params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            logits = functional_call(self._model, (params, buffers), (inputs,))
+            return cross_entropy(logits, targets), accuracy(logits, targets)
+
+        mapped = vmap(one, in_dims=(0, 0, None, None), randomness="error")
+        shape = (len(self.cells),)
+        total_loss = torch.zeros(shape, device=part.inputs.device, dtype=torch.float64)
+        total_accuracy = torch.zeros_like(total_loss)
+        with torch.set_grad_enabled(with_gradient):
+            for inputs, targets in part.pieces(EVALUATION_BATCH):
+                share = len(inputs) / len(part)
+                losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
+                if with_gradient:
+                    losses.backward(torch.full_like(losses, share))
+                total_loss += losses.detach() * share
+                total_accuracy += accuracies * share
+        norms: list[float | None] = [None] * len(self.cells)
+        if with_gradient:
+            norms = list(_norms(p.grad for p in self.params.values() if p.grad is not None))
+        return [
+            Evaluation(*values)
+            for values in zip(total_loss.tolist(), total_accuracy.tolist(), norms, strict=True)
+        ]
+
+
+@torch.no_grad()
+def _norms(tensors: Iterable[Tensor]) -> list[float]:
+    """The Euclidean norm of every run's slices, all tensors (R, ...) together."""
+    squares = [tensor.flatten(1).double().square().sum(1) for tensor in tensors]
+    norms: list[float] = torch.stack(squares).sum(0).sqrt().tolist()
+    return norms
+
+
+class _MiniBatch:
+    """The losses of a fleet on one mini-batch, as a method calls for them."""
+
+    def __init__(self, fleet: Fleet, inputs: Tensor, targets: Tensor) -> None:
+        self._fleet = fleet
+        self._batch = (inputs, targets)
+        self._found: dict[str, Tensor] = {}
+
+    def __call__(self) -> Tensor:
+        """The first pass: running statistics move."""
+        buffers = self._fleet.buffers
+        self._found = {name: buffer.clone() for name, buffer in buffers.items()}
+        return self._fleet.losses(*self._batch, buffers)
+
+    def again(self) -> Tensor:
+        """A further pass, from the statistics that the first one found."""
+        buffers = {name: buffer.clone() for name, buffer in self._found.items()}
+        return self._fleet.losses(*self._batch, buffers)

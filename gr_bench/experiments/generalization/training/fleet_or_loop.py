@@ -1,0 +1,177 @@
+"""Fleet or loop: decided by memory and by measuring, once for every sort of training."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pooch
+import torch
+from torch import Tensor
+
+from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
+from gr_bench.experiments.generalization.training.checkpoint import Piece
+from gr_bench.experiments.generalization.training.fleet import Fleet
+from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.trainer import EVALUATION_BATCH, Trainer
+from gr_bench.files import write_whole
+from gr_bench.meters.device import Device
+from gr_bench.meters.memory import saved_bytes
+from gr_bench.spec import parse
+from gr_bench.timing.step import MIXED
+from gr_bench.workloads.datasets import Dataset
+
+TRIALS = 5
+"""Steps of either trainer that are timed, in alternation, to choose between them."""
+
+GAIN = 1.1
+"""A fleet must be this many times as fast as the loop."""
+
+FLEET_BYTES = 1 << 30
+"""Memory that a fleet may take; runs beyond that are trained in a further one."""
+
+COPIES = 6
+"""Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one in between."""
+
+DOUBLE_BACKPROP_GRAPHS = 4
+"""Graphs of a forward pass that double backpropagation keeps: about as many, by its peak memory."""
+
+FILE = "trainers.json"
+
+DECISIVE = ("model", "dataset", "batch_size", "device", "dtype", "threads", "momentum")
+"""Fields of a cell that bear on which of the two is the faster."""
+
+
+def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> list[Piece]:
+    """The cells in fleets as large as the memory allows; singly, if the loop is to train them.
+
+    Args:
+        cells: alike in everything but seed, learning rate and the numbers of their method.
+        data: on the device, in the cells' dtype.
+        device: where they are trained.
+        how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
+    """
+    alone: list[Piece] = [[cell] for cell in cells]
+    # bfloat16 rounds the two by per cents apart
+    rounds_apart = cells[0].dtype == MIXED
+    if how == "loop" or (how == "auto" and (len(cells) == 1 or rounds_apart)):
+        return alone
+    together = in_memory(cells, data, device)
+    if how == "fleet":
+        return together
+    if len(together) == len(cells):
+        return alone
+
+    def decide() -> bool:
+        loop, fleet = Loop(cells[0], data, device), Fleet(together[0], data, device)
+        return _gain(loop, fleet) > GAIN
+
+    try:
+        is_faster = cached_choice(cells[0], len(together[0]), device, decide)
+    except Exception as error:  # a method or a model that cannot be vectorised
+        print(f"trained one by one: {type(error).__name__}: {error}", file=sys.stderr)
+        return alone
+    return together if is_faster else alone
+
+
+def in_memory(cells: Piece, data: Dataset, device: Device) -> list[Piece]:
+    """The cells in as few pieces as :data:`FLEET_BYTES` allow, of one size."""
+    most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
+    count = math.ceil(len(cells) / most)
+    size = math.ceil(len(cells) / count)
+    return [cells[i : i + size] for i in range(0, len(cells), size)]
+
+
+def _bytes_a_run(loop: Loop, data: Dataset) -> int:
+    """About what one run takes of a fleet's memory, in a step or while a part is evaluated."""
+    inputs, targets = (tensor[0] for tensor in next(loop.batches()))
+    model = loop.training.model
+    activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)()) // len(inputs)
+    graphs = DOUBLE_BACKPROP_GRAPHS if loop.training.method.needs_second_derivatives else 1
+    largest = max(graphs * len(inputs), min(EVALUATION_BATCH, len(data.train)))
+    return activations * largest + COPIES * sum(p.nbytes for p in model.parameters())
+
+
+def _gain(loop: Loop, fleet: Fleet) -> float:
+    """How many times as fast the fleet trains a run, from alternating steps of the two.
+
+    Raises:
+        ValueError: the fleet's first run has other gradients or buffers than the loop's: a model or
+            a method that cannot be vectorised, though it runs; or one that draws random numbers.
+    """
+    seconds: dict[Trainer, list[float]] = {loop: [], fleet: []}
+    batches = {trainer: next(trainer.batches()) for trainer in seconds}
+    for trial in range(TRIALS + 1):
+        for trainer, readings in seconds.items():
+            step = partial(trainer.step, *batches[trainer], rate=0.0)
+            spent = loop.device.time(step).seconds
+            if trial:  # the first is for warming up
+                readings.append(spent / len(trainer.cells))
+    for name, p in loop.training.model.named_parameters():
+        own = fleet.params[name].grad
+        if (p.grad is None) != (own is None) or (
+            p.grad is not None and own is not None and _differ(own[0], p.grad)
+        ):
+            raise ValueError(f"another gradient of {name} than the loop's")
+    for name, buffer in loop.training.model.named_buffers():
+        if _differ(fleet.buffers[name][0], buffer):
+            raise ValueError(f"another {name} than the loop's")
+    return statistics.median(seconds[loop]) / statistics.median(seconds[fleet])
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors differ by more than rounding; in bfloat16, by a tenth."""
+    tolerance = max(1e-3, 10 * torch.finfo(a.dtype).eps) if a.is_floating_point() else 0.0
+    return bool((a.double() - b.double()).norm() > tolerance * b.double().norm())
+
+
+def cached_choice(
+    cell: GeneralizationCell, runs: int, device: Device, decide: Callable[[], bool]
+) -> bool:
+    """The first decision whether runs like ``cell`` are to be trained together.
+
+    The two trainers give the same results but for rounding, which grows on the way; where they are
+    about as fast, chance would choose between them, and a suite that is run again would end
+    otherwise in the last digits. So what was decided is kept in the user's cache folder
+    (``trainers.json``), for this device, PyTorch, sort of training and number of runs.
+
+    Args:
+        cell: one of them.
+        runs: how many are together.
+        device: where they are trained.
+        decide: measures; called unless it is known.
+    """
+    fields = asdict(cell)
+    sort = [parse(cell.spec).name, *(fields[key] for key in DECISIVE), runs]
+    key = json.dumps([*sort, device.describe().get("name"), torch.__version__])
+    folder = Path(pooch.os_cache("gr-bench"))
+    known = _read(folder)
+    if key in known:
+        return known[key]
+    decision = decide()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f".{FILE}.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = _read(folder)
+            decision = known.setdefault(key, decision)  # another process may have been first
+            text = json.dumps(known, indent=1)
+            write_whole(folder / FILE, lambda file: file.write(text.encode()))
+    except OSError:  # nowhere to keep it: it will be decided anew
+        pass
+    return decision
+
+
+def _read(folder: Path) -> dict[str, bool]:
+    try:
+        known = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -1,0 +1,209 @@
+"""Training runs from start to end, inside a worker process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench import registry
+from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
+from gr_bench.experiments.generalization.record import Curvature, EpochResult, Training
+from gr_bench.experiments.generalization.training.checkpoint import Checkpoint, CheckpointFolder
+from gr_bench.experiments.generalization.training.fleet import Fleet
+from gr_bench.experiments.generalization.training.fleet_or_loop import divide
+from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.schedules import SCHEDULES
+from gr_bench.experiments.generalization.training.trainer import (
+    EVALUATION_BATCH,
+    Evaluation,
+    Trainer,
+)
+from gr_bench.experiments.record import Progress
+from gr_bench.meters.curvature import TOLERANCE, sharpness
+from gr_bench.meters.device import get_device
+from gr_bench.timing.step import load_data
+from gr_bench.workloads.datasets import Dataset
+from gr_bench.workloads.label_noise import with_label_noise
+from gr_bench.workloads.loss import cross_entropy
+
+
+def train_all(
+    cells: Sequence[GeneralizationCell],
+    how: TrainerChoice,
+    folder: Path | None = None,
+    checkpoint_s: float = math.inf,
+) -> Iterator[Training | Progress]:
+    """Train cells that could be a fleet; yield each part's records when it is done.
+
+    Args:
+        cells: alike in everything but seed, learning rate and the numbers of their method.
+        how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
+        folder: where checkpoints are kept, and looked for; an earlier start's cells may have been
+            more than ``cells``.
+        checkpoint_s: seconds, at least, between two checkpoints.
+
+    Raises:
+        RequestError: no such device or data set here.
+        ValueError: the training part is smaller than one batch.
+    """
+    device = get_device(cells[0].device)
+    data = with_label_noise(load_data(cells[0], registry), cells[0].label_noise)
+    kept = CheckpointFolder(folder, checkpoint_s)
+    wanted = {cell.id for cell in cells}
+    pieces = [
+        (piece, kept.checkpoint(number))
+        for number, piece in enumerate(kept.pieces(lambda: divide(cells, data, device, how)))
+        if any(cell.id in wanted for cell in piece)
+    ]
+    for done, (piece, checkpoint) in enumerate(pieces):
+        single = len(piece) == 1 and how != "fleet"
+        trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
+        for result in train(trainer, data, checkpoint):
+            if isinstance(result, Progress):
+                yield Progress((done + result.part) / len(pieces))
+            elif result.cell.id in wanted:
+                yield result
+
+
+@dataclass
+class TrainingState:
+    """How far the runs of a trainer have come."""
+
+    curves: list[list[EpochResult]]
+    """Per run, its whole epochs."""
+
+    diverged: list[int | None]
+    """Per run, the step at which its loss was no longer finite."""
+
+    epoch: int = 0
+    training_s: float = 0.0
+    """A run's share of the time that its steps took."""
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> TrainingState:
+        """The state that ``dataclasses.asdict`` made plain data of."""
+        curves = [[EpochResult(**point) for point in curve] for curve in plain["curves"]]
+        return cls(**{**plain, "curves": curves})
+
+
+def train(trainer: Trainer, data: Dataset, checkpoint: Checkpoint) -> Iterator[Training | Progress]:
+    """Train a trainer's runs; yield its progress after every epoch and its records at the end.
+
+    The learning rate follows the cells' schedule, step by step. A run whose loss is no longer
+    finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
+    diverged, training stops. The test part is read once, after the last step; never for candidates.
+    What ``checkpoint`` has is gone on from, to the same result bit for bit.
+    """
+    cells = trainer.cells
+    epochs = cells[0].epochs
+    state = TrainingState(curves=[[] for _ in cells], diverged=[None] * len(cells))
+    if saved := checkpoint.load():
+        trainer.load_state(saved["trainer"])
+        state = TrainingState.from_plain(saved["training"])
+    while state.epoch < epochs and not all(state.diverged):
+        _one_epoch(trainer, data, state)
+        checkpoint.save_if_due(lambda: {"trainer": trainer.state(), "training": asdict(state)})
+        yield Progress(state.epoch / epochs)
+    yield from _records(trainer, data, state)
+
+
+def _one_epoch(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
+    """Train for one epoch more, and evaluate."""
+    first = state.epoch * trainer.steps_per_epoch
+    steps = trainer.cells[0].epochs * trainer.steps_per_epoch
+    schedule = SCHEDULES[trainer.cells[0].schedule]
+    losses: list[Tensor] = []
+
+    def step_through() -> None:
+        for index, batch in enumerate(trainer.batches(), start=first):
+            losses.append(trainer.step(*batch, schedule(index / steps)))
+
+    state.training_s += trainer.device.time(step_through).seconds / len(trainer.cells)
+    state.epoch += 1
+    finite = torch.stack(losses).isfinite().T.cpu()
+    fits = trainer.evaluate(data.train, with_gradient=True)
+    held_out = trainer.evaluate(data.validation)
+    norms = trainer.parameter_norms()
+    for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
+        if state.diverged[run] is not None:
+            continue
+        if not finite[run].all():
+            state.diverged[run] = first + int(finite[run].int().argmin()) + 1
+        elif not math.isfinite(fit.loss + validation.loss):
+            state.diverged[run] = first + len(losses)  # where the step led, no loss is
+        else:
+            assert fit.gradient_norm is not None
+            state.curves[run].append(
+                EpochResult(
+                    epoch=state.epoch,
+                    train_loss=fit.loss,
+                    train_accuracy=fit.accuracy,
+                    validation_loss=validation.loss,
+                    validation_accuracy=validation.accuracy,
+                    gradient_norm=fit.gradient_norm,
+                    parameter_norm=norms[run],
+                )
+            )
+
+
+def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[Training]:
+    """A record a run, when training is over."""
+    cells, diverged = trainer.cells, list(state.diverged)
+    steps = cells[0].epochs * trainer.steps_per_epoch
+    unread = cells[0].role == "candidate" or all(diverged)
+    nothing: list[Evaluation | None] = [None] * len(cells)
+    tests = nothing if unread else trainer.evaluate(data.test)
+    for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):
+        if diverged[run] is None and test is not None and not math.isfinite(test.loss):
+            diverged[run] = steps
+        ended = test if diverged[run] is None else None
+        curvature, error = None, None
+        if ended is not None and cell.sharpness:
+            try:
+                curvature = _curvature(trainer.model(run), data)
+            except RuntimeError as no_result:  # no convergence, or no second derivative
+                error = str(no_result)
+        done = diverged[run] or steps
+        evaluations = registry.build_method(cell.spec).gradient_evaluations
+        yield Training(
+            cell=cell,
+            curve=tuple(state.curves[run]),
+            diverged_step=diverged[run],
+            test_loss=None if ended is None else ended.loss,
+            test_accuracy=None if ended is None else ended.accuracy,
+            sharpness=curvature,
+            sharpness_error=error,
+            steps=done,
+            gradient_evaluations=done * evaluations,
+            training_s=state.training_s,
+            split=data.split,
+            trainer=trainer.name,
+            runs_together=len(cells),
+        )
+
+
+def _curvature(model: nn.Module, data: Dataset) -> Curvature:
+    """The curvature of the whole training loss at a trained model's parameters.
+
+    Raises:
+        RuntimeError: the eigenvalue does not converge, or the model has no second derivative.
+    """
+
+    def losses() -> Iterator[Tensor]:
+        for inputs, targets in data.train.pieces(EVALUATION_BATCH):
+            yield cross_entropy(model(inputs), targets) * (len(inputs) / len(data.train))
+
+    found = sharpness(losses, list(model.parameters()))
+    return Curvature(
+        largest_eigenvalue=found.largest_eigenvalue,
+        trace=found.trace,
+        trace_error=found.trace_error,
+        tolerance=TOLERANCE,
+        products=found.products,
+    )

@@ -1,0 +1,120 @@
+"""Trainers of one run or of many in step: the common part of the loop and the fleet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench import registry
+from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.record import TrainerName
+from gr_bench.meters.device import Device
+from gr_bench.timing.step import Training, build_training
+from gr_bench.workloads.augmentation import AUGMENTATIONS
+from gr_bench.workloads.datasets import Dataset, Part
+
+EVALUATION_BATCH = 1024
+"""Examples in one piece when a whole part is evaluated; it bounds memory and changes no result."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on a whole part of the data, in evaluation mode."""
+
+    loss: float
+    accuracy: float
+    gradient_norm: float | None
+
+
+class Trainer(ABC):
+    """R runs of one architecture, batch size and length, each with its own draws.
+
+    A run's data order and augmentation come from a generator that its seed alone decides, so they
+    do not depend on what it is trained together with.
+
+    Args:
+        cells: one for each run.
+        data: on the device, in the cells' dtype.
+    """
+
+    name: ClassVar[TrainerName]
+    """How records call it."""
+
+    def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
+        self.cells = cells
+        self.device = device
+        self._data = data
+        self._draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]
+        self._augment = AUGMENTATIONS.get(cells[0].augmentation)
+        # the last, incomplete batch is left out, as a batch of one breaks batch norm
+        self.steps_per_epoch = len(data.train) // cells[0].batch_size
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch's mini-batches: inputs (R, B, ...) and targets (R, B, ...)."""
+        count, size = len(self._data.train), self.cells[0].batch_size
+        orders = torch.stack([torch.randperm(count, generator=draws) for draws in self._draws])
+        orders = orders.to(self.device.torch_device)
+        for index in range(self.steps_per_epoch):
+            chosen = orders[:, index * size : (index + 1) * size]
+            inputs = self._data.train.inputs[chosen]
+            if self._augment is not None:
+                pairs = zip(inputs, self._draws, strict=True)
+                inputs = torch.stack([self._augment(own, draws) for own, draws in pairs])
+            yield inputs, self._data.train.targets[chosen]
+
+    def _built(self, cell: GeneralizationCell) -> Training:
+        """A run's model, optimizer and method at its start."""
+        return build_training(
+            cell,
+            self._data,
+            registry,
+            seed=cell.seed,
+            learning_rate=cell.learning_rate,
+            momentum=cell.momentum,
+            weight_decay=cell.weight_decay,
+        )
+
+    @abstractmethod
+    def model(self, run: int) -> nn.Module:
+        """A run's model as it is now, in evaluation mode; valid until the next call of anything."""
+
+    @abstractmethod
+    def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
+        """One training step of every run; returns the detached losses before it, (R,).
+
+        Args:
+            inputs: (R, B, ...).
+            targets: (R, B, ...).
+            rate: factor on every run's own learning rate.
+        """
+
+    @abstractmethod
+    def parameter_norms(self) -> list[float]:
+        """‖θ‖₂ of every run."""
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, as tensors and plain data (see :meth:`load_state`)."""
+        return {"draws": [draws.get_state() for draws in self._draws], "own": self._own_state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Be where the trainer was that gave ``state``, to the bit."""
+        for draws, own in zip(self._draws, state["draws"], strict=True):
+            draws.set_state(own)
+        self._set_own_state(state["own"])
+
+    @abstractmethod
+    def _own_state(self) -> dict[str, Any]:
+        """Parameters, buffers and what the optimizer remembers."""
+
+    @abstractmethod
+    def _set_own_state(self, state: dict[str, Any]) -> None:
+        """The opposite of :meth:`_own_state`."""
+
+    @abstractmethod
+    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
+        """Mean loss and accuracy of every run over a part, and ‖∇L‖ of that loss if asked for."""

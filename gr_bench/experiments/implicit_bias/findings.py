@@ -1,0 +1,71 @@
+"""The implicit-bias results in words: one column of the overview, and a few sentences."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from gr_bench.experiments import style
+from gr_bench.experiments.implicit_bias.tables import LIMIT
+
+
+def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """``α̃/α`` of every spec: the range over sorts of problem of its mean over problems."""
+    shown = {}
+    for spec, own in table.groupby("spec", sort=False):
+        done = own[own["status"] != "not converged"]
+        means = done.groupby(["dataset", "alpha"])["alpha_ratio"].mean()
+        shown[str(spec)] = style.value_range(means, "{:.3f}")
+    return {"α̃/α": shown}
+
+
+def findings(table: pd.DataFrame, orders: pd.DataFrame) -> list[str]:
+    """How α̃ goes with ε, how well theory predicts the solution, what was lost."""
+    return [*_order(orders), *_theory(table), *_lost(table)]
+
+
+def _order(orders: pd.DataFrame) -> list[str]:
+    parts = []
+    for column, words in (
+        ("forward", "falls as ε grows for F-GR"),
+        ("backward", "rises as ε grows for B-GR"),
+        ("between", "lies between theirs for DB-GR"),
+    ):
+        known = orders[column].dropna()
+        if len(known):
+            parts.append(f"{words} in {int(known.sum())} of {len(known)}")
+    if not parts:
+        return []
+    several = len(orders[["step", "alpha", "gamma"]].drop_duplicates()) > 1
+    each = "By problem, α and γ" if several else "By problem"
+    return [f"{each}: α̃ {', '.join(parts)}."]
+
+
+def _theory(table: pd.DataFrame) -> list[str]:
+    done = table[table["status"] == "ok"]
+    if not len(done):
+        return []
+    beta, alpha = done["beta_error"].max(), done["discretisation_error"].max()
+    return [
+        f"Over {len(done)} solutions, the worst relative error of the predicted β is {beta:.1e}, "
+        f"and that of the predicted α̃ {alpha:.1e}."
+    ]
+
+
+def _lost(table: pd.DataFrame) -> list[str]:
+    counts = table["status"].value_counts()
+    words = ("not converged", "diverged", "failed", "unsupported")
+    lost = [f"{counts[status]} {status}" for status in words if status in counts]
+    return [f"Of {len(table)} runs, these are in no mean: {', '.join(lost)}."] if lost else []
+
+
+def warnings(table: pd.DataFrame) -> list[str]:
+    """Steps that are too large for descent to be its flow."""
+    done = table[table["status"] == "ok"]
+    off = done[done["discretisation_error"] > LIMIT]
+    if not len(off):
+        return []
+    return [
+        f"In {len(off)} of {len(done)} solutions the α̃ of theory and √(w₊w₋) are more than "
+        f"{LIMIT:g} apart, up to {off['discretisation_error'].max():.1e}: a smaller step brings "
+        "descent nearer to the flow that theory speaks of."
+    ]

@@ -1,0 +1,81 @@
+"""Records as lines of a journal: JSON that says which class it is of, and of which schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from typing import Any
+
+from gr_bench.experiments import get_experiment
+from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.record import Failure, Record
+
+SCHEMA = 2
+"""The schema of the lines that are written. 1 is gr-bench 0.1's."""
+
+KINDS_OF_SCHEMA_1 = {"step time": "times"}
+"""Kinds of record that had another name."""
+
+
+class NewerSchema(ValueError):
+    """A line that a newer gr-bench has written."""
+
+
+def encode(record: Record) -> str:
+    """A record as one line of JSON."""
+    data = dataclasses.asdict(record)
+    cell = data.pop("cell")
+    plain = {
+        "schema": SCHEMA,
+        "experiment": record.cell.experiment,
+        "id": record.cell.id,
+        "kind": record.kind,
+        "cell": cell,
+        "data": data,
+    }
+    return json.dumps(plain)
+
+
+def decode(line: str | bytes) -> Record:
+    """The record that :func:`encode` made a line of; lines of schema 1 are brought up to date.
+
+    Raises:
+        NewerSchema: the line is of a later schema.
+        ValueError: it is not a record's, or a field is missing or of another type.
+        KeyError: it lacks what every line has, or an experiment or kind is not known.
+    """
+    plain = json.loads(line)
+    schema = plain.get("schema", 1)
+    if schema > SCHEMA:
+        raise NewerSchema(f"schema {schema} is newer than this gr-bench, which knows {SCHEMA}")
+    experiment = get_experiment(plain["experiment"])
+    kind, fields, data = plain["kind"], plain["cell"], plain["data"]
+    if schema == 1:
+        kind = KINDS_OF_SCHEMA_1.get(kind, kind)
+        fields = experiment.cell.from_0_1(fields)
+    cls = _classes(plain["experiment"])[kind]
+    if schema == 1:
+        data = cls.from_0_1(data)
+    return decode_record(cls, experiment.cell(**fields), data)
+
+
+def decode_record(cls: type[Record], cell: Cell, data: dict[str, Any]) -> Record:
+    """A record of a class from its cell and the plain data of its other fields.
+
+    Raises:
+        ValueError: a field is missing or of another type.
+    """
+    return _adapter(cls).validate_python({**data, "cell": cell})  # type: ignore[no-any-return]
+
+
+@cache
+def _classes(experiment: str) -> dict[str, type[Record]]:
+    return {cls.kind: cls for cls in (Failure, *get_experiment(experiment).records)}
+
+
+@cache
+def _adapter(cls: type[Record]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)

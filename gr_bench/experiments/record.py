@@ -1,0 +1,62 @@
+"""Records: what one measurement of one cell gave, each kind a class with named fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from gr_bench.errors import Unsupported
+from gr_bench.experiments.cell import Cell
+from gr_bench.meters.conditions import Conditions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What one measurement of one cell gave: a line of a run's journal.
+
+    An experiment's kinds of record are frozen dataclasses derived from this, with units in the
+    names of their fields and nothing in them but plain data and further dataclasses.
+    """
+
+    kind: ClassVar[str]
+    """What the journal calls it."""
+
+    cell: Cell
+    conditions: Conditions | None = None
+    """Of the process that measured it."""
+
+    @classmethod
+    def from_0_1(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The fields, but for the cell, of a record of gr-bench 0.1."""
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure(Record):
+    """A cell that gave no result. It belongs to all experiments."""
+
+    kind: ClassVar[str] = "failure"
+
+    reason: str
+    unsupported: bool = False
+    """By the nature of its parts it cannot work, which is no fault."""
+
+    @property
+    def status(self) -> str:
+        """The word for it in tables: ``unsupported`` or ``failed``."""
+        return "unsupported" if self.unsupported else "failed"
+
+
+def failure(cell: Cell, error: BaseException | str) -> Failure:
+    """The record of a cell that gave no result, for a reason or because of an exception."""
+    if isinstance(error, str):
+        return Failure(cell=cell, reason=error)
+    reason = f"{type(error).__name__}: {error}".strip()
+    return Failure(cell=cell, reason=reason, unsupported=isinstance(error, Unsupported))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the unit at hand is, as a part of 1; a measurement may yield these on its way."""
+
+    part: float

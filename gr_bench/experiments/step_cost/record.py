@@ -1,0 +1,78 @@
+"""The records of step cost beside its times: counters, and the check of variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from gr_bench.experiments.experiment import Options
+from gr_bench.experiments.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(Options):
+    """The pass in which a variant's step is held to the plain one."""
+
+    kind: ClassVar[str] = "check"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountersOptions(Options):
+    """The pass in which memory and FLOPs are counted."""
+
+    kind: ClassVar[str] = "counters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Record):
+    """Whether a step that is not the plain one computes the same."""
+
+    kind: ClassVar[str] = "check"
+
+    agrees: bool
+    where: str = ""
+    """The parameter or buffer that differs most, or what happened to the process."""
+
+    error: float | None = None
+    """Relative to the plain step's; None if the process did not come back."""
+
+    tolerance: float | None = None
+    """What rounding may do."""
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return self.where
+        return f"{self.where} differs by {self.error:.2g} (rounding: at most {self.tolerance:.2g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters(Record):
+    """What does not depend on the clock: peak memory and FLOPs of a steady-state step."""
+
+    kind: ClassVar[str] = "counters"
+
+    flops: int
+    peak_bytes: int
+    parameter_bytes: int
+    gradient_bytes: int
+    optimizer_state_bytes: int
+    method_bytes: int
+    rest_bytes: int
+    resident_bytes: int
+    """Of the process, after the step."""
+
+    parameters: int
+    finite: bool
+    """Whether the losses were finite."""
+
+    predicted_flops: int | None = None
+    """The cost model's (:mod:`~gr_bench.experiments.step_cost.cost_model`), as are the next."""
+
+    predicted_extra_low_bytes: int | None = None
+    predicted_extra_high_bytes: int | None = None
+    predicted_peak_low_bytes: int | None = None
+
+    @classmethod
+    def from_0_1(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a record of version 0.1: the same."""
+        return data

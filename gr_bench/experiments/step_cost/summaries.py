@@ -1,0 +1,217 @@
+"""The step-cost tables that a reader is shown, and what they say in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gr_bench import registry
+from gr_bench.experiments import style
+from gr_bench.experiments.experiment import Summary
+from gr_bench.experiments.step_cost.tables import MEMORY
+from gr_bench.units import duration
+
+BUSY = 0.05
+"""A larger part of the timed wall time than this spent waiting is worth a warning."""
+
+FEW = 3
+"""Things that a warning names."""
+
+HEADLINES = (
+    ("time_ratio", "time ratio", "{:.2f}"),
+    ("flop_ratio", "FLOP ratio", "{:.2f}"),
+    ("extra_parameter_copies", "extra memory (P)", "{:+.2f}"),
+)
+
+
+def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Per method, the range over workloads; ``-`` where there is no result."""
+    methods = table[~table["control"].astype(bool)]
+    return {
+        title: {
+            str(spec): style.value_range(own[column], number)
+            for spec, own in methods.groupby("spec", sort=False)
+        }
+        for column, title, number in HEADLINES
+    }
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """Every method's range of ratios, and how many of them are known to their target."""
+    known = table[table["time_ratio"].notna() & np.isfinite(table["half_width"].astype(float))]
+    others = known[~known["control"].astype(bool) & (known["spec"] != _baseline(known))]
+    if not len(others):
+        return []
+    names = style.short(others["spec"])
+    ranges = [
+        f"{names[str(spec)]} {style.value_range(own['time_ratio'], '{:.2f}')}"
+        for spec, own in others.groupby("spec", sort=False)
+    ]
+    workloads = len(others.groupby(_block_columns(others), dropna=False))
+    where = f"over {workloads} workloads" if workloads > 1 else "on one workload"
+    good = int((others["half_width"] <= others["target_half_width"]).sum())
+    target = others["target_half_width"].max()
+    return [
+        f"A step costs, in multiples of {_baseline(known)}'s, {where}: {'; '.join(ranges)}.",
+        f"{good} of {len(others)} ratios are known to {target:.1%} "
+        f"(half-width of the 95 % interval: median {others['half_width'].median():.1%}, "
+        f"largest {others['half_width'].max():.1%}).",
+    ]
+
+
+def _baseline(table: pd.DataFrame) -> str:
+    """The spelling of the baseline: the method that controls repeat, or that is 1 to itself."""
+    controls = table.loc[table["control"].astype(bool), "spec"]
+    if len(controls):
+        return str(controls.iloc[0])
+    itself = table.loc[(table["time_ratio"] == 1) & (table["half_width"] == 0), "spec"]
+    return str(itself.iloc[0]) if len(itself) else "sgd"
+
+
+def _block_columns(table: pd.DataFrame) -> list[str]:
+    return ["model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "allocator"]
+
+
+def warnings(table: pd.DataFrame) -> list[str]:
+    """Ratios that are not known to their target and about how long that would take; steps that
+    compute something else; waiting; controls whose interval leaves 1 out.
+    """
+    found = []
+    timed = table[table["time_ratio"].notna()]
+    wide = timed[timed["half_width"] > timed["target_half_width"]]
+    if len(wide):
+        more = wide.drop_duplicates(_block_columns(wide))["more_time_s"].sum()
+        worst = wide["half_width"].astype(float)
+        widest = (
+            f"the widest to {worst.max():.1%}" if np.isfinite(worst.max()) else "some not at all"
+        )
+        how_long = f"; about {duration(more)} more would do" if np.isfinite(more) and more else ""
+        found.append(
+            f"{len(wide)} of {len(timed)} time ratios are not known to their target of "
+            f"{wide['target_half_width'].max():.1%}, {widest}{how_long}."
+        )
+    wrong = table[table["status"] == "wrong"]
+    if len(wrong):
+        found.append(
+            f"{len(wrong)} cells compute something else than the plain step and were not timed: "
+            f"{_named(wrong)}."
+        )
+    waited = float(timed["waiting_share"].astype(float).mean()) if len(timed) else 0.0
+    if waited > BUSY:
+        found.append(
+            f"Something else had the processor for {waited:.0%} of the timed time; it is taken off."
+        )
+    controls = timed[timed["control"].astype(bool)]
+    apart = controls[(controls["time_ratio_low"] > 1) | (controls["time_ratio_high"] < 1)]
+    if len(apart):
+        found.append(
+            f"{len(apart)} of {len(controls)} controls (the baseline a second time) have an interval "
+            "that leaves 1 out; one in twenty does so by chance."
+        )
+    return found
+
+
+def _named(rows: pd.DataFrame) -> str:
+    names = [
+        f"{row['spec']} on {row['model']}, batch {row['batch_size']}"
+        for row in rows.head(FEW).to_dict("records")
+    ]
+    return ", ".join([*names, *(["..."] if len(rows) > FEW else [])])
+
+
+def summaries(table: pd.DataFrame) -> list[Summary]:
+    """The times and ratios of every cell, then its memory."""
+    cell = table[["model", "dataset", "batch_size", "threads", "compiled", "allocator"]].copy()
+    cell = cell.loc[:, [c for c in cell if c in ("model", "dataset") or cell[c].nunique() > 1]]
+    cell["method"] = table["spec"] + np.where(table["control"].astype(bool), " (control)", "")
+    time = cell.copy()
+    time["time (ms)"] = table["time_ms"].map("{:.3g}".format)
+    time["time ratio"] = [_interval(row) for row in table.to_dict("records")]
+    time["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
+    time["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    time["GFLOP/s"] = (table["flops_per_s"] / 1e9).map("{:.1f}".format)
+    time["of machine"] = table["machine_share"].map("{:.0%}".format)
+    time["replicates"] = table["replicates"]
+    time["rounds"] = table["rounds"]
+    time["within"] = table["within_spread"].map("{:.2%}".format)
+    time["between"] = table["between_spread"].map("{:.2%}".format)
+    time["waiting"] = table["waiting_share"].map("{:.1%}".format)
+    time["stopped by"] = table["stop_reason"]
+    time["status"] = table["status"]
+    mb = 1e6
+    methods = ~table["control"].astype(bool)
+    memory = cell[methods].copy()
+    memory["peak (MB)"] = (table["peak_memory_bytes"] / mb).map("{:.2f}".format)
+    memory["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
+    for part in MEMORY:
+        title = f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)"
+        memory[title] = (table[part] / mb).map("{:.2f}".format)
+    memory["process resident (MB)"] = (table["resident_bytes"] / mb).map("{:.0f}".format)
+    return [
+        Summary(
+            "step_time",
+            "Time per step",
+            "Ratio to the baseline (SGD unless the suite names another), timed in the same rounds: "
+            "geometric mean over freshly started processes of each one's median, with the 95 % "
+            "t-interval over processes. The control is the baseline a second time: its ratio is 1 "
+            "but for the noise. FLOPs count matrix products and "
+            "convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
+            "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
+            "product in the same rounds. Within: standard error of one process's log-ratio by its "
+            "own rounds; between: standard deviation over processes. Waiting: part of the "
+            "timed wall time in which something else had the processor; it is taken off.",
+            time,
+        ),
+        Summary(
+            "step_memory",
+            "Peak memory of a step",
+            "Bytes that PyTorch's allocator had given out at the peak of a steady-state step, and "
+            "its parts. P is the bytes of the parameters; extra memory is over the baseline's.",
+            memory,
+        ),
+        Summary(
+            "cost_model",
+            "What a step must cost, and what it does",
+            "FLOPs of matrix products by the layers' shapes (closed form), and as counted from the "
+            "operators that a step calls. The FLOP ratio tends to the limit as layers are added: 2 "
+            "for two gradients, 3 for double backpropagation (the paper's 6L and 9L products "
+            "against 3L). Efficiency: FLOP ratio over time ratio. Extra memory over SGD, in "
+            "parameter copies, and the bounds that follow from what a method holds at once.",
+            _cost_model(table[methods], cell[methods]),
+        ),
+    ]
+
+
+def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
+    shown = cell.copy()
+    for key, title in (("predicted_flops", "closed form"), ("flops", "counted")):
+        shown[f"{title} (MFLOP)"] = (table[key].astype(float) / 1e6).map("{:.3f}".format)
+    shown["equal"] = [
+        "-" if pd.isna(a) or pd.isna(b) else "yes" if a == b else "no"
+        for a, b in zip(table["predicted_flops"], table["flops"], strict=True)
+    ]
+    shown["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
+    shown["limit"] = [
+        str(registry.build_method(spec).gradient_evaluations) for spec in table["spec"]
+    ]
+    shown["time ratio"] = table["time_ratio"].map("{:.3f}".format)
+    shown["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    shown["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
+    bounds = table[["predicted_copies_low", "predicted_copies_high"]].itertuples(index=False)
+    shown["bounds (P)"] = [_range(*pair) for pair in bounds]
+    return shown.replace("nan", "-")
+
+
+def _range(low: float, high: float) -> str:
+    if pd.isna(low):
+        return "-"
+    return f"at least {low:.2f}" if pd.isna(high) else f"{low:.2f} to {high:.2f}"
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["time_ratio"]):
+        return "-"
+    return f"{row['time_ratio']:.3f} [{row['time_ratio_low']:.3f}, {row['time_ratio_high']:.3f}]"

@@ -1,0 +1,31 @@
+"""The spelling of a method and its numbers: ``f-gr(gamma=0.1, epsilon=0.05)``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+
+def spell(name: str, parameters: Mapping[str, object]) -> str:
+    """A name with its parameters, each number in the shortest form that reads back as its value."""
+    arguments = ", ".join(f"{key}={_short(value)}" for key, value in parameters.items())
+    return f"{name}({arguments})" if arguments else name
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite real number; a truth value is none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _short(value: object) -> str:
+    """1 for 1, for 1.0 and for NumPy's 1."""
+    if isinstance(value, Real) and is_number(value):
+        number = float(value)
+        return f"{number:g}" if float(f"{number:g}") == number else repr(number)
+    return repr(value)

@@ -1,5 +1,0 @@
-"""A run's tables and figures on one page."""
-
-from gr_bench.report.page import write_report
-
-__all__ = ["write_report"]

@@ -1,0 +1,63 @@
+"""A run's report, drawn while the run goes on: a first page soon, and again as more is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from gr_bench.runs.executor import Event
+
+FIRST_AFTER_S = 60.0
+"""The first page is begun so long after the start: drawing takes some seconds, more on a busy machine."""
+
+AGAIN_AFTER_S = 60.0
+"""And every further one so long after the last was done."""
+
+
+class LiveReport:
+    """A :class:`gr_bench.runs.runner.Watcher` that has the report drawn by a process beside the run.
+
+    The process has the coordinator's processors, which are not those that are being timed.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._due = time.monotonic() + FIRST_AFTER_S
+        self._drawing: subprocess.Popen[bytes] | None = None
+
+    def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
+        """Draw, if it is time."""
+        self._draw()
+
+    def event(self, event: Event) -> None:
+        """Draw, if it is time."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._drawing is not None:
+            if self._drawing.poll() is None:
+                return
+            self._drawing = None
+            self._due = time.monotonic() + AGAIN_AFTER_S
+        if time.monotonic() >= self._due:
+            command = [sys.executable, "-m", "gr_bench", "report", str(self._folder)]
+            with self._log() as log:
+                self._drawing = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+
+    def _log(self) -> IO[bytes]:
+        return open(self._folder / "workers.log", "ab")
+
+    def stop(self) -> None:
+        """End a drawing that is under way."""
+        if self._drawing is not None:
+            self._drawing.kill()
+            self._drawing.wait()
+            self._drawing = None

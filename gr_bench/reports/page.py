@@ -1,0 +1,174 @@
+"""Writing the report: Markdown, one self-contained HTML page, figures and tables as files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gr_bench import __version__
+from gr_bench.errors import RequestError
+from gr_bench.experiments.experiment import Picture, Summary
+from gr_bench.reports.overview import overview
+from gr_bench.runs import environment
+from gr_bench.runs.results import Results
+
+FOLDER = "report"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment's part of the page."""
+
+    title: str
+    summaries: list[Summary]
+    pictures: list[Picture]
+
+
+def write_report(
+    folder: Path, formats: Iterable[str], progress: Callable[[int, int], None] | None = None
+) -> list[Path]:
+    """Write the report of a run into its folder ``report``, which is replaced as a whole.
+
+    Figures go to ``figures/`` as PNG and SVG and every table to ``tables/`` as CSV.
+
+    Args:
+        folder: a run's folder, finished or not.
+        formats: of ``html`` and ``md``.
+        progress: told how many figures of how many have been drawn.
+
+    Returns:
+        The pages written.
+
+    Raises:
+        RequestError: the folder is not a run's, or nothing has been measured yet.
+    """
+    results = Results(folder)
+    if not results.experiments:
+        raise RequestError(f"{folder} has no results yet")
+    sections = [
+        Section(e.title, e.summaries(results.tables), list(e.figures(results.tables)))
+        for e in results.experiments.values()
+    ]
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
+        fresh = Path(made) / FOLDER
+        images = _write_figures(fresh / "figures", sections, progress)
+        _write_tables(fresh / "tables", results.tables)
+        shown = about(results) | {"sections": sections, "overview": overview(results)}
+        names = []
+        for format_ in formats:
+            template = templates().get_template(f"report.{format_}.j2")
+            name = f"report.{format_}"
+            (fresh / name).write_text(template.render(**shown, images=images), encoding="utf-8")
+            names.append(name)
+        target = folder / FOLDER
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    return [target / name for name in names]
+
+
+def _write_figures(
+    folder: Path, sections: list[Section], progress: Callable[[int, int], None] | None
+) -> dict[str, str]:
+    """Save and close every figure; returns each one's SVG as a data URI, by name."""
+    folder.mkdir(parents=True)
+    images: dict[str, str] = {}
+    total = sum(len(section.pictures) for section in sections)
+    for section in sections:
+        for picture in section.pictures:
+            if progress is not None:
+                progress(len(images), total)
+            picture.figure.savefig(folder / f"{picture.name}.png")
+            picture.figure.set_layout_engine("none")  # laid out once is enough
+            svg = _svg(picture.figure)
+            (folder / f"{picture.name}.svg").write_bytes(svg)
+            images[picture.name] = _uri(svg)
+            plt.close(picture.figure)
+    return images
+
+
+def svg_uri(figure: Figure) -> str:
+    """A figure as an SVG in a data URI, for a page that needs no other file."""
+    return _uri(_svg(figure))
+
+
+def _uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    folder.mkdir(parents=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+
+
+def about(results: Results) -> dict[str, Any]:
+    """What a page says of its run: title, warnings, machine, software, failures."""
+    about = results.about
+    described = about["environment"]
+    git = described.get("git")
+    facts = {
+        "Device": f"{described['device'].get('name')} ({described['device']['kind']})",
+        **environment.in_words(described, about.get("environment_at_end")),
+        "Software": f"Python {described['python']}, "
+        + ", ".join(f"{k} {v}" for k, v in described["packages"].items() if v),
+        "gr-bench": described["gr_bench"]
+        + (
+            f", commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else ""
+        ),
+        "Started": about["started"],
+        "Status": about["status"],
+        "Command": " ".join(about["command"]),
+    }
+    experiments = results.experiments.values()
+    return {
+        "title": about["title"],
+        "description": about["description"],
+        "findings": [line for e in experiments for line in e.findings(results.tables)],
+        "warnings": [line for e in experiments for line in e.warnings(results.tables)],
+        "facts": facts,
+        "failures": results.tables["failures"],
+        "cells": about["cells"],
+        "version": __version__,
+    }
+
+
+def templates() -> jinja2.Environment:
+    """The pages' templates, with a filter for tables of either kind."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gr_bench.reports"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["zip"] = zip
+    environment.filters["html_table"] = _html_table
+    environment.filters["md_table"] = _md_table
+    return environment
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, na_rep="-", classes="data")
+
+
+def _md_table(table: pd.DataFrame) -> str:
+    text = table.fillna("-").astype(str).map(lambda s: " ".join(s.split()).replace("|", r"\|"))
+    return text.to_markdown(index=False, disable_numparse=True)

@@ -1,0 +1,21 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one execution of a suite came to."""
+
+    folder: Path
+    cells: int
+    failed: int
+    unsupported: int
+    measured_now: int
+    """Records written by this execution; 0 if everything was there already."""
+
+    left: dict[str, int]
+    """Units that there was no time for, by kind."""

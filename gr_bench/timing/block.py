@@ -1,0 +1,174 @@
+"""One replicate of a block, inside its process: build, warm up, and read in rounds."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import torch
+
+from ..meters.device import Device, Work, get_device
+from ..meters.device_state import DeviceState
+from ..meters.operators import Operator, operators
+from .clock import Sample, Samples, steps_in_a_sample, take_sample, warm_up
+from .rounds import collector_at_rest, in_building_order, interleave
+from .step import MIXED, StepFields, StepRegistry, build_step, parameter_dtype
+
+MATRIX_PRODUCT = "matrix product"
+MATRIX_PRODUCT_SIZE = 512
+
+
+class BlockCell(StepFields, Protocol):
+    """A cell of a block."""
+
+    @property
+    def id(self) -> str:
+        """Its identity."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the others are divided by it."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is the baseline a second time."""
+
+
+C = TypeVar("C", bound=BlockCell)
+R = TypeVar("R")
+
+
+class StepFailed(Exception):
+    """A step raised; its ``__cause__`` says why."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class BlockReplicate(Generic[C]):
+    """Every cell of a block, and a matrix product of the machine, read in the same rounds.
+
+    Args:
+        cells: of one block, on one device.
+        registry: what their names stand for.
+        replicate: which freshly started process this is; it decides the orders.
+        at_work: told whose code is about to run, in case it never comes back.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[C],
+        registry: StepRegistry,
+        replicate: int,
+        at_work: Callable[[C], None],
+    ) -> None:
+        self._cells = {cell.id: cell for cell in cells}
+        self._registry = registry
+        self._replicate = replicate
+        self._at_work = at_work
+        self._device: Device | None = None
+        self._steps: dict[str, Work] = {}
+        self._samples: dict[str, Samples] = {}
+        self.state_before = self.state_after = DeviceState()
+
+    def measure(self, budget_s: float, least_rounds: int) -> Iterator[tuple[C, Exception]]:
+        """Read rounds for about ``budget_s`` seconds; yields the cells that fail, and why.
+
+        A cell that fails is left out, and the rounds are begun anew for the others. The budget
+        counts from the moment when all steps are built; warm-up gets at most a third of it.
+        """
+        for cell in in_building_order(list(self._cells.values()), self._replicate):
+            self._at_work(cell)
+            try:
+                self._device = get_device(cell.device)
+                step = build_step(cell, self._registry)
+                step()
+            except Exception as error:  # the others of the block go on
+                yield cell, error
+            else:
+                self._steps[cell.id] = step
+        if self._device is None or not self._steps:
+            return
+        self.state_before = self._device.state()
+        while any(name in self._cells for name in self._steps):
+            try:
+                self._read(self._device, budget_s, least_rounds)
+                break
+            except StepFailed as failed:
+                del self._steps[failed.name]
+                assert isinstance(failed.__cause__, Exception)
+                yield self._cells[failed.name], failed.__cause__
+        self.state_after = self._device.state()
+
+    def _read(self, device: Device, budget_s: float, least_rounds: int) -> None:
+        self._samples = {}
+        begin = time.monotonic()
+        first = self._cells[next(iter(self._steps))]
+        self._steps.setdefault(MATRIX_PRODUCT, matrix_product(device, first.dtype))
+        each_s = budget_s / 3 / len(self._steps)
+        counts = {
+            name: steps_in_a_sample(self._guarded(name, warm_up, device, step, each_s))
+            for name, step in self._steps.items()
+        }
+
+        def take(name: str, steps: int) -> Sample:
+            return self._guarded(name, take_sample, device, self._steps[name], steps)
+
+        with collector_at_rest():
+            self._samples = interleave(
+                [list(self._steps)],
+                take,
+                counts,
+                until=begin + budget_s,
+                least_rounds=least_rounds,
+                seed=self._replicate,
+            )
+
+    def _guarded(self, name: str, work: Callable[..., R], *arguments: object) -> R:
+        """The result of ``work``, with the name of the step told before and after an exception."""
+        if name in self._cells:
+            self._at_work(self._cells[name])
+        try:
+            return work(*arguments)
+        except Exception as error:
+            raise StepFailed(name) from error
+
+    @property
+    def samples(self) -> dict[C, Samples]:
+        """The samples of every cell that did not fail."""
+        return {self._cells[n]: own for n, own in self._samples.items() if n in self._cells}
+
+    @property
+    def machine_flops_per_s(self) -> float:
+        """FLOP rate of the matrix product."""
+        return 2 * MATRIX_PRODUCT_SIZE**3 / statistics.median(self._samples[MATRIX_PRODUCT].step_s)
+
+    @property
+    def in_samples_s(self) -> float:
+        """Seconds inside samples, the matrix product's among them."""
+        return sum(sum(own.elapsed_s) * own.steps for own in self._samples.values())
+
+    def profile(self) -> dict[C, list[Operator]]:
+        """Every cell's operators, from a few steps more."""
+        return {cell: operators(self._steps[cell.id]) for cell in self.samples}
+
+    def sequential(self) -> dict[C, list[float]]:
+        """Seconds a step of the baseline and its control, all samples of one before the other's."""
+        found = {}
+        for cell, own in self.samples.items():
+            if cell.is_baseline or cell.is_control:
+                device, step = get_device(cell.device), self._steps[cell.id]
+                found[cell] = [take_sample(device, step, own.steps).elapsed_s for _ in own.position]
+        return found
+
+
+def matrix_product(device: Device, dtype: str) -> Work:
+    """A product of two square matrices: as near to the machine's best as PyTorch gets."""
+    shape = (MATRIX_PRODUCT_SIZE, MATRIX_PRODUCT_SIZE)
+    of_products = torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
+    a, b = (torch.randn(shape, device=device.torch_device, dtype=of_products) for _ in range(2))
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out)

@@ -1,0 +1,203 @@
+"""A training step put together as a cell says: the one builder of what is timed and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Unsupported
+from ..workloads.loss import cross_entropy
+
+if TYPE_CHECKING:
+    from ..methods import Method
+    from ..workloads.datasets import Dataset
+
+SEED = 0
+"""Of the model in every step that is timed."""
+
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
+"""Of the optimizer in every step that is timed."""
+
+MIXED = "bfloat16-mixed"
+"""The dtype of a cell with float32 parameters whose forward pass is cast to bfloat16."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+class StepFields(Protocol):
+    """The fields of a cell that decide what its step is."""
+
+    @property
+    def spec(self) -> str:
+        """The method."""
+
+    @property
+    def model(self) -> str:
+        """The model."""
+
+    @property
+    def dataset(self) -> str:
+        """The data set."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a mini-batch."""
+
+    @property
+    def device(self) -> str:
+        """``cpu``, ``cuda`` or ``cuda:N``."""
+
+    @property
+    def dtype(self) -> str:
+        """Of parameters and data, or :data:`MIXED`."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether forward and backward passes run under ``torch.compile``."""
+
+
+class StepRegistry(Protocol):
+    """The part of :mod:`gr_bench.registry`, this revision's or another's, that a step needs."""
+
+    def build_method(self, text: str, /) -> Any:
+        """A method."""
+
+    def build_model(self, text: str, input_shape: tuple[int, ...], num_classes: int, /) -> Any:
+        """A model."""
+
+    def build_dataset(self, text: str, /) -> Any:
+        """A data set."""
+
+
+@dataclass
+class Training:
+    """Everything that one training step touches."""
+
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    """The model as training calls it: itself, or compiled."""
+
+    optimizer: torch.optim.Optimizer
+    method: Method
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Around the forward pass (see :func:`autocast`)."""
+
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """One step on one mini-batch; returns the detached loss before it."""
+        loss = self.method.backward(self.loss_on(inputs, targets), self.model.parameters())
+        self.optimizer.step()
+        return loss
+
+    def loss_on(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
+        """The loss function of one mini-batch."""
+
+        def loss() -> Tensor:
+            with self.autocast():
+                return cross_entropy(self.forward(inputs), targets)
+
+        return loss
+
+
+@dataclass
+class TimedStep:
+    """A training with one mini-batch to step on, again and again."""
+
+    training: Training
+    batch: Batch
+
+    def __call__(self) -> Tensor:
+        """One step; returns the detached loss before it."""
+        return self.training.step(*self.batch)
+
+
+def parameter_dtype(dtype: str) -> torch.dtype:
+    """Of parameters and data: under mixed precision, float32."""
+    found: torch.dtype = torch.float32 if dtype == MIXED else getattr(torch, dtype)
+    return found
+
+
+def autocast(dtype: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """The context of training's forward passes: ``torch.autocast`` to bfloat16, or nothing.
+
+    Parameters, gradients and optimizer state stay in float32. Evaluation, the gradient norm and the
+    Hessian are those of the float32 network.
+    """
+    if dtype == MIXED:
+        return lambda: torch.autocast(device.type, torch.bfloat16)
+    return nullcontext
+
+
+def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
+    """The cell's dataset on its device, in its dtype.
+
+    Raises:
+        RequestError: no such dataset here.
+        ValueError: the training part is smaller than one batch.
+    """
+    data: Dataset = registry.build_dataset(cell.dataset)
+    count = len(data.train.inputs)
+    if cell.batch_size > count:
+        raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
+    return data.to(torch.device(cell.device), parameter_dtype(cell.dtype))
+
+
+def build_training(
+    cell: StepFields,
+    data: Dataset,
+    registry: StepRegistry,
+    *,
+    seed: int = SEED,
+    learning_rate: float = 0.0,
+    momentum: float = MOMENTUM,
+    weight_decay: float = WEIGHT_DECAY,
+) -> Training:
+    """A fresh model (initialised from ``seed``) with momentum SGD and the cell's method.
+
+    Raises:
+        RequestError: a name or value that the registry refuses.
+        Unsupported: a method that differentiates twice, in a compiled cell.
+    """
+    method = registry.build_method(cell.spec)
+    if cell.compiled and method.needs_second_derivatives:
+        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
+    device = torch.device(cell.device)
+    torch.manual_seed(seed)
+    network = registry.build_model(cell.model, data.input_shape, data.num_classes)
+    network = network.to(device, parameter_dtype(cell.dtype))
+    if not cell.compiled:
+        _spare_the_compiler()
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+    )
+    forward = torch.compile(network) if cell.compiled else network
+    return Training(network, forward, optimizer, method, autocast(cell.dtype, device))
+
+
+def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
+    """The cell's training on the first ``batch_size`` training examples.
+
+    The learning rate is 0: the optimizer does all its work, and the parameters stay at their
+    initial values, so that every method and every round times the same arithmetic.
+    """
+    data = load_data(cell, registry)
+    inputs = data.train.inputs[: cell.batch_size].clone()
+    targets = data.train.targets[: cell.batch_size].clone()
+    return TimedStep(build_training(cell, data, registry), (inputs, targets))
+
+
+def _spare_the_compiler() -> None:
+    """Let optimizers be made without importing PyTorch's compiler, which takes a second or two.
+
+    Some methods of an optimizer are kept out of compiled graphs, by a wrapper that imports the
+    compiler at the first call and notes its answer on the function. With nothing to be compiled
+    the answer is the function itself.
+    """
+    for method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(torch.optim.Optimizer, method), "__wrapped__", None)
+        if plain is not None and not hasattr(plain, "__dynamo_disable"):
+            plain.__dynamo_disable = plain

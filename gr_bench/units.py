@@ -1,0 +1,41 @@
+"""Durations and shares as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from gr_bench.errors import RequestError
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in ``90s``, ``2m``, ``1h`` or ``45``.
+
+    Raises:
+        RequestError: the text is not a positive duration.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds:
+        raise RequestError(f"cannot read the time {text!r}: write it as 90s, 2m or 1h")
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``1h02m``, ``3m05s`` or ``42s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def parse_share(text: str) -> float:
+    """The part of 1 that ``2%`` or ``0.02`` stand for.
+
+    Raises:
+        RequestError: the text is neither, or not between 0 and 1.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 1.0
+    if share >= 1:
+        raise RequestError(f"cannot read the threshold {text!r}: write it as 2% or 0.02")
+    return share

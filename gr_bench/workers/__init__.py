@@ -1,0 +1,1 @@
+"""Processes that measure: the protocol that they speak, and their programs."""

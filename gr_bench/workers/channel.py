@@ -1,0 +1,137 @@
+"""The protocol between a coordinator and its worker processes: JSON, an object a line.
+
+A worker that is ready says ``{"ready": true}``. A request goes in at the worker's standard input; answers come out of what was its standard output,
+any number of them, each as soon as it is known, and then ``{"done": true}``. What the measured code
+prints goes to the log.
+Beside it, a worker notes in a small file which cell's code is about to run, so that the coordinator
+knows whose fault it is when nothing comes back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+Message = dict[str, Any]
+
+AT_WORK_BYTES = 64
+"""Length of the note of who is at work."""
+
+
+class TookTooLong(Exception):
+    """A worker did not answer in time."""
+
+
+class WorkerDied(Exception):
+    """A worker ended without an answer."""
+
+
+class Channel:
+    """The coordinator's end.
+
+    Args:
+        requests: the worker's standard input.
+        answers: the worker's standard output.
+    """
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """Of what can be read from, for a selector."""
+        return self._answers.fileno()
+
+    def send(self, request: Message) -> None:
+        """Ask. To a worker that has died nothing is said: reading will tell."""
+        with suppress(BrokenPipeError):
+            self._requests.write(json.dumps(request).encode() + b"\n")
+
+    def read(self) -> list[Message]:
+        """What has been said and not been read; blocks only while there is nothing at all.
+
+        Raises:
+            WorkerDied: there will be nothing any more.
+        """
+        data = os.read(self._answers.fileno(), 1 << 20)
+        if not data:
+            raise WorkerDied
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def answer(self, timeout_s: float) -> Message:
+        """The answer to a request that has one.
+
+        Raises:
+            TookTooLong: it has not come.
+            WorkerDied: it will not.
+        """
+        answer: Message = {}
+        while True:
+            if not select.select([self._answers], [], [], timeout_s)[0]:
+                raise TookTooLong
+            for message in self.read():
+                if message.get("done"):
+                    return answer
+                answer = message
+
+    def close(self) -> None:
+        """Close both ends: the end of its input is a worker's sign to leave."""
+        for stream in (self._requests, self._answers):
+            with suppress(OSError):
+                stream.close()
+
+
+def serve(handle: Callable[[Message], Iterator[Message]]) -> None:
+    """The worker's end: answer requests until there are no more, or the coordinator has died.
+
+    Args:
+        handle: yields the answers to a request. What it raises ends the process.
+    """
+    die_with_parent()
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a stray print must not be taken for an answer
+    out.write('{"ready": true}\n')
+    for line in sys.stdin:
+        for message in handle(json.loads(line)):
+            out.write(json.dumps(message) + "\n")
+        out.write('{"done": true}\n')
+
+
+def note_at_work(descriptor: int, name: str) -> None:
+    """Note whose code is about to run; it takes a microsecond and wakes nobody."""
+    os.pwrite(descriptor, name.encode()[:AT_WORK_BYTES].ljust(AT_WORK_BYTES), 0)
+
+
+def read_at_work(descriptor: int) -> str:
+    """Who was at work last; empty if nobody was."""
+    return os.pread(descriptor, AT_WORK_BYTES, 0).decode(errors="replace").strip()
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent dies, so that no worker is left behind.
+
+    Linux does it; elsewhere a thread looks every few seconds whether the parent is still there.
+    """
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(3)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

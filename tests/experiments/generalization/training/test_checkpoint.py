@@ -1,0 +1,185 @@
+"""A training that is broken off goes on to the same result, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from synthetic import training
+
+from gr_bench import load
+from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
+from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.training import train
+from gr_bench.experiments.generalization.training.checkpoint import Checkpoint
+from gr_bench.experiments.record import Progress
+from gr_bench.runs.executor import LocalExecutor
+from gr_bench.runs.runner import Unwatched, run_suite
+from gr_bench.runs.suite import build_suite
+
+EPOCHS = 4
+SETTINGS: dict[str, Any] = {"batch_size": 16, "epochs": EPOCHS, "weight_decay": 1e-3}
+IMAGES = {"dataset": "random(shape=(1, 8, 8), num_classes=3, samples=64)"}
+CASES = {
+    "plain": ("f-gr", {"model": "mlp(depth=2, width=8)", "dataset": "plugged:blobs"}),
+    "batch norm": ("b-gr", {"model": "resnet-8(width=4)", **IMAGES}),
+    "augmentation": ("sam", {"model": "resnet-8(width=4)", **IMAGES, "augmentation": "crop-flip"}),
+    "dropout": ("sam", {"model": "plugged:Dropping", **IMAGES}),
+    "no momentum": ("db-gr", {"model": "mlp(depth=2, width=8)", **IMAGES, "momentum": 0.0}),
+    "diverging": ("plugged:Exploding(at=9)", {"model": "mlp(depth=1)", **IMAGES}),
+}
+
+
+def cells(case: str, runs: int) -> list[GeneralizationCell]:
+    method, settings = CASES[case]
+    first = training(method, **SETTINGS | settings)
+    return [replace(first, seed=seed) for seed in range(runs)]
+
+
+def results(found: Iterator[Training | Progress]) -> list[Training]:
+    """The records, but for how long it took."""
+    return [replace(one, training_s=0.0) for one in found if isinstance(one, Training)]
+
+
+def break_off(
+    asked: Sequence[GeneralizationCell], how: TrainerChoice, folder: Path, epochs: int
+) -> None:
+    """Train until so many epochs are done, and no further."""
+    going = train.train_all(asked, how, folder, 0.0)
+    for _ in range(epochs):
+        assert isinstance(next(going), Progress)
+    going.close()  # type: ignore[attr-defined]
+    torch.manual_seed(99)  # another process's generators are elsewhere
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "diverging"])
+@pytest.mark.parametrize("how", ["loop", "fleet"])
+@pytest.mark.parametrize("broken_off_after", [(1,), (2, 1)])
+def test_it_goes_on_to_the_same_result(
+    case: str, how: TrainerChoice, broken_off_after: tuple[int, ...], tmp_path: Path
+) -> None:
+    asked = cells(case, 1 if how == "loop" else 3)
+    whole = results(train.train_all(asked, how))
+    for epochs in broken_off_after:
+        break_off(asked, how, tmp_path, epochs)
+    assert results(train.train_all(asked, how, tmp_path, 0.0)) == whole
+
+
+def test_epochs_that_are_done_are_not_done_again(tmp_path: Path) -> None:
+    asked = cells("plain", 3)
+    break_off(asked, "fleet", tmp_path, 3)
+    going_on = train.train_all(asked, "fleet", tmp_path, 0.0)
+    assert [result.part for result in going_on if isinstance(result, Progress)] == [1.0]
+
+
+def test_a_training_that_diverged_does_not_go_on(tmp_path: Path) -> None:
+    asked = cells("diverging", 1)
+    whole = results(train.train_all(asked, "loop", tmp_path, 0.0))
+    again = list(train.train_all(asked, "loop", tmp_path, 0.0))
+    assert whole[0].diverged_step == 9
+    assert not [one for one in again if isinstance(one, Progress)]
+    assert results(iter(again)) == whole
+
+
+def test_the_rest_of_a_fleet_is_trained_in_the_company_that_it_had(tmp_path: Path) -> None:
+    """A kill between two records of a fleet leaves some of its runs without one."""
+    asked = cells("batch norm", 3)
+    whole = results(train.train_all(asked, "fleet"))
+    break_off(asked, "fleet", tmp_path, 2)
+    rest = results(train.train_all(asked[1:], "fleet", tmp_path, 0.0))
+    assert rest == whole[1:]
+    assert {record.runs_together for record in rest} == {3}
+
+
+def test_what_is_trained_together_is_decided_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = cells("plain", 4)
+    monkeypatch.setattr(train, "divide", lambda *_: [asked[:3], asked[3:]])
+    break_off(asked, "auto", tmp_path, 1)
+    monkeypatch.undo()
+    going_on = list(train.train_all(asked, "auto", tmp_path, 0.0))
+    together = [r.runs_together for r in going_on if isinstance(r, Training)]
+    assert together == [3, 3, 3, 1]
+
+
+def test_nothing_is_saved_before_it_is_time(tmp_path: Path) -> None:
+    list(train.train_all(cells("plain", 1), "loop", tmp_path, 3600.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["pieces.json"]
+
+
+def test_a_disk_that_is_full_costs_the_checkpoint_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0)
+    checkpoint.save_if_due(lambda: {"epoch": 1})
+    assert "no checkpoint: " in capsys.readouterr().err
+    assert checkpoint.load() is None
+
+
+# --- in processes
+
+
+def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
+    grid = {
+        "methods": ["sgd", "f-gr(gamma=[0.1, 0.3])"],
+        "models": ["mlp(depth=2, width=8)"],
+        "datasets": ["random(shape=(2,), num_classes=3, samples=64)"],
+        "batch_sizes": [16],
+        "epochs": 2,
+        "select": True,
+        "equal_cost": True,
+        "trainer": "fleet",
+    }
+    suite = build_suite("twice", {"title": "Twice", "generalization": [grid]})
+    tables = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        run_suite(suite, folder, lambda own: LocalExecutor(own, workers=1), Unwatched())
+        tables.append(load(folder).tables)
+    assert set(tables[0]["generalization"]["trainer"]) == {"fleet"}
+    for name, table in tables[0].items():
+        other = tables[1][name]
+        pd.testing.assert_frame_equal(
+            table.drop(columns="training_s", errors="ignore"),
+            other.drop(columns="training_s", errors="ignore"),
+        )
+
+
+def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
+    """The method kills its process in the third epoch, once; the run then goes on."""
+    grid = {
+        "methods": ["sgd", f"plugged:DiesOnce(path={str(tmp_path / 'died')!r}, at=9)"],
+        "models": ["mlp(depth=2, width=8)"],
+        "datasets": ["random(shape=(2,), num_classes=3, samples=64)"],
+        "batch_sizes": [16],
+        "epochs": EPOCHS,
+        "seeds": [0],
+        "checkpoint_seconds": 0.0,
+    }
+    suite = build_suite("dies", {"title": "Dies", "generalization": [grid]})
+
+    folder = tmp_path / "run"
+
+    def execute() -> int:
+        return run_suite(
+            suite, folder, lambda own: LocalExecutor(own, workers=1), Unwatched()
+        ).failed
+
+    assert execute() == 1
+    (left,) = (folder / "unfinished").iterdir()
+    assert {path.name for path in left.iterdir()} == {"pieces.json", "0.pt"}
+    assert execute() == 0
+    assert not (folder / "unfinished").exists()
+    table = load(folder).generalization.set_index("method")
+    assert list(table["status"]) == ["ok", "ok"]
+    one, other = table.loc["sgd"], table.loc["plugged:DiesOnce"]
+    for column in ("train_loss", "test_loss", "gradient_norm", "parameter_norm"):
+        assert one[column] == other[column]
+    steps = json.loads((tmp_path / "died").read_text())
+    assert steps == {"died_at": 9, "went_on_with": 16 - 2 * 4}

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from gr_bench.runs.executors import Crashed, Event, Finished, Measured, Started
+from rich.console import Console
+from synthetic import failed, trained, training
+
+from gr_bench.errors import Unsupported
+from gr_bench.experiments.experiment import Progress, Unit, failure
+from gr_bench.runs.progress import Display, Tally, duration
+
+FIRST, SECOND = Unit((training(),)), Unit((training("sam"),))
+EVENTS: list[Event] = [
+    Started(FIRST),
+    Started(SECOND),
+    Measured(FIRST, Progress(0.5)),
+    Measured(FIRST, trained(training(), train=(0.1, 1.0), test=(0.2, 0.9))),
+    Finished(FIRST),
+    Crashed(SECOND, "worker killed by signal 9 (SIGKILL)"),
+]
+
+
+def shown(events: list[Event], *, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    with Display(console) as display:
+        display.remaining_units({"generalization": 2})
+        for event in events:
+            display.event(event)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3600, "1h00m"), (90_061, "25h01m")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_tally_counts_what_is_done_and_what_is_left() -> None:
+    tally = Tally()
+    tally.remaining_units({"step_cost times": 2, "generalization": 3})
+    assert (tally.completed, tally.total) == (0, 5)
+    assert "left" not in tally.clock()
+    tally.done("step_cost times")
+    assert (tally.completed, tally.total) == (1, 5)
+    assert "at least" in tally.clock()  # nothing is known of trainings
+    tally.done("generalization")
+    assert "left" in tally.clock()
+    assert "at least" not in tally.clock()
+    tally.remaining_units({"generalization": 0})
+    assert (tally.completed, tally.total) == (2, 2)
+    assert "left" not in tally.clock()
+
+
+def test_without_a_terminal_there_are_lines_of_text() -> None:
+    text = shown(EVENTS)
+    assert "\x1b" not in text
+    assert f"failed: {SECOND}: worker killed by signal 9 (SIGKILL)" in text
+    assert "2/2" in text.splitlines()[-1]
+
+
+def test_a_terminal_shows_the_same_failures() -> None:
+    assert "SIGKILL" in shown(EVENTS, terminal=True)
+
+
+def test_words_of_a_failure_are_shown_as_they_are() -> None:
+    events = [Started(FIRST), Measured(FIRST, failed(training(), "[bold]no[/bold]: [0, 1]"))]
+    assert "[bold]no[/bold]: [0, 1]" in shown(events)
+
+
+def test_what_cannot_work_is_not_called_failed() -> None:
+    record = failure(training(), Unsupported("not with torch.compile"))
+    text = shown([Started(FIRST), Measured(FIRST, record), Finished(FIRST)])
+    assert "unsupported: " in text
+    assert "failed" not in text

@@ -1,0 +1,89 @@
+"""Warm-up and samples, on a device whose time is known because it is simulated."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gr_bench.meters.device import Device, Reading, Work
+from gr_bench.meters.device_state import DeviceState
+from gr_bench.timing.clock import SAMPLE_S, Samples, steps_in_a_sample, take_sample, warm_up
+
+
+class Simulated(Device):
+    """A device with a clock of its own, which steps move on by what they cost."""
+
+    kind = "simulated"
+
+    def __init__(self) -> None:
+        super().__init__("cpu")
+        self.now = 0.0
+
+    def costing(self, *seconds: float) -> Work:
+        """A step that takes so long, call by call; the last figure repeats."""
+        costs = itertools.chain(seconds, itertools.repeat(seconds[-1]))
+
+        def step() -> None:
+            self.now += next(costs)
+
+        return step
+
+    def time(self, work: Work) -> Reading:
+        """A third of the elapsed time is waiting."""
+        start = self.now
+        work()
+        spent = self.now - start
+        return Reading(elapsed_s=1.5 * spent, waited_s=0.5 * spent, cpu_s=2 * spent)
+
+    def peak_growth(self, work: Work) -> int:
+        raise NotImplementedError
+
+    def state(self) -> DeviceState:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, object]:
+        raise NotImplementedError
+
+
+def test_warm_up_goes_on_until_the_time_no_longer_falls() -> None:
+    device = Simulated()
+    falling = device.costing(*[9e-3] * 3, *[6e-3] * 3, *[4e-3] * 3, 3.9e-3)
+    assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9e-3)
+    assert device.now == pytest.approx(3 * (9 + 6 + 4 + 3.9) * 1e-3)
+
+
+def test_a_long_step_is_a_warm_up_reading_by_itself() -> None:
+    device = Simulated()
+    falling = device.costing(9.0, 6.0, 4.0, 3.9)
+    assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9)
+    assert device.now == pytest.approx(9 + 6 + 4 + 3.9)
+    middling = device.costing(0.03)
+    before = device.now
+    warm_up(device, middling, budget_s=3600.0)
+    assert device.now - before == pytest.approx(2 * 2 * 0.03)
+
+
+def test_warm_up_ends_with_its_budget() -> None:
+    device = Simulated()
+    for_ever_faster = device.costing(*(2.0**-k for k in range(1000)))
+    assert warm_up(device, for_ever_faster, budget_s=0.0) == 1.0
+
+
+@pytest.mark.parametrize("cost", [1e-6, 1.7e-4, SAMPLE_S, 0.5])
+def test_a_sample_has_as_many_steps_as_the_clock_needs_and_no_more(cost: float) -> None:
+    device = Simulated()
+    steps = steps_in_a_sample(cost)
+    assert steps * cost >= SAMPLE_S * (1 - 1e-9)
+    assert steps == 1 or (steps - 1) * cost <= SAMPLE_S * (1 + 1e-9)
+    sample = take_sample(device, device.costing(cost), steps)
+    assert device.now == pytest.approx(steps * cost)
+    assert sample.elapsed_s == pytest.approx(1.5 * cost)
+    assert sample.waited_s == pytest.approx(0.5 * cost)
+    assert sample.cpu_s == pytest.approx(2 * cost)
+
+
+def test_a_step_time_is_elapsed_time_without_the_waiting() -> None:
+    assert Samples(1, elapsed_s=[3.0, 5.0], waited_s=[1.0, 0.5]).step_s == [2.0, 4.5]
+    device = Simulated()
+    assert device.time(device.costing(1.0)).seconds == pytest.approx(1.0)
