@@ -2,9 +2,10 @@
 
     python -m benchmarks.fleet OUT [--runs 40]
 
-Steps of the fleet and of one run of the loop alternate; the ratio is of times a run, with a
-bootstrap interval of the median over rounds, in this one process. A fleet has as many runs as the
-memory allows it. The automatic choice takes the fleet where it is the faster by a tenth.
+A round has steps of the fleet and, as many as the fleet has runs, of one run of the loop, in a
+random order; the ratio is of times a run, with a bootstrap interval of the median over rounds, in
+this one process. A fleet has as many runs as the memory allows it. The automatic choice takes the
+fleet where it is the faster by a tenth.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ import numpy as np
 import torch
 from scipy.stats import bootstrap
 
+from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.fleet import Fleet
+from gr_bench.experiments.generalization.training.fleet_or_loop import GAIN, in_memory
 from gr_bench.experiments.generalization.training.loop import Loop
-from gr_bench.experiments.generalization.training.train import GAIN, in_memory
-from gr_bench.experiments.training import load_data
 from gr_bench.meters.conditions import hold_still
+from gr_bench.meters.device import get_device
+from gr_bench.timing.clock import Sample, steps_in_a_sample, take_sample, warm_up
+from gr_bench.timing.rounds import collector_at_rest, interleave
+from gr_bench.timing.step import load_data
 
-ROUNDS = 15
 LEAST_ROUNDS = 5
-BUDGET_S = 30.0
+WARM_UP_S = 1.0
+BUDGET_S = 10.0
+"""For the rounds of a case, unless the least take longer."""
+
 CASES = (
     ("mlp(depth=4, width=64)", "mnist1d", 64),
     ("mlp(depth=4, width=128)", "mnist1d", 64),
@@ -49,10 +56,10 @@ CASES = (
 )
 
 
-def compare(model: str, dataset: str, batch_size: int, method: str, runs: int) -> dict[str, Any]:
+def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> dict[str, Any]:
     """Loop time over fleet time for a run's step."""
     first = GeneralizationCell(
-        method=method,
+        spec=spec,
         model=model,
         dataset=dataset,
         batch_size=batch_size,
@@ -65,32 +72,43 @@ def compare(model: str, dataset: str, batch_size: int, method: str, runs: int) -
         momentum=0.9,
         weight_decay=1e-4,
     )
-    device, data = load_data(first)
+    device, data = get_device(first.device), load_data(first, registry)
     fleet = in_memory([replace(first, seed=seed) for seed in range(runs)], data, device)[0]
     runs = len(fleet)
     trainers = {"loop": Loop(first, data, device), "fleet": Fleet(fleet, data, device)}
-    batches = {name: next(trainer.batches()) for name, trainer in trainers.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    begin = time.monotonic()
-    for turn in range(ROUNDS + 2):
-        if turn >= LEAST_ROUNDS + 2 and time.monotonic() - begin > BUDGET_S:
-            break
-        for name in sorted(trainers, reverse=bool(turn % 2)):
-            # as many runs by either, so that a round is as long for both
-            times = runs if name == "loop" else 1
-            step = partial(trainers[name].step, *batches[name], rate=0.0)
-            spent = device.time(lambda step=step, times=times: [step() for _ in range(times)])
-            if turn > 1:
-                seconds[name].append(spent.seconds / runs)
-    ratios = np.array(seconds["loop"]) / np.array(seconds["fleet"])
+    steps = {
+        name: partial(trainer.step, *next(trainer.batches()), rate=0.0)
+        for name, trainer in trainers.items()
+    }
+    spent_s = {name: warm_up(device, step, WARM_UP_S) for name, step in steps.items()}
+    in_a_sample = steps_in_a_sample(spent_s["fleet"])
+
+    def take(name: str, count: int) -> Sample:
+        return take_sample(device, steps[name], count)
+
+    with collector_at_rest():
+        samples = interleave(
+            [list(trainers)],
+            take,
+            {"loop": runs * in_a_sample, "fleet": in_a_sample},  # as many runs' steps by either
+            until=time.monotonic() + BUDGET_S,
+            least_rounds=LEAST_ROUNDS,
+            seed=0,
+        )
+    seconds = {
+        "loop": np.array(samples["loop"].step_s),
+        "fleet": np.array(samples["fleet"].step_s) / runs,
+    }
+    ratios = seconds["loop"] / seconds["fleet"]
     interval = bootstrap((ratios,), np.median, random_state=0).confidence_interval
     gain = float(np.median(ratios))
     return {
         "model": model,
         "dataset": dataset,
         "batch_size": batch_size,
-        "method": method,
+        "spec": spec,
         "runs": runs,
+        "rounds": len(ratios),
         "loop_ms": 1e3 * float(np.median(seconds["loop"])),
         "fleet_ms": 1e3 * float(np.median(seconds["fleet"])),
         "gain": gain,
@@ -111,11 +129,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = []
     for case in CASES:
-        for method in ("sgd", "f-gr(gamma=0.1, epsilon=0.05)"):
-            found.append(compare(*case, method, arguments.runs))
+        for spec in ("sgd", "f-gr(gamma=0.1, epsilon=0.05)"):
+            found.append(compare(*case, spec, arguments.runs))
             row = found[-1]
             interval = f"{row['gain']:.2f} [{row['gain_low']:.2f}, {row['gain_high']:.2f}]"
-            print(f"{case[0]:36} {method:30} {interval} {row['runs']} {row['automatic_choice']}")
+            print(f"{case[0]:36} {spec:30} {interval} {row['runs']} {row['automatic_choice']}")
     (arguments.out / "fleet.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

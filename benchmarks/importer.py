@@ -26,6 +26,7 @@ from asv.results import Results as AsvResults
 from asv.runner import BenchmarkResult
 from asv.util import write_json
 
+import gr_bench
 from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block, number
 from gr_bench.errors import RequestError
 from gr_bench.runs.results import Results
@@ -54,7 +55,7 @@ def imported(run: Path, results: Path) -> Path:
         raise RequestError(
             f"{listed} is not there: `asv run --bench just-discover --python=same` makes it"
         )
-    found = Results(run)
+    found = gr_bench.load(run)
     about = found.about["environment"]
     if about["git"] is None or about["git"]["dirty"]:
         raise RequestError(f"{run} was not measured at a commit: its checkout had changes, or none")

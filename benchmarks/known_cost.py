@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gr_bench.experiments.bench import prepare
+from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.methods import SGD, LossFunction, Method
+from gr_bench.timing.step import TimedStep, build_step
 
 WIDTH = 128
+
+BURDENS = {"about 2 %": 160, "about 1 %": 32}
+"""Rows of the burden, by what it adds to SGD's step."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class Burdened(Method):
         return SGD().backward(loss_fn, params)
 
 
-def step(rows: int) -> Callable[[], object]:
+def step(rows: int) -> TimedStep:
     """A training step of the 4x512 MLP on the digits, batch 128, with that burden."""
     torch.set_num_threads(1)
     cell = StepCostCell(
-        method=f"benchmarks.known_cost:Burdened(rows={rows})" if rows else "sgd",
+        spec=f"benchmarks.known_cost:Burdened(rows={rows})" if rows else "sgd",
         model="mlp(depth=4, width=512)",
         dataset="digits",
         batch_size=128,
@@ -50,4 +54,4 @@ def step(rows: int) -> Callable[[], object]:
         threads=1,
         baseline="sgd",
     )
-    return prepare(cell).step
+    return build_step(cell, registry)

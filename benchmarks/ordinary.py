@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
-from benchmarks.trust import BURDENS
+from benchmarks.known_cost import BURDENS
 
-CASES = {"equal": 0, **{name: rows for name, (rows, _) in BURDENS.items()}}
+CASES = {"equal": 0, **BURDENS}
 THRESHOLDS = (0.005, 0.01)
 PATHS = [str(Path(gr_bench.__file__).parents[1]), sysconfig.get_path("purelib")]
 

@@ -3,47 +3,55 @@
     gr-bench run peers
     python -m benchmarks.peers runs/peers
 
-A ratio is the mean over processes, paired by process, with its 95 % t-interval.
+A ratio is the geometric mean over processes, with its 95 % t-interval; each process gives one
+number, from the rounds in which it read both.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+import gr_bench
 from gr_bench import stats
+from gr_bench.experiments.block_times import BlockTimes, Times, blocks_of
+from gr_bench.experiments.record import Record
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.timed import Timed
-from gr_bench.runs.store import read_journal
+from gr_bench.timing.replicates import log_ratio
 
 OURS = ("sam", "f-gr")
 
+Row = tuple[StepCostCell, float, StepCostCell, stats.Interval]
+"""One of ours, its time over SGD's, another implementation, and ours over that."""
+
+
+def pairs(records: Sequence[Record]) -> Iterator[Row]:
+    """A row for every model, batch size and pair."""
+    times = BlockTimes(records)
+    cells = {r.cell.id: r.cell for r in records if isinstance(r, Times)}
+    for block in blocks_of([cell for cell in cells.values() if isinstance(cell, StepCostCell)]):
+        for ours in (cell for cell in block if cell.spec.startswith(OURS)):
+            over_sgd = times.ratio(ours)
+            if over_sgd is None:
+                continue
+            for other in (cell for cell in block if ":" in cell.spec):
+                one, two = times.records[ours.id], times.records[other.id]
+                both = sorted(one.keys() & two.keys())
+                if both:
+                    logs = [log_ratio(one[k].step_s, two[k].step_s) for k in both]
+                    yield ours, over_sgd.center, other, stats.ratio_interval(logs)
+
 
 def main() -> None:
-    """Print a row for every model, batch size and pair."""
-    timed = Timed(read_journal(Path(sys.argv[1])))
-    blocks: dict[tuple[Any, ...], dict[str, dict[int, float]]] = defaultdict(dict)
-    for cell_id, rounds in timed.log_ratios.items():
-        cell = next(iter(timed.records[cell_id].values())).cell
-        assert isinstance(cell, StepCostCell)
-        if not cell.control:
-            logs = {replicate: stats.median(log) for replicate, log in rounds.items()}
-            blocks[cell.model, cell.batch_size][cell.spec] = logs
+    """Print the rows as a table."""
     print("| model, batch | ours | time / SGD | other | ours / other |")
     print("|---|---|---|---|---|")
-    for (model, batch_size), methods in blocks.items():
-        for ours in (method for method in methods if method.startswith(OURS)):
-            for other in (method for method in methods if ":" in method):
-                both = methods[ours].keys() & methods[other].keys()
-                apart = [methods[ours][k] - methods[other][k] for k in sorted(both)]
-                own = stats.ratio_interval(list(methods[ours].values())).center
-                ratio = stats.ratio_interval(apart)
-                print(
-                    f"| `{model}`, {batch_size} | {ours} | {own:.3f} | {other.rpartition(':')[2]} "
-                    f"| {ratio.center:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] |"
-                )
+    for ours, over_sgd, other, ratio in pairs(gr_bench.load(sys.argv[1]).records):
+        print(
+            f"| `{ours.model}`, {ours.batch_size} | {ours.spec} | {over_sgd:.3f} "
+            f"| {other.spec.rpartition(':')[2]} "
+            f"| {ratio.center:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] |"
+        )
 
 
 if __name__ == "__main__":

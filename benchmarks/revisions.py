@@ -20,14 +20,16 @@ import json
 import multiprocessing
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
+
+import gr_bench
+from gr_bench.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
 METHODS = "gr_bench/methods/two_point.py"
@@ -109,36 +111,24 @@ def compare(clone: Path, name: str, budget: str, out: Path, number: int) -> dict
     busy = number % 2 == 1
     file = out / f"{name}-{number}.json"
     begin = time.monotonic()
-    with busy_loop(busy):
-        command = [sys.executable, "-m", "gr_bench", "compare", "git:start", f"git:{name}"]
-        ended = subprocess.run(
-            [*command, "--budget", budget, "--json", str(file)],
-            cwd=clone,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-    found = {"busy": busy, "exit_code": ended.returncode, "took_s": time.monotonic() - begin}
-    if ended.returncode not in (0, 1):
-        return found | {"error": ended.stderr.strip()}
-    everything = json.loads(file.read_text())
-    (own,) = (
-        finding
-        for finding in everything["findings"]
-        if (finding["cell"]["model"], finding["cell"]["method"]) == (MLP, F_GR)
-    )
-    return found | {
-        "verdict": own["verdict"],
-        "ratio": own["ratio"],
-        "spread": own["spread"],
-        "peak_bytes": [
-            [change["base"], change["head"]]
-            for change in own["changes"]
-            if change["counter"] == "peak_bytes"
-        ],
-        "verdicts": dict(Counter(finding["verdict"] for finding in everything["findings"])),
-        "pairs": len(everything["measured"]["pairs"]),
-        "how": everything["how"],
+    with busy_loop(busy), chdir(clone):
+        try:
+            said = gr_bench.compare("git:start", f"git:{name}", budget=budget, json_file=file)
+        except RequestError as error:
+            return {"busy": busy, "took_s": time.monotonic() - begin, "error": str(error)}
+    took_s = time.monotonic() - begin
+    (own,) = (f for f in said.findings if (f.cell.model, f.cell.spec) == (MLP, F_GR))
+    return {
+        "busy": busy,
+        "took_s": took_s,
+        "regressed": said.regressed,
+        "verdict": own.verdict,
+        "ratio": own.ratio,
+        "spread": own.spread,
+        "peak_bytes": [[c.base, c.head] for c in own.changes if c.counter == "peak_bytes"],
+        "verdicts": Counter(finding.verdict for finding in said.findings),
+        "pairs": len(json.loads(file.read_text())["measured"]["pairs"]),
+        "how": said.how,
     }
 
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block
-from gr_bench.experiments.bench import Bench, prepare
+from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.measure import counters
+from gr_bench.timing.step import TimedStep, build_step
 
 
 @pytest.fixture
@@ -29,12 +30,13 @@ def cell(model: str, batch_size: int, method: str) -> StepCostCell:
 @pytest.mark.parametrize("model", MODELS)
 def test_step(benchmark: Any, cell: StepCostCell) -> None:
     benchmark.group = f"{cell.model}, batch {cell.batch_size}"
-    benchmark.extra_info |= counters(cell).data
+    counted = counters(cell)
+    benchmark.extra_info |= {"flops": counted.flops, "peak_bytes": counted.peak_bytes}
 
-    def built() -> tuple[tuple[Bench], dict[str, Any]]:
-        bench = prepare(cell)
-        bench.step()  # the optimizer's state and the method's workspace are there
-        return (bench,), {}
+    def built() -> tuple[tuple[TimedStep], dict[str, Any]]:
+        step = build_step(cell, registry)
+        step()  # the optimizer's state and the method's workspace are there
+        return (step,), {}
 
-    loss = benchmark.pedantic(Bench.step, setup=built, rounds=10, warmup_rounds=2)
+    loss = benchmark.pedantic(TimedStep.__call__, setup=built, rounds=10, warmup_rounds=2)
     assert loss.isfinite()

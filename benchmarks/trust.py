@@ -1,50 +1,68 @@
-"""Is the step-cost experiment to be trusted? Three questions, each with a known answer.
+"""Are step times to be trusted? Questions with known answers, put to the step-cost experiment.
 
-    python -m benchmarks.trust OUT [--only equal|known|coverage] [--blocks 100]
+    python -m benchmarks.trust OUT [--only noise|coverage|known] [--blocks 60] [--processes 200]
 
-- *equal*: 100 blocks of equal things, about ten seconds each: how many are called different?
-- *known*: SGD with about 1 % and 2 % of real extra work, 20 short runs each: who calls it slower?
-- *coverage*: do the intervals of 40 short runs contain what a long one finds?
-
-A short run is five or ten replicates out of a row of freshly started processes; that the row is one
-run saves nothing but bookkeeping, since every replicate is a process of its own.
+- *noise*: blocks of equal things under four conditions (quiet, a busy loop, memory traffic, two
+  busy loops beside). Of the first half of every condition's blocks, the spread between processes by
+  estimator and clock (which is to be used?); of the other half, by the estimator that is used, how
+  many equal pairs are called different.
+- *coverage*: many fresh processes of one block; every five in a row as an experiment whose interval
+  should hold the mean of all the others.
+- *known*: SGD with about 1 % and 2 % of real extra work, short runs: who calls it slower?
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+import numpy as np
+from scipy import stats as scipy_stats
 
+import gr_bench
+from benchmarks.beside import CONDITIONS, beside
 from gr_bench import stats
-from gr_bench.experiments.step_cost.calibration import calibrate
-from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.experiments.step_cost.timed import Timed
-from gr_bench.runs.progress import Display
-from gr_bench.runs.executors import LocalExecutor
-from gr_bench.runs.runner import run
-from gr_bench.runs.store import read_journal
-from gr_bench.runs.suite import build_suite
+from gr_bench.experiments.block_times import BlockTimes, Times
+from gr_bench.experiments.record import Record
+from gr_bench.timing.replicates import log_ratio
 
-MLP = "mlp(depth=4, width=512)"
+MLP, RESNET = "mlp(depth=4, width=512)", "resnet-8"
 SHORT = 5
-MARGIN = 0.005
+"""Replicates of a block, or of a short run."""
+
+MARGIN = 0.01
+KNOWN_MARGIN = 0.005
 BURDENS = {"about 2 %": (160, SHORT), "about 1 %": (32, 2 * SHORT)}
 """By extra cost: rows of the burden, and replicates of a short run."""
 
+Row = Sequence[float]
 
-def measure(name: str, out: Path, *grids: dict[str, Any]) -> list[Any]:
-    """Run step-cost grids into ``out/name`` and return the records."""
-    suite = build_suite(name, {"title": name, "step_cost": list(grids)})
-    with Display(Console(stderr=True)) as display:
-        run(suite, out / name, LocalExecutor, display)
-    return read_journal(out / name)
+
+def _low_quantile(a: Row, b: Row) -> float:
+    return float(np.log(np.quantile(a, 0.05) / np.quantile(b, 0.05)))
+
+
+def _trimmed_mean(a: Row, b: Row) -> float:
+    return float(scipy_stats.trim_mean(stats.log_ratios(a, b), 0.2))
+
+
+ESTIMATORS: dict[str, Callable[[Row, Row], float]] = {
+    "median of paired ratios": lambda a, b: stats.median(stats.log_ratios(a, b)),
+    "Hodges-Lehmann of paired ratios": log_ratio,
+    "trimmed mean (20 %) of paired ratios": _trimmed_mean,
+    "5 % quantile over 5 % quantile": _low_quantile,
+    "ratio of medians": lambda a, b: math.log(stats.median(a) / stats.median(b)),
+}
+CLOCKS: dict[str, Callable[[Times], Row]] = {
+    "elapsed": lambda record: record.elapsed_s,
+    "without waiting": lambda record: record.step_s,
+    "on the processor": lambda record: record.cpu_s,
+}
 
 
 def block(**changes: Any) -> dict[str, Any]:
@@ -54,25 +72,147 @@ def block(**changes: Any) -> dict[str, Any]:
         "models": [MLP],
         "datasets": ["digits"],
         "batch_sizes": [128],
+        "replicates": SHORT,
+        "most_replicates": SHORT,
     } | changes
 
 
-def equal(out: Path, blocks: int) -> dict[str, Any]:
-    """A/A blocks, half of them on either model."""
-    grid = block(
-        models=[MLP, "resnet-8"],
-        batch_sizes=list(range(104, 104 + blocks // 2)),
-        seconds_per_block=2.0,
-        replicates=SHORT,
-        most_replicates=SHORT,
-    )
-    records = measure("equal", out, grid)
-    by_model = {
-        model: asdict(calibrate([r for r in records if r.cell.model == model]))
-        for model in (MLP, "resnet-8")
+def measure(out: Path, name: str, grid: Mapping[str, Any]) -> list[Record]:
+    """Run a step-cost grid into ``out/name``, or go on with it; returns the records."""
+    suite = {"title": name, "timeout_minutes": 600, "step_cost": [grid]}
+    return gr_bench.run(suite, out / name.replace(" ", "-")).records
+
+
+# --- noise
+
+
+def noise(out: Path, blocks: int, seconds: float) -> dict[str, Any]:
+    """A/A blocks under every condition, half of them on either model."""
+    by_condition = {}
+    for condition in CONDITIONS:
+        grid = block(
+            models=[MLP, RESNET],
+            batch_sizes=[16 + 2 * k for k in range(blocks)],
+            seconds_per_block=seconds,
+        )
+        with beside(condition):
+            by_condition[condition] = measure(out, f"noise {condition}", grid)
+    return {
+        "blocks_per_condition": 2 * blocks,
+        "seconds_per_block_and_process": seconds,
+        "spread": {c: spreads(_controls(r)[0::2]) for c, r in by_condition.items()},
+        "equal_pairs": {c: equal_pairs(_controls(r)[1::2]) for c, r in by_condition.items()},
+        "all_equal_pairs": {c: equal_pairs(_controls(r)) for c, r in by_condition.items()},
     }
-    share = _share_in_samples(records)
-    return {"all": asdict(calibrate(records)), **by_model, "share_of_wall_in_samples": share}
+
+
+Pair = list[tuple[Times, Times]]
+"""The control's times and the baseline's, replicate by replicate."""
+
+
+def _controls(records: Sequence[Record]) -> list[Pair]:
+    times = BlockTimes(records)
+    pairs = []
+    for replicates in times.records.values():
+        cell = next(iter(replicates.values())).cell
+        both = [(r, times.baseline(cell, k)) for k, r in sorted(replicates.items())]
+        if cell.is_control:
+            pairs.append([(a, b) for a, b in both if b is not None])
+    return pairs
+
+
+def spreads(pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
+    """By estimator and clock: the standard deviation between processes of the log-ratio of equal
+    things, pooled over blocks.
+    """
+    return {
+        estimator: {
+            clock: math.sqrt(
+                float(
+                    np.mean(
+                        [np.var([of(read(a), read(b)) for a, b in pair], ddof=1) for pair in pairs]
+                    )
+                )
+            )
+            for clock, read in CLOCKS.items()
+        }
+        for estimator, of in ESTIMATORS.items()
+    }
+
+
+def equal_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What became of equal things, by the estimator and clock that are used."""
+    intervals = [
+        stats.ratio_interval([log_ratio(a.step_s, b.step_s) for a, b in pair]) for pair in pairs
+    ]
+    off = np.array([abs(i.center - 1) for i in intervals])
+    elapsed = sum(sum(r.elapsed_s) for pair in pairs for both in pair for r in both)
+    waited = sum(sum(r.waited_s) for pair in pairs for both in pair for r in both)
+    verdicts = [stats.verdict(i, MARGIN) for i in intervals]
+    return {
+        "pairs": len(intervals),
+        "called_different": sum(v in ("slower", "faster") for v in verdicts),
+        "same": verdicts.count("same"),
+        "undecided": verdicts.count("undecided"),
+        "intervals_without_1": sum(not i.low <= 1 <= i.high for i in intervals),
+        "median_off": float(np.median(off)),
+        "90th_percentile_off": float(np.quantile(off, 0.9)),
+        "waiting_share": waited / elapsed,
+    }
+
+
+# --- coverage
+
+
+def coverage(out: Path, processes: int, seconds: float) -> dict[str, Any]:
+    """Every five processes in a row as an experiment, against the mean of all the others."""
+    records = measure(
+        out,
+        "coverage",
+        block(
+            models=[MLP, RESNET],
+            batch_sizes=[32],
+            methods=["sgd", "f-gr"],
+            seconds_per_block=seconds,
+            replicates=processes,
+            most_replicates=processes,
+        ),
+    )
+    times = BlockTimes(records)
+    found = {}
+    for replicates in times.records.values():
+        cell = next(iter(replicates.values())).cell
+        if cell.is_baseline:
+            continue
+        logs = np.array([times.log_ratios[cell.id][k] for k in sorted(replicates)])
+        name = f"{cell.model}, {'control' if cell.is_control else cell.spec}"
+        found[name] = windows(logs)
+    return found
+
+
+def windows(logs: np.ndarray) -> dict[str, Any]:
+    """The share of windows of :data:`SHORT` whose interval holds the mean of the others."""
+    held = []
+    for first in range(len(logs) - SHORT + 1):
+        rest = np.delete(logs, np.s_[first : first + SHORT])
+        low, high = stats.t_interval(logs[first : first + SHORT])[1:]
+        held.append(low <= rest.mean() <= high)
+    apart = held[::SHORT]
+    whole = stats.ratio_interval(logs)
+    return {
+        "processes": len(logs),
+        "windows": len(held),
+        "coverage": float(np.mean(held)),
+        "windows_without_overlap": len(apart),
+        "coverage_without_overlap": float(np.mean(apart)),
+        "ratio": whole._asdict(),
+        "between_spread": stats.between_spread(logs),
+        "skewness": float(scipy_stats.skew(logs)),
+        "autocorrelation": float(np.corrcoef(logs[:-1], logs[1:])[0, 1]),
+    }
+
+
+# --- known extra work
 
 
 def known(out: Path) -> dict[str, Any]:
@@ -80,101 +220,91 @@ def known(out: Path) -> dict[str, Any]:
     found = {}
     for name, (rows, replicates) in BURDENS.items():
         method = f"benchmarks.known_cost:Burdened(rows={rows})"
-        records = measure(
-            f"known-{rows}",
-            out,
-            block(
-                methods=["sgd", method],
-                seconds_per_block=2.0,
-                replicates=20 * replicates,
-                most_replicates=20 * replicates,
-                control=False,
-            ),
+        count = 20 * replicates
+        grid = block(
+            methods=["sgd", method], replicates=count, most_replicates=count, control=False
         )
-        logs = _log_ratios(records, method)
-        verdicts = [
-            stats.verdict(stats.ratio_interval(x), MARGIN) for x in _short_runs(logs, replicates)
-        ]
+        records = measure(out, f"known {rows}", grid)
+        times = BlockTimes(records)
+        (cell,) = {r.cell for r in records if isinstance(r, Times) and not r.cell.is_baseline}
+        logs = [times.log_ratios[cell.id][k] for k in sorted(times.log_ratios[cell.id])]
+        runs = [logs[i : i + replicates] for i in range(0, len(logs), replicates)]
+        verdicts = [stats.verdict(stats.ratio_interval(x), KNOWN_MARGIN) for x in runs]
         found[name] = {
             "rows": rows,
             "replicates": replicates,
             "all_replicates": stats.ratio_interval(logs)._asdict(),
             "runs": len(verdicts),
             "verdicts": {v: verdicts.count(v) for v in sorted(set(verdicts))},
-            "margin": MARGIN,
-            "seconds_a_run": _seconds(records) / len(verdicts),
-            "share_of_wall_in_samples": _share_in_samples(records),
+            "margin": KNOWN_MARGIN,
         }
     return found
 
 
-def coverage(out: Path) -> dict[str, Any]:
-    """A long run as the truth, then 40 short ones."""
-    records = measure(
-        "coverage",
-        out,
-        block(
-            methods=["sgd", "sam", "f-gr"],
-            seconds_per_block=1.2,
-            replicates=20 + 40 * SHORT,
-            most_replicates=20 + 40 * SHORT,
-            control=False,
-        ),
-    )
-    found = {}
-    for method in ("sam(rho=0.05)", "f-gr(gamma=0.1, epsilon=0.05)"):
-        logs = _log_ratios(records, method)
-        truth = stats.ratio_interval(logs[:20])
-        short = [stats.ratio_interval(x) for x in _short_runs(logs[20:])]
-        found[method] = {
-            "truth": truth._asdict(),
-            "runs": len(short),
-            "containing_the_truth": sum(i.low <= truth.center <= i.high for i in short),
-            "median_half_width": stats.median([i.half_width for i in short]),
-            "between_spread": stats.between_spread(logs),
-        }
-    return found
+# --- tables
 
 
-def _log_ratios(records: list[Any], method: str) -> list[float]:
-    timed = Timed(records)
-    (cell_id,) = {
-        r.cell.id
-        for r in records
-        if isinstance(r.cell, StepCostCell)
-        and r.cell.spec.removesuffix(".0)") == method.removesuffix(".0)")
-    }
-    return [stats.median(timed.log_ratios[cell_id][k]) for k in sorted(timed.log_ratios[cell_id])]
-
-
-def _short_runs(logs: list[float], length: int = SHORT) -> list[list[float]]:
-    return [logs[i : i + length] for i in range(0, len(logs) - length + 1, length)]
-
-
-def _share_in_samples(records: list[Any]) -> float:
-    """Part of :func:`_seconds` that was spent inside timed samples."""
-    blocks = {r.data["began_unix_s"]: r.data["in_samples_s"] for r in records if r.kind == "times"}
-    return float(sum(blocks.values())) / _seconds(records)
-
-
-def _seconds(records: list[Any]) -> float:
-    """Wall time from the first replicate's beginning to the last one's end, starts included."""
-    times = [r.data for r in records if r.kind == "times"]
-    first, last = (f(times, key=lambda d: d["began_unix_s"]) for f in (min, max))
-    return float(last["began_unix_s"] + last["spent_s"] - first["began_unix_s"])
+def in_words(answers: Mapping[str, Any]) -> str:
+    """The answers as Markdown tables."""
+    parts = []
+    if "noise" in answers:
+        spread = answers["noise"]["spread"]
+        parts += ["Standard deviation between processes of the log-ratio of equal things:", ""]
+        parts += ["| estimator | clock | " + " | ".join(spread) + " |"]
+        parts += ["|---|---|" + "---|" * len(spread)]
+        for estimator in ESTIMATORS:
+            for clock in CLOCKS:
+                cells = (f"{by[estimator][clock]:.2%}" for by in spread.values())
+                parts.append(f"| {estimator} | {clock} | " + " | ".join(cells) + " |")
+        for title, key in (
+            ("the other half of the blocks", "equal_pairs"),
+            ("all blocks", "all_equal_pairs"),
+        ):
+            parts += ["", f"Equal pairs at a margin of {MARGIN:.0%}, {title}:", ""]
+            parts += [
+                "| condition | pairs | called different | same | undecided | "
+                "intervals without 1 | median off | 90th percentile off | waiting |"
+            ]
+            parts += ["|---" * 9 + "|"]
+            for condition, own in answers["noise"][key].items():
+                parts.append(
+                    f"| {condition} | {own['pairs']} | {own['called_different']} | {own['same']} | "
+                    f"{own['undecided']} | {own['intervals_without_1']} | "
+                    f"{own['median_off']:.2%} | {own['90th_percentile_off']:.2%} | "
+                    f"{own['waiting_share']:.1%} |"
+                )
+    if "coverage" in answers:
+        parts += ["", "Coverage of a 95 % interval over five processes:", ""]
+        parts += [
+            "| block, method | processes | windows | coverage | without overlap | "
+            "ratio | spread between processes |",
+            "|---" * 7 + "|",
+        ]
+        for name, own in answers["coverage"].items():
+            parts.append(
+                f"| {name} | {own['processes']} | {own['windows']} | {own['coverage']:.1%} | "
+                f"{own['coverage_without_overlap']:.1%} of {own['windows_without_overlap']} | "
+                f"{own['ratio']['center']:.4f} [{own['ratio']['low']:.4f}, "
+                f"{own['ratio']['high']:.4f}] | {own['between_spread']:.2%} |"
+            )
+    return "\n".join(parts) + "\n"
 
 
 def main() -> None:
-    """Answer the questions and write ``trust.json``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    """Answer the questions; write ``trust.json`` and ``trust.md``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", choices=["equal", "known", "coverage"])
-    parser.add_argument("--blocks", type=int, default=100, help="for the question equal")
+    parser.add_argument("--only", choices=["noise", "coverage", "known"])
+    parser.add_argument("--blocks", type=int, default=60, help="for noise: per condition and model")
+    parser.add_argument("--processes", type=int, default=200, help="for coverage")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for a block in a process")
     arguments = parser.parse_args()
     questions: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "equal": partial(equal, blocks=arguments.blocks),
+        "noise": partial(noise, blocks=arguments.blocks, seconds=arguments.seconds),
+        "coverage": partial(coverage, processes=arguments.processes, seconds=arguments.seconds),
         "known": known,
-        "coverage": coverage,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "trust.json"
@@ -183,7 +313,8 @@ def main() -> None:
         if arguments.only in (None, name):
             answers[name] = ask(arguments.out)
             file.write_text(json.dumps(answers, indent=2) + "\n")
-            print(json.dumps({name: answers[name]}, indent=2))
+            (arguments.out / "trust.md").write_text(in_words(answers))
+    print(in_words(answers))
 
 
 if __name__ == "__main__":

@@ -253,7 +253,8 @@ def replicates_needed(spread: float, half_width: float, confidence: float = 0.95
         raise ValueError("spread must be finite")
 
     def suffices(count: int) -> bool:
-        return _t_quantile(count - 1, (1 + confidence) / 2) * spread / count**0.5 <= half_width
+        reach = _t_quantile(count - 1, (1 + confidence) / 2) * spread / float(np.sqrt(count))
+        return reach <= half_width
 
     high = 2
     while not suffices(high):

@@ -10,10 +10,8 @@ from processes import Warm
 
 import gr_bench
 from gr_bench.experiments import all_experiments
-from gr_bench.methods import METHODS
+from gr_bench.registry import DATASETS, METHODS, MODELS
 from gr_bench.runs.suite import shipped
-from gr_bench.workloads.datasets import DATASETS
-from gr_bench.workloads.models import MODELS
 
 SUITE = """
 title = "One training"

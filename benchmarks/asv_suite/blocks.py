@@ -6,12 +6,10 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gr_bench.experiments.step_cost.cell import StepCostCell
-    from gr_bench.runs.executors import Event
     from gr_bench.runs.results import Results
 
 METHODS = ("sgd", "sam", "f-gr", "b-gr", "db-gr")
@@ -30,7 +28,7 @@ def block(model: str, batch_size: int) -> tuple[StepCostCell, ...]:
 
     return tuple(
         StepCostCell(
-            method=spell_method(method),
+            spec=spell_method(method),
             model=model,
             dataset="digits",
             batch_size=batch_size,
@@ -43,30 +41,17 @@ def block(model: str, batch_size: int) -> tuple[StepCostCell, ...]:
     )
 
 
-class _Quiet:
-    """A watcher that tells nobody."""
-
-    def remaining_units(self, units: dict[str, int]) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-
 def measured(suite: dict[str, Any]) -> Results:
     """The results of a suite, run from beginning to end.
 
     Raises:
         RuntimeError: a cell failed.
     """
-    from gr_bench.runs.executors import LocalExecutor
-    from gr_bench.runs.results import Results
-    from gr_bench.runs.runner import run
-    from gr_bench.runs.suite import build_suite
+    import gr_bench
 
-    folder = Path(tempfile.mkdtemp(prefix="gr-bench-asv-"))
-    run(build_suite("asv", suite), folder, LocalExecutor, _Quiet())
-    results = Results(folder)
+    results = gr_bench.run(suite, out=tempfile.mkdtemp(prefix="gr-bench-asv-"))
     if len(results.failures):
-        raise RuntimeError(f"{results.failures.iloc[0]['reason']} (and more: {folder})")
+        raise RuntimeError(f"{results.failures.iloc[0]['reason']} (and more: {results.folder})")
     return results
 
 

@@ -19,14 +19,16 @@ class Step:
     def setup(self, method: str) -> None:
         import torch
 
-        from gr_bench.experiments.bench import prepare
+        from gr_bench import registry
+        from gr_bench.timing.step import build_step
 
         torch.set_num_threads(1)
-        self.bench = prepare(block("mlp(depth=4, width=512)", 128)[METHODS.index(method)])
-        self.bench.step()
+        cell = block("mlp(depth=4, width=512)", 128)[METHODS.index(method)]
+        self.step = build_step(cell, registry)
+        self.step()
 
     def time_step(self, method: str) -> None:
-        self.bench.step()
+        self.step()
 
     def peakmem_step(self, method: str) -> None:
-        self.bench.step()
+        self.step()

@@ -6,6 +6,7 @@ of them in the same rounds; beside them it times a matrix product, which is what
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import time
@@ -243,6 +244,11 @@ class BlockTimes:
         """Replicates in which every cell of the block has been timed."""
         return min((len(self.records.get(cell.id, {})) for cell in block), default=0)
 
+    def next_replicate(self, block: Sequence[TimedCell]) -> int:
+        """The first replicate in which not every cell of the block has been timed."""
+        have = [self.records.get(cell.id, {}) for cell in block]
+        return next(k for k in itertools.count() if not all(k in own for own in have))
+
     def start_s(self) -> float:
         """Seconds that the start of a process takes here."""
         seen = [
@@ -267,7 +273,7 @@ class BlockTimes:
             within=tuple(stats.within_spread(self.of_rounds(cell)) for cell in others),
             rounds=rounds,
             round_s=max(1e-6, statistics.mean(r.in_samples_s / len(r.position) for r in one)),
-            overhead_s=statistics.mean(r.spent_s - r.in_samples_s for r in one),
+            overhead_s=max(0.0, statistics.mean(r.spent_s - r.in_samples_s for r in one)),
         )
 
     def more_s(self, block: Sequence[TimedCell], target: float) -> float:
@@ -304,12 +310,12 @@ def timing_job(
     visits = next_visits(states, precision, first_s=first_s, start_s=start_s, left_s=left_s)
     if not visits:
         return []
-    counts = {visit.block: times.replicates(blocks[visit.block]) for visit in visits}
+    replicates = {visit.block: times.next_replicate(blocks[visit.block]) for visit in visits}
     units = [
         Unit(
             tuple(blocks[visit.block]),
             TimesOptions(
-                replicate=counts[visit.block],
+                replicate=replicates[visit.block],
                 budget_s=visit.seconds,
                 least_rounds=least_rounds,
                 target=precision.target,
@@ -321,8 +327,8 @@ def timing_job(
         )
         for visit in visits
     ]
-    random.Random(min(counts.values())).shuffle(units)
-    refines = min(counts.values()) >= precision.least_replicates
+    random.Random(min(replicates.values())).shuffle(units)
+    refines = min(replicates.values()) >= precision.least_replicates
     return [Job(tuple(units), exclusive=True, refines=refines)]
 
 

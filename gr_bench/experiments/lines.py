@@ -66,12 +66,15 @@ def decode_record(cls: type[Record], cell: Cell, data: dict[str, Any]) -> Record
     Raises:
         ValueError: a field is missing or of another type.
     """
-    return _adapter(cls).validate_python({**data, "cell": cell})  # type: ignore[no-any-return]
+    adapter: Any = _adapter(cls)  # type: ignore[arg-type]  # a class is hashable
+    record: Record = adapter.validate_python({**data, "cell": cell})
+    return record
 
 
 @cache
 def _classes(experiment: str) -> dict[str, type[Record]]:
-    return {cls.kind: cls for cls in (Failure, *get_experiment(experiment).records)}
+    classes: list[type[Record]] = [Failure, *get_experiment(experiment).records]
+    return {cls.kind: cls for cls in classes}
 
 
 @cache

@@ -152,8 +152,9 @@ def _next_job(
             found += [(plan, job) for job in jobs]
     watcher.remaining_units(dict(remaining), left_s)
     first = [pair for pair in found if not pair[1].refines] or found
-    plan, job = first[0] if first else (None, None)
-    return plan, job, dict(remaining)
+    if not first:
+        return None, None, dict(remaining)
+    return *first[0], dict(remaining)
 
 
 def _do(

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,20 @@ from synthetic import counted, run_of, timed
 from gr_bench.errors import RequestError
 
 pytest.importorskip("asv")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from asv.results import Results  # noqa: E402
 
-from benchmarks.asv_suite.blocks import BATCH_SIZES, METHODS, MODELS, block, number  # noqa: E402
+from benchmarks.asv_suite import generalization, step_cost  # noqa: E402
+from benchmarks.asv_suite.blocks import (  # noqa: E402
+    BATCH_SIZES,
+    METHODS,
+    MODELS,
+    block,
+    measured,
+    number,
+)
 from benchmarks.importer import COLUMNS, KEYS, imported  # noqa: E402
 
 MODEL = MODELS[0]
@@ -35,6 +44,12 @@ def head() -> str:
     if told.returncode:
         pytest.skip("not a checkout")
     return told.stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite's runs, which asv keeps in the system's folder, are removed with the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
@@ -109,6 +124,45 @@ def test_what_has_no_place_in_a_history_is_refused(tmp_path: Path, results: Path
 def test_a_value_that_asv_cannot_compare_is_an_error(value: float) -> None:
     with pytest.raises(ValueError, match="no finite number > 0"):
         number({("sgd",): {"gap_loss": value}}, ("sgd",), "gap_loss")
+
+
+SMALL = {"models": ["mlp(depth=2, width=8)"], "batch_sizes": [32]}
+
+
+def shrunk(suite: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """A suite with its one grid made small."""
+    (name,) = suite.keys() - {"title"}
+    return {"title": "Small", name: [suite[name][0] | SMALL | settings]}
+
+
+@pytest.mark.slow
+def test_step_cost_gives_a_value_for_every_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"replicates": 2, "most_replicates": 2, "seconds_per_block": 0.05}
+    monkeypatch.setattr(step_cost, "SUITE", shrunk(step_cost.SUITE, **settings))
+    suite = step_cost.StepCost()
+    values = suite.setup_cache()
+    keys = [(SMALL["models"][0], 32, method) for method in METHODS]
+    assert sorted(values) == sorted(keys)
+    for name in COLUMNS:
+        assert all(getattr(suite, name)(values, *key) > 0 for key in keys)
+    assert suite.track_time_ratio(values, *keys[0]) == 1
+    flops = [suite.track_flops(values, *key) for key in keys]
+    assert flops[1] == flops[2] == flops[3] == 2 * flops[0]
+
+
+@pytest.mark.slow
+def test_generalization_gives_a_mean_for_every_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"epochs": 1, "seeds": [0]}
+    monkeypatch.setattr(generalization, "SUITE", shrunk(generalization.SUITE, **settings))
+    values = generalization.Generalization().setup_cache()
+    assert sorted(values) == sorted((method,) for method in METHODS)
+    assert all(0 < row["test_error"] < 1 for row in values.values())
+
+
+def test_a_failed_cell_of_a_suite_is_an_error() -> None:
+    grid = SMALL | {"methods": ["plugged:Raises"], "datasets": ["digits"], "epochs": 1}
+    with pytest.raises(RuntimeError, match="RuntimeError: <b>no</b> such"):
+        measured({"title": "Fails", "generalization": [grid | {"seeds": [0]}]})
 
 
 def test_the_suite_needs_nothing_beside_gr_bench() -> None:

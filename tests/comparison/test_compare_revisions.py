@@ -15,12 +15,14 @@ from typing import Any
 
 import psutil
 import pytest
-from gr_bench.experiments.bench import prepare
 from processes import Background, Ended, Warm, wait_until
 
 import gr_bench
+from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
+from gr_bench.meters.device import get_device
 from gr_bench.meters.memory import measure_memory, nbytes
+from gr_bench.timing.step import build_step
 
 F_GR = "f-gr(gamma=0.1, epsilon=0.05)"
 SUITE = """
@@ -120,7 +122,7 @@ class Compared:
     markdown: str
 
     def finding(self, method: str) -> dict[str, Any]:
-        (found,) = (f for f in self.json["findings"] if f["cell"]["method"] == method)
+        (found,) = (f for f in self.json["findings"] if f["cell"]["spec"] == method)
         return found
 
 
@@ -149,11 +151,12 @@ def test_a_hidden_parameter_copy_is_found_to_the_byte(compared: Compared) -> Non
 def test_the_peak_is_that_of_the_step_cost_experiment(compared: Compared) -> None:
     """Counted over the cell's whole life there, and put together from its parts here."""
     cell = StepCostCell(**compared.finding(F_GR)["cell"])
-    bench = prepare(cell)
+    step = build_step(cell, registry)
     for _ in range(2):
-        bench.step()
-    t = bench.training
-    memory = measure_memory(bench.step, bench.device, t.model, t.optimizer, t.method, bench.batch)
+        step()
+    t = step.training
+    device = get_device("cpu")
+    memory = measure_memory(step, device, t.model, t.optimizer, t.method, step.batch)
     (counted, again) = compared.json["measured"]["counters"]["base"][cell.id]
     assert counted == again
     assert counted["peak_bytes"] == memory.peak_bytes
@@ -270,7 +273,7 @@ def started(repository: Path) -> tuple[Background, list[psutil.Process]]:
         found = []
         for child in psutil.Process(run.process.pid).children():
             with suppress(psutil.NoSuchProcess):
-                if any("comparison/worker.py" in word for word in child.cmdline()):
+                if any("workers/revision_worker.py" in word for word in child.cmdline()):
                     found.append(child)
         return found
 

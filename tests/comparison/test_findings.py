@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import cost
@@ -18,10 +17,8 @@ from gr_bench.comparison.findings import (
     Finding,
     changes,
     judged,
-    parse_share,
 )
 from gr_bench.comparison.pages import markdown
-from gr_bench.errors import RequestError
 
 SPREADS = st.floats(1e-4, 0.05)
 
@@ -151,14 +148,3 @@ def test_a_comment_without_changes_has_all_cells_folded() -> None:
     assert "No regression found" in shown
     assert "| " not in shown
     assert "same" in folded
-
-
-@pytest.mark.parametrize(("text", "share"), [("2%", 0.02), ("0.02", 0.02), (" 0.5 % ", 0.005)])
-def test_a_threshold_is_read(text: str, share: float) -> None:
-    assert parse_share(text) == pytest.approx(share)
-
-
-@pytest.mark.parametrize("text", ["2", "100%", "-1%", "two", "", "1%%", "nan"])
-def test_a_threshold_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(RequestError, match=r"write it as 2% or 0\.02"):
-        parse_share(text)

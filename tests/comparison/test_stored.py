@@ -68,9 +68,9 @@ OTHER_MACHINE = {"machine": {"host": "another"}}
 def test_equal_runs_are_the_same(tmp_path: Path) -> None:
     found = compare(run(tmp_path / "a"), run(tmp_path / "b"))
     assert verdicts(found) == {
-        (SGD.method, TIME): None,
-        (SAM.method, RATIO): "same",
-        (SAM.method, TIME): None,
+        (SGD.spec, TIME): None,
+        (SAM.spec, RATIO): "same",
+        (SAM.spec, TIME): None,
     }
     assert not found.regressed
     assert found.notes == ()
@@ -79,9 +79,9 @@ def test_equal_runs_are_the_same(tmp_path: Path) -> None:
 def test_a_slower_method_is_slower_by_its_ratio(tmp_path: Path) -> None:
     found = compare(run(tmp_path / "a"), run(tmp_path / "b", sam=2.1))
     assert verdicts(found) == {
-        (SGD.method, TIME): None,
-        (SAM.method, RATIO): "slower",
-        (SAM.method, TIME): None,
+        (SGD.spec, TIME): None,
+        (SAM.spec, RATIO): "slower",
+        (SAM.spec, TIME): None,
     }
     (ratio,) = (f for f in found.findings if f.quantity == RATIO)
     assert ratio.base == pytest.approx(2.0)
@@ -95,7 +95,7 @@ def test_what_the_control_pairs_do_is_not_called(tmp_path: Path) -> None:
     """SGD was 6 % slower than itself: a ratio that is 5 % higher is no news."""
     off = [0.06 + noise for noise in NOISE]
     found = compare(run(tmp_path / "a"), run(tmp_path / "b", sam=2.1, control=off))
-    assert verdicts(found)[SAM.method, RATIO] == "undecided"
+    assert verdicts(found)[SAM.spec, RATIO] == "undecided"
     assert not found.regressed
 
 
@@ -103,15 +103,15 @@ def test_a_machine_that_was_slower_is_not_the_methods_doing(tmp_path: Path) -> N
     """Everything takes 10 % longer: that is shown, and not called."""
     found = compare(run(tmp_path / "a"), run(tmp_path / "b", sgd_s=1.1e-3))
     assert not found.regressed
-    (sgd,) = (f for f in found.findings if f.cell.spec == SGD.method)
+    (sgd,) = (f for f in found.findings if f.cell.spec == SGD.spec)
     assert (sgd.verdict, sgd.base, sgd.head) == (None, pytest.approx(1.0), pytest.approx(1.1))
-    assert verdicts(found)[SAM.method, RATIO] == "same"
+    assert verdicts(found)[SAM.spec, RATIO] == "same"
 
 
 def test_ratios_are_judged_on_other_hardware_too(tmp_path: Path) -> None:
     a, b = run(tmp_path / "a"), run(tmp_path / "b", sam=2.1, sgd_s=5e-3, **OTHER_MACHINE)
     found = compare(a, b)
-    assert verdicts(found)[SAM.method, RATIO] == "slower"
+    assert verdicts(found)[SAM.spec, RATIO] == "slower"
     assert "other hardware" in found.notes[0]
     assert "times say nothing" in found.notes[0]
 
@@ -142,8 +142,8 @@ def test_counters_are_compared_exactly(tmp_path: Path) -> None:
     found = compare(a, b)
     changed = {f.cell.spec: [str(c) for c in f.changes] for f in found.findings if f.changes}
     assert changed == {
-        SAM.method: ["peak bytes 1,000 -> 1,100 (+10.00%)"],
-        SGD.method: ["FLOPs 100 -> 101 (+1.00%)"],
+        SAM.spec: ["peak bytes 1,000 -> 1,100 (+10.00%)"],
+        SGD.spec: ["FLOPs 100 -> 101 (+1.00%)"],
     }
     assert found.regressed
 
@@ -163,14 +163,14 @@ def test_a_cell_that_failed_in_one_is_said(tmp_path: Path) -> None:
     b = run(tmp_path / "b", more=[failed(db)])
     found = compare(a, b)
     assert any("failed in" in note and "no such luck" in note for note in found.notes)
-    assert db.method not in {f.cell.spec for f in found.findings}
+    assert db.spec not in {f.cell.spec for f in found.findings}
 
 
 def test_a_replicate_is_no_interval(tmp_path: Path) -> None:
     for name in ("a", "b"):
         run_of(tmp_path / name, timed(SGD, 0, [1.0]), timed(SAM, 0, [2.0]))
     found = compare(tmp_path / "a", tmp_path / "b")
-    assert verdicts(found)[SAM.method, RATIO] == "undecided"
+    assert verdicts(found)[SAM.spec, RATIO] == "undecided"
 
 
 def test_from_the_command_line(tmp_path: Path, command: Warm) -> None:

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import io
 
-import pytest
-from gr_bench.runs.executors import Crashed, Event, Finished, Measured, Started
 from rich.console import Console
 from synthetic import failed, trained, training
 
 from gr_bench.errors import Unsupported
-from gr_bench.experiments.experiment import Progress, Unit, failure
-from gr_bench.runs.progress import Display, Tally, duration
+from gr_bench.experiments.experiment import Unit
+from gr_bench.experiments.record import Progress, failure
+from gr_bench.runs.executor import Crashed, Event, Finished, Measured, Started
+from gr_bench.runs.progress import Display, Tally
 
 FIRST, SECOND = Unit((training(),)), Unit((training("sam"),))
 EVENTS: list[Event] = [
@@ -25,18 +25,10 @@ EVENTS: list[Event] = [
 def shown(events: list[Event], *, terminal: bool = False) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
     with Display(console) as display:
-        display.remaining_units({"generalization": 2})
+        display.remaining_units({"generalization": 2}, None)
         for event in events:
             display.event(event)
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3600, "1h00m"), (90_061, "25h01m")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_the_tally_counts_what_is_done_and_what_is_left() -> None:

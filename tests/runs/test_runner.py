@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from gr_bench.runs.executors import Crashed, Event, Finished, LocalExecutor, Started
 from processes import is_worker
 
 from gr_bench import load
 from gr_bench.errors import RequestError
-from gr_bench.runs.runner import Outcome, run
+from gr_bench.runs.executor import Crashed, Event, Finished, LocalExecutor, Started
+from gr_bench.runs.outcome import Outcome
+from gr_bench.runs.runner import run_suite
 from gr_bench.runs.store import read_journal
 from gr_bench.runs.suite import Suite, build_suite
 
@@ -27,7 +28,7 @@ class Noted:
     events: list[Event] = field(default_factory=list)
     outlooks: list[dict[str, int]] = field(default_factory=list)
 
-    def remaining_units(self, units: dict[str, int]) -> None:
+    def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
         self.outlooks.append(units)
 
     def event(self, event: Event) -> None:
@@ -49,7 +50,7 @@ def trainings(*methods: str, timeout_minutes: float = 5.0, **grid: object) -> Su
 
 
 def execute(suite: Suite, folder: Path, watcher: Noted | None = None) -> Outcome:
-    return run(suite, folder, lambda own: LocalExecutor(own, workers=2), watcher or Noted())
+    return run_suite(suite, folder, lambda own: LocalExecutor(own, workers=2), watcher or Noted())
 
 
 def workers() -> list[psutil.Process]:

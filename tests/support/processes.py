@@ -144,7 +144,7 @@ class Background:
 def is_worker(process: psutil.Process) -> bool:
     """Whether a process is one of gr-bench's workers."""
     with suppress(psutil.NoSuchProcess):
-        return "gr_bench.runs.executors.worker" in process.cmdline()
+        return "gr_bench.workers.unit_worker" in process.cmdline()
     return False
 
 

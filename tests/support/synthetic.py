@@ -215,24 +215,8 @@ def step_time(
     """A replicate of a method's step times, the same in every round; ``began`` tells two
     measurements of the same replicate apart.
     """
-    options = TimesOptions(
-        replicate=replicate, budget_s=1.0, least_rounds=3, target=0.01, most_replicates=10
-    )
-    return Times(
-        cell=cell.timing_cell,
-        replicate=replicate,
-        began_unix_s=began,
-        steps=1,
-        elapsed_s=(step_s,) * 3,
-        waited_s=(0.0,) * 3,
-        cpu_s=(step_s,) * 3,
-        position=(0,) * 3,
-        machine_flops_per_s=1e9,
-        in_samples_s=3 * step_s,
-        spent_s=1.0,
-        start_s=None,
-        options=options,
-    )
+    timing = cell if cell.is_control else cell.timing_cell
+    return timed(timing, replicate, [step_s] * 3, began=began)
 
 
 def diverged(

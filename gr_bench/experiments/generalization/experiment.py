@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gr_bench.experiments.block_times import Times, TimesOptions
+from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
@@ -82,7 +81,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         have been trained, what was chosen. The order is random, so that the first results speak of
         the whole grid and the time left is known early.
         """
-        if timings := plan.timings(grid, cells, records):
+        if timings := plan.timings(grid, cells, records, left_s):
             return timings
         units = plan.units(grid, plan.wanted(grid, cells, records), records)
         random.Random(0).shuffle(units)
@@ -99,22 +98,20 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         count = len(plan.units(grid, wanted, records))
         if any(cell.role == "candidate" for cell in wanted):
             count += len({cell.selection_group for cell in cells if cell.role == "chosen"})
-        timings = plan.timings(grid, cells, records)
         return {
             f"{self.name} {TrainingOptions.kind}": count,
-            **Counter(unit.kind for job in timings for unit in job.units),
+            f"{self.name} {TimesOptions.kind}": plan.replicates_to_come(grid, cells, records),
         }
 
     def measure(self, unit: Unit[GeneralizationCell]) -> Iterator[Record | Progress]:
         """The training runs of a unit, or the step times of one workload's methods."""
-        from gr_bench.experiments.generalization.timing import step_times
         from gr_bench.experiments.generalization.training.train import train_all
 
         options = unit.options
         if isinstance(options, TrainingOptions):
             yield from train_all(unit.cells, options.trainer, unit.folder, options.checkpoint_s)
         elif isinstance(options, TimesOptions):
-            yield from step_times(unit.cells, options.replicate)
+            yield from measure_block(unit.cells, options, unit.worker.at_work, unit.worker.start_s)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``generalization``, a row a training; ``training_curves``, a row an epoch of each.

@@ -188,13 +188,23 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     return MemoryBounds(peak_low_bytes=lasting + max(2 * size + graphs, at_the_end))
 
 
-def predict(training: Training, batch: tuple[Tensor, Tensor]) -> dict[str, int | None]:
-    """The cost model's columns of a cell's counters."""
+@dataclass(frozen=True)
+class Prediction:
+    """The cost model's fields of a cell's counters; None where it says nothing."""
+
+    predicted_flops: int | None
+    predicted_extra_low_bytes: int | None
+    predicted_extra_high_bytes: int | None
+    predicted_peak_low_bytes: int | None
+
+
+def predict(training: Training, batch: tuple[Tensor, Tensor]) -> Prediction:
+    """Arithmetic and bounds of the memory of a training's step."""
     layers = products(training, batch)
     bounds = memory_bounds(training, batch)
-    return {
-        "predicted_flops": None if layers is None else step_flops(layers, training.method),
-        "predicted_extra_low_bytes": bounds.extra_low_bytes,
-        "predicted_extra_high_bytes": bounds.extra_high_bytes,
-        "predicted_peak_low_bytes": bounds.peak_low_bytes,
-    }
+    return Prediction(
+        predicted_flops=None if layers is None else step_flops(layers, training.method),
+        predicted_extra_low_bytes=bounds.extra_low_bytes,
+        predicted_extra_high_bytes=bounds.extra_high_bytes,
+        predicted_peak_low_bytes=bounds.peak_low_bytes,
+    )

@@ -19,7 +19,8 @@ from gr_bench.timing.step import build_step
 
 def counters(cell: StepCostCell) -> Counters:
     """Peak memory and FLOPs of a steady-state step: what does not depend on the clock."""
-    step, device = build_step(cell, registry), get_device(cell.device)
+    device = get_device(cell.device)
+    step = build_step(cell, registry)
     loss = torch.stack([step() for _ in range(2)])
     training = step.training
     memory = measure_memory(
@@ -27,10 +28,14 @@ def counters(cell: StepCostCell) -> Counters:
     )
     # the counter cannot look into compiled graphs; the arithmetic is the same without them
     eager = build_step(replace(cell, compiled=False), registry) if cell.compiled else step
+    predicted = predict(eager.training, eager.batch)
     return Counters(
         cell=cell,
         flops=count_flops(eager),
-        **predict(eager.training, eager.batch),
+        predicted_flops=predicted.predicted_flops,
+        predicted_extra_low_bytes=predicted.predicted_extra_low_bytes,
+        predicted_extra_high_bytes=predicted.predicted_extra_high_bytes,
+        predicted_peak_low_bytes=predicted.predicted_peak_low_bytes,
         **asdict(memory),
         resident_bytes=psutil.Process().memory_info().rss,
         parameters=sum(p.numel() for p in training.model.parameters()),

@@ -53,7 +53,7 @@ def test_closed_form_flops_are_those_that_are_counted(model: str, dataset: str) 
     network = build_model(model, data.input_shape, data.num_classes)
     for method in METHODS:
         training = ready(network, method)
-        predicted = predict(training, batch)["predicted_flops"]
+        predicted = predict(training, batch).predicted_flops
         assert predicted == count_flops(lambda t=training: t.step(*batch)), method
 
 
@@ -87,7 +87,7 @@ def test_closed_form_flops_of_any_convolution(
     )
     training = ready(network, method)
     batch = (torch.randn(2, 2, *[length] * dimensions), torch.tensor([0, 1]))
-    predicted = predict(training, batch)["predicted_flops"]
+    predicted = predict(training, batch).predicted_flops
     assert predicted == count_flops(lambda: training.step(*batch))
 
 
@@ -104,7 +104,7 @@ def test_closed_form_flops_of_any_convolution(
 def test_a_chain_of_equal_layers_costs_what_the_paper_rounds(method: str, count, depth) -> None:
     training = ready(Chain((16,), 16, depth=depth), method)
     batch = (torch.randn(4, 16), torch.zeros(4, dtype=torch.long))
-    assert predict(training, batch)["predicted_flops"] == count(depth) * 2 * 4 * 16**2
+    assert predict(training, batch).predicted_flops == count(depth) * 2 * 4 * 16**2
 
 
 class Squared(nn.Module):
@@ -123,13 +123,13 @@ class Squared(nn.Module):
 def test_a_convolution_of_another_kind_has_no_prediction(change: dict) -> None:
     network = nn.Sequential(nn.Conv1d(2, 4, 3, **change), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     batch = (torch.randn(3, 2, 8), torch.zeros(3, dtype=torch.long))
-    assert predict(ready(network, "f-gr"), batch)["predicted_flops"] is None
+    assert predict(ready(network, "f-gr"), batch).predicted_flops is None
 
 
 def test_a_model_with_other_products_has_no_prediction() -> None:
     batch = (torch.randn(3, 4), torch.zeros(3, dtype=torch.long))
     assert products(ready(Squared(), "sgd"), batch) is None
-    assert predict(ready(Squared(), "f-gr"), batch)["predicted_flops"] is None
+    assert predict(ready(Squared(), "f-gr"), batch).predicted_flops is None
 
 
 # --- memory

@@ -55,7 +55,7 @@ def measure(cells: list[StepCostCell], **settings: Any) -> list[Record]:
 def test_every_method_of_a_block_is_timed_in_the_same_rounds() -> None:
     cells = [cost(method, **TINY) for method in FIVE]
     records = measure(cells)
-    assert [record.cell for record in records] == cells
+    assert {record.cell for record in records} == set(cells)
     for record in records:
         assert isinstance(record, Times)
         assert len(record.step_s) == len(record.position) >= 3
@@ -114,7 +114,8 @@ def test_operators_and_sequential_times_are_taken_where_asked_for() -> None:
     assert not any(record.operators or record.sequential_step_s for record in plain)
     asked = measure(cells, operators=True, sequential=True)
     assert all("aten::addmm" in {o.name for o in record.operators} for record in asked)
-    assert [bool(record.sequential_step_s) for record in asked] == [True, True, False]
+    assert {r.cell.spec for r in asked if r.sequential_step_s} == {"sgd"}
+    assert sum(bool(record.sequential_step_s) for record in asked) == 2
 
 
 def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
@@ -126,7 +127,7 @@ def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
         ("plugged:Raises", "failure"),
     }
     (failure,) = [record for record in records if record.kind == "failure"]
-    assert failure.data["reason"].startswith("RuntimeError: ")
+    assert failure.reason.startswith("RuntimeError: ")
     with pytest.raises(RuntimeError, match="luck"):
         counters(cells[1])
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from gr_bench import stats
 from gr_bench.experiments import columns
+from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.planning.selection import candidates
 from gr_bench.experiments.generalization.record import Training
-from gr_bench.experiments.generalization.timed import timed_steps
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.spec import parse
 
@@ -87,23 +89,30 @@ MOST_SETTINGS = 16
 def step_times(records: Sequence[Record]) -> pd.DataFrame:
     """A row for every method and workload whose step was timed.
 
-    ``time_ms`` is that of one step of one run: the median over replicates of their median over
-    rounds. ``time_ratio`` is over SGD's in the same rounds, with the 95 % t-interval over
+    ``time_ms`` is that of one step of one run: the geometric mean over replicates of their median
+    over rounds, without waiting. ``time_ratio`` is over SGD's in the same rounds, with the 95 % t-interval over
     replicates. A method's numbers have no influence on it; ``spec`` has those that were timed.
     ``control`` rows are SGD timed a second time: their ratio is 1 but for noise.
     """
-    rows = [
-        cell_columns(cell)
-        | {
-            "control": isinstance(cell, GeneralizationCell) and cell.is_control,
-            "time_ms": 1e3 * step.seconds,
-            "time_ratio": step.ratio.center,
-            "time_ratio_low": step.ratio.low,
-            "time_ratio_high": step.ratio.high,
-            "replicates": step.replicates,
-        }
-        for cell, step in timed_steps(records).items()
-    ]
+    times, rows = BlockTimes(records), []
+    for replicates in times.records.values():
+        own = list(replicates.values())
+        cell = own[0].cell
+        ratio = times.ratio(cell) if isinstance(cell, GeneralizationCell) else None
+        if not isinstance(cell, GeneralizationCell) or ratio is None:
+            continue
+        seconds = stats.ratio_interval([math.log(stats.median(r.step_s)) for r in own]).center
+        rows.append(
+            cell_columns(cell)
+            | {
+                "control": cell.is_control,
+                "time_ms": 1e3 * seconds,
+                "time_ratio": ratio.center,
+                "time_ratio_low": ratio.low,
+                "time_ratio_high": ratio.high,
+                "replicates": len(own),
+            }
+        )
     return in_order(build_table(rows, STEP_TIMES), "control")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gr_bench import registry
+from gr_bench.experiments.block_times import BlockTimes, blocks_of, timing_job
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.generalization.cell import (
     BASELINE,
@@ -19,15 +19,18 @@ from gr_bench.experiments.generalization.cell import (
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning.selection import chosen
-from gr_bench.experiments.generalization.timed import timed_steps
-from gr_bench.experiments.record import Record
+from gr_bench.experiments.record import Failure, Record
 from gr_bench.spec import parse
+from gr_bench.timing.replicates import LEAST_ROUNDS, Precision
 
 MOST_RUNS = 40
 """Runs of a unit: more would gain little, and cost more if the unit failed."""
 
-TIMING_REPLICATES = 5
-"""Freshly started processes that time every method's step."""
+TIMING = Precision(target=0.02, least_replicates=5, most_replicates=10)
+"""How well the ratios behind equal time are to be known: they are rounded to a tenth."""
+
+TIMING_FIRST_S = 1.5
+"""Seconds for a block in each of its first processes."""
 
 
 def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
@@ -61,38 +64,56 @@ def wanted(
 
 
 def timings(
-    grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
+    grid: GeneralizationGrid,
+    cells: Sequence[GeneralizationCell],
+    records: Sequence[Record],
+    left_s: float | None = None,
 ) -> list[Job[GeneralizationCell]]:
-    """Replicates of step times that are still to be read: a freshly started process for each."""
+    """The next replicate of step times, where times are to be equal and not known well enough."""
+    jobs = timing_job(
+        timing_blocks(grid, cells, records),
+        BlockTimes(records),
+        TIMING,
+        first_s=TIMING_FIRST_S,
+        least_rounds=LEAST_ROUNDS,
+        left_s=left_s,
+    )
+    # trainings wait for it: nothing of it is a refinement
+    return [replace(job, refines=False) for job in jobs]
+
+
+def timing_blocks(
+    grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
+) -> list[list[GeneralizationCell]]:
+    """A timing cell for every method and a second one for SGD, block by block.
+
+    A step takes as long whatever the method's numbers are, so the first ones stand for all. A block
+    whose SGD failed has nothing to be divided by, and is none.
+    """
     if not grid.equal_time:
         return []
-    blocks = _blocks(cells)
-    failed = {record.cell.id for record in records if record.kind == "failure"}
-    have = {(r.cell.id, r.data["replicate"]) for r in records if r.kind == "step time"}
-    jobs = []
-    for replicate in range(TIMING_REPLICATES):
-        units = []
-        for block in blocks:
-            able = [cell for cell in block if cell.id not in failed]
-            whole = all((cell.id, replicate) in have for cell in able)
-            if any(cell.is_baseline for cell in able) and not whole:
-                units.append(Unit(tuple(able), {"pass": "times", "replicate": replicate}))
-        if units:
-            random.Random(replicate).shuffle(units)
-            jobs.append(Job(tuple(units), exclusive=True))
-    return jobs
-
-
-def _blocks(cells: Sequence[GeneralizationCell]) -> list[list[GeneralizationCell]]:
-    """One timed cell for every method, together with those of the same workload.
-
-    A step takes as long whatever the method's numbers are, so the first ones stand for all.
-    """
-    blocks: dict[tuple[Any, ...], dict[str, GeneralizationCell]] = defaultdict(dict)
+    failed = {record.cell.id for record in records if isinstance(record, Failure)}
+    chosen_cells: dict[tuple[Any, ...], GeneralizationCell] = {}
     for cell in cells:
-        timed = cell.timing_cell
-        blocks[timed.block].setdefault(parse(timed.spec).name, timed)
-    return [list(block.values()) for block in blocks.values()]
+        timing = cell.timing_cell
+        twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
+        for twin in twins:
+            chosen_cells.setdefault((twin.block, twin.role, parse(twin.spec).name), twin)
+    able = [cell for cell in chosen_cells.values() if cell.id not in failed]
+    return [block for block in blocks_of(able) if any(cell.is_baseline for cell in block)]
+
+
+def replicates_to_come(
+    grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
+) -> int:
+    """Replicates that timing blocks still need, at least."""
+    times, count = BlockTimes(records), 0
+    for block in timing_blocks(grid, cells, records):
+        have, state = times.replicates(block), times.state(block)
+        count += max(0, TIMING.least_replicates - have)
+        if state is not None and TIMING.least_replicates <= have < TIMING.most_replicates:
+            count += not state.is_known(TIMING.target)
+    return count
 
 
 def equal_time_cells(
@@ -100,9 +121,12 @@ def equal_time_cells(
 ) -> list[GeneralizationCell]:
     """SGD's cells again, for the epochs that it has time for in the others' trainings."""
     ratios: dict[tuple[Any, ...], set[float]] = defaultdict(set)
-    for timed, step in timed_steps(records).items():
-        if isinstance(timed, GeneralizationCell) and not timed.is_control:
-            ratios[timed.block].add(round(step.ratio.center, 1))
+    times = BlockTimes(records)
+    for block in timing_blocks(grid, cells, records):
+        for timing in block:
+            ratio = times.ratio(timing)
+            if ratio is not None and not timing.is_control:
+                ratios[timing.block].add(round(ratio.center, 1))
     return [
         replace(cell, epochs=max(1, round(grid.epochs * ratio)))
         for cell in cells

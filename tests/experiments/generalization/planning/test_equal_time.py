@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from synthetic import failed, step_time, trained, training
 
-from gr_bench.experiments.block_times import TimesOptions
-from gr_bench.experiments.experiment import Job
+from gr_bench.experiments.block_times import BlockTimes, Times, TimesOptions
+from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
-from gr_bench.experiments.generalization.planning.plan import (
-    TIMING_REPLICATES,
-    equal_time_cells,
-)
+from gr_bench.experiments.generalization.planning.plan import TIMING, equal_time_cells
 from gr_bench.experiments.generalization.record import Training
-from gr_bench.experiments.generalization.timing import step_times
-from gr_bench.experiments.record import Record
+from gr_bench.experiments.record import Failure, Record
+from gr_bench.timing.replicates import log_ratio
 
 EXPERIMENT = Generalization()
 GRID = GeneralizationGrid(
@@ -46,15 +42,23 @@ def asked(records: Sequence[Record], grid: GeneralizationGrid = GRID) -> list[Ge
     return [cell for job in jobs(records, grid) for unit in job.units for cell in unit.cells]
 
 
-def answers(records: Sequence[Record], ratios: dict[str, float]) -> list[Record]:
-    """What the timings that are asked for would give."""
-    return [
-        step_time(cell, unit.options.replicate, 1e-3 * ratios[cell.spec.partition("(")[0]])
-        for job in jobs(records)
+def answers(
+    records: Sequence[Record], ratios: dict[str, float], grid: GeneralizationGrid = GRID
+) -> list[Record]:
+    """What all the timings that are asked for, one replicate after the other, would give."""
+    done: list[Record] = []
+    while units := [
+        unit
+        for job in jobs([*records, *done], grid)
         for unit in job.units
         if isinstance(unit.options, TimesOptions)
-        for cell in unit.cells
-    ]
+    ]:
+        done += [
+            step_time(cell, unit.options.replicate, 1e-3 * ratios[cell.spec.partition("(")[0]])
+            for unit in units
+            for cell in unit.cells
+        ]
+    return done
 
 
 RATIOS = {"sgd": 1.0, "f-gr": 2.04, "db-gr": 3.27}
@@ -63,17 +67,41 @@ RATIOS = {"sgd": 1.0, "f-gr": 2.04, "db-gr": 3.27}
 # --- what is timed, and when
 
 
-def test_steps_are_timed_first_each_method_once_in_processes_of_their_own() -> None:
-    found = jobs([])
-    assert len(found) == TIMING_REPLICATES
-    assert all(job.exclusive for job in found)
-    for job in found:
-        assert sorted(unit.cells[0].batch_size for unit in job.units) == [32, 48]
-        for unit in job.units:
-            assert [cell.spec.partition("(")[0] for cell in unit.cells] == list(RATIOS)
-    assert {cell.role for cell in asked([])} == {"timing"}
-    remaining_units = EXPERIMENT.remaining_units(GRID, CELLS, [])
-    assert remaining_units["generalization times"] == 2 * TIMING_REPLICATES
+def test_steps_are_timed_first_each_method_once_and_sgd_a_second_time() -> None:
+    (job,) = jobs([])
+    assert job.exclusive
+    assert not job.refines
+    assert sorted(unit.cells[0].batch_size for unit in job.units) == [32, 48]
+    for unit in job.units:
+        assert [(cell.spec.partition("(")[0], cell.role) for cell in unit.cells] == [
+            ("sgd", "timing"),
+            ("sgd", "control"),
+            ("f-gr", "timing"),
+            ("db-gr", "timing"),
+        ]
+    found = EXPERIMENT.remaining_units(GRID, CELLS, [])
+    assert found["generalization times"] == 2 * TIMING.least_replicates
+
+
+def test_every_replicate_is_a_process_of_its_own_until_the_ratios_are_known() -> None:
+    done = answers([], RATIOS)
+    replicates = [record.replicate for record in done if isinstance(record, Times)]
+    assert sorted(set(replicates)) == list(range(TIMING.least_replicates))
+    assert {cell.role for cell in asked(done)} == {"run"}
+
+
+def test_a_ratio_that_is_not_known_is_timed_further() -> None:
+    done: list[Record] = []
+    for replicate in range(TIMING.most_replicates):
+        (job,) = jobs(done)
+        timed = [unit for unit in job.units if isinstance(unit.options, TimesOptions)]
+        assert {unit.options.replicate for unit in timed} == {replicate}
+        noise = 1.2 if replicate % 2 else 1.0
+        for unit in timed:
+            for cell in unit.cells:
+                factor = noise if cell.spec.startswith("f-gr") else 1.0
+                done.append(step_time(cell, replicate, 1e-3 * factor))
+    assert {cell.role for cell in asked(done)} == {"run"}
 
 
 def test_a_replicate_that_was_broken_off_is_timed_anew_as_a_whole() -> None:
@@ -81,13 +109,13 @@ def test_a_replicate_that_was_broken_off_is_timed_anew_as_a_whole() -> None:
     (job,) = jobs(done[1:])
     (unit,) = job.units
     assert unit.options.replicate == done[0].replicate
-    assert len(unit.cells) == 3
+    assert len(unit.cells) == 4
 
 
 def test_a_method_that_cannot_be_timed_does_not_hold_up_the_others() -> None:
     broken = next(cell for cell in asked([]) if cell.spec.startswith("db-gr"))
     left = [unit for job in jobs([failed(broken)]) for unit in job.units]
-    assert {len(unit.cells) for unit in left if unit.cells[0].batch_size == 32} == {2}
+    assert {len(unit.cells) for unit in left if unit.cells[0].batch_size == 32} == {3}
     every = [failed(cell) for cell in {cell.id: cell for cell in asked([])}.values()]
     assert {cell.role for cell in asked(every)} == {"run"}
 
@@ -95,9 +123,8 @@ def test_a_method_that_cannot_be_timed_does_not_hold_up_the_others() -> None:
 def test_nothing_is_timed_unless_it_was_asked_for() -> None:
     plain = GeneralizationGrid(**GRID.model_dump() | {"equal_time": False})
     assert {cell.role for cell in asked([], plain)} == {"run"}
-    assert list(EXPERIMENT.remaining_units(plain, EXPERIMENT.cells(plain), [])) == [
-        "generalization trainings"
-    ]
+    found = EXPERIMENT.remaining_units(plain, EXPERIMENT.cells(plain), [])
+    assert found["generalization times"] == 0
 
 
 # --- how long SGD is trained
@@ -118,14 +145,14 @@ def test_sgd_is_trained_for_as_long_as_the_others_to_the_nearest_tenth() -> None
 
 def test_a_length_is_trained_once_whatever_asks_for_it() -> None:
     both = GeneralizationGrid(**GRID.model_dump() | {"equal_cost": True})
-    cells = asked(answers([], RATIOS), both)
+    cells = asked(answers([], RATIOS, both), both)
     assert {cell.epochs for cell in cells if cell.spec == "sgd"} == {10, 20, 30, 33}
     assert len({cell.id for cell in cells}) == len(cells)
 
 
 def test_a_longer_training_chooses_its_learning_rate_for_itself() -> None:
     grid = GeneralizationGrid(**GRID.model_dump() | {"select": True, "selection_seeds": [7]})
-    longer = [cell for cell in asked(answers([], RATIOS), grid) if cell.epochs == 33]
+    longer = [cell for cell in asked(answers([], RATIOS, grid), grid) if cell.epochs == 33]
     assert {(cell.role, cell.learning_rate) for cell in longer} == {
         ("candidate", 0.01),
         ("candidate", 0.1),
@@ -135,21 +162,21 @@ def test_a_longer_training_chooses_its_learning_rate_for_itself() -> None:
 # --- the measurement
 
 
-def test_ratios_are_those_of_the_same_rounds() -> None:
+def test_one_run_at_a_time_is_stepped_in_the_rounds_of_step_cost() -> None:
     cells = [
         training(m, model="mlp(depth=2)").timing_cell for m in ("sgd", "f-gr", "plugged:Raises")
     ]
-    found = {record.cell.id: record for record in step_times(cells, 0)}
-    sgd, fgr, broken = (found[cell.id] for cell in cells)
-    assert broken.kind == "failure"
-    assert sgd.data["log_ratios"] == [0.0] * len(sgd.data["step_s"])
-    expected = np.log(fgr.data["step_s"]) - np.log(sgd.data["step_s"])
-    assert fgr.data["log_ratios"] == pytest.approx(expected)
-    assert len(expected) >= 5
-
-
-def test_without_a_baseline_nothing_is_recorded() -> None:
-    assert list(step_times([training("f-gr", model="mlp(depth=2)").timing_cell], 0)) == []
+    options = TimesOptions(
+        replicate=0, budget_s=0.05, least_rounds=5, target=0.02, most_replicates=5
+    )
+    found = {record.cell: record for record in EXPERIMENT.measure(Unit(tuple(cells), options))}
+    sgd, fgr, broken = (found[cell] for cell in cells)
+    assert isinstance(broken, Failure)
+    assert isinstance(sgd, Times)
+    assert isinstance(fgr, Times)
+    assert len(sgd.position) == len(fgr.position) >= 5
+    ratio = BlockTimes([sgd, fgr]).log_ratios[fgr.cell.id][0]
+    assert ratio == log_ratio(fgr.step_s, sgd.step_s)
 
 
 # --- tables
@@ -212,7 +239,7 @@ def test_step_times_are_medians_with_the_interval_over_processes() -> None:
     records += [step_time(cells[0], 2, 1e-3, **again), step_time(cells[1], 2, 2.3e-3, **again)]
     table = EXPERIMENT.tables(records)["step_times"].set_index("method")
     row = table.loc["f-gr"]
-    assert row["time_ms"] == pytest.approx(2.1)
+    assert row["time_ms"] == pytest.approx((2.0 * 2.1 * 2.3) ** (1 / 3))
     assert row["time_ratio"] == pytest.approx((2.0 * 2.1 * 2.3) ** (1 / 3))
     assert row["time_ratio_low"] < 2.0
     assert row["replicates"] == 3
@@ -238,7 +265,8 @@ def test_the_control_has_a_row_and_no_influence() -> None:
     rows = table["step_times"].set_index(["method", "control"])["time_ratio"].to_dict()
     expected = {("sgd", False): 1.0, ("sgd", True): 1.3, ("f-gr", False): 2.0}
     assert rows == pytest.approx(expected)
-    assert table["generalization"]["step_time_ms"].tolist() == [2.0]
+    assert table["generalization"]["step_time_ms"].tolist() == pytest.approx([2.0])
     sgd = training("sgd", epochs=10)
     grid = GeneralizationGrid(**GRID.model_dump() | {"epochs": 10})
-    assert {cell.epochs for cell in equal_time_cells(grid, [sgd], records)} == {10, 20}
+    cells = [sgd, training("f-gr", epochs=10)]
+    assert {cell.epochs for cell in equal_time_cells(grid, cells, records)} == {10, 20}
