@@ -69,7 +69,8 @@ def run_suite(
             By default the suite's own; without any, times are made as precise as the suite asks.
 
     Raises:
-        RequestError: the folder is another run's, or was begun on another machine or software.
+        RequestError: a method that cannot be built; a folder that is another run's, or was begun on
+            another machine or software.
     """
     begin = time.monotonic()
     budget_s = suite.budget_s if budget_s is None else budget_s
@@ -77,6 +78,7 @@ def run_suite(
     devices = sorted({cell.device for cell in suite.cells})
     for device in devices:
         get_device(device)
+    suite.check_methods()
     about: dict[str, Any] = {
         "name": suite.name,
         "title": suite.title,

@@ -19,6 +19,7 @@ from gr_bench.experiments import experiment_names, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
+from gr_bench.registry import check_method
 from gr_bench.units import parse_duration
 
 
@@ -67,6 +68,16 @@ class Suite:
     def cells(self) -> list[Cell]:
         """Every cell of the suite once, in order."""
         return list({cell.id: cell for plan in self.plans for cell in plan.cells}.values())
+
+    def check_methods(self) -> None:
+        """Build every method once, which imports PyTorch: a value out of range is found before
+        anything is measured.
+
+        Raises:
+            RequestError: a method that cannot be built.
+        """
+        for spec in dict.fromkeys(cell.spec for cell in self.cells):
+            check_method(spec)
 
 
 def shipped() -> dict[str, str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from ..meters.device import Device, Work
 
-WARM_UP_STEPS = 3
-WARM_UP_S = 0.05
+WARM_UP_STEPS = 2
+WARM_UP_S = 0.02
 """Steps in one warm-up reading, or fewer that take this long; two readings in a row must agree."""
 
 STEADY = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -72,6 +73,33 @@ class StepRegistry(Protocol):
 
     def build_dataset(self, text: str, /) -> Any:
         """A data set."""
+
+
+def _spare_the_compiler() -> None:
+    """Let optimizers be made without importing PyTorch's compiler.
+
+    Some methods of an optimizer are kept out of compiled graphs, by a wrapper that imports the
+    compiler at the first call and notes its answer on the function. With nothing to be compiled
+    the answer is the function itself.
+    """
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if plain is not None and not hasattr(plain, "__dynamo_disable"):
+            plain.__dynamo_disable = plain
+
+
+class EagerSGD(torch.optim.SGD):
+    """``torch.optim.SGD`` for steps outside of compiled graphs: the same update and the same hooks.
+
+    PyTorch's own step imports the compiler at the first call, to keep gradients out of graphs that
+    are being compiled, which takes a second or two of every process that steps.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        _spare_the_compiler()
+        super().__init__(*arguments, **settings)
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 @dataclass
@@ -169,9 +197,7 @@ def build_training(
     torch.manual_seed(seed)
     network = registry.build_model(cell.model, data.input_shape, data.num_classes)
     network = network.to(device, parameter_dtype(cell.dtype))
-    if not cell.compiled:
-        _spare_the_compiler()
-    optimizer = torch.optim.SGD(
+    optimizer = EagerSGD(
         network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
     forward = torch.compile(network) if cell.compiled else network
@@ -188,16 +214,3 @@ def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
     inputs = data.train.inputs[: cell.batch_size].clone()
     targets = data.train.targets[: cell.batch_size].clone()
     return TimedStep(build_training(cell, data, registry), (inputs, targets))
-
-
-def _spare_the_compiler() -> None:
-    """Let optimizers be made without importing PyTorch's compiler, which takes a second or two.
-
-    Some methods of an optimizer are kept out of compiled graphs, by a wrapper that imports the
-    compiler at the first call and notes its answer on the function. With nothing to be compiled
-    the answer is the function itself.
-    """
-    for method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        plain = getattr(getattr(torch.optim.Optimizer, method), "__wrapped__", None)
-        if plain is not None and not hasattr(plain, "__dynamo_disable"):
-            plain.__dynamo_disable = plain

@@ -33,7 +33,7 @@ def shown(events: list[Event], *, terminal: bool = False) -> str:
 
 def test_the_tally_counts_what_is_done_and_what_is_left() -> None:
     tally = Tally()
-    tally.remaining_units({"step_cost times": 2, "generalization": 3})
+    tally.remaining_units({"step_cost times": 2, "generalization": 3}, None)
     assert (tally.completed, tally.total) == (0, 5)
     assert "left" not in tally.clock()
     tally.done("step_cost times")
@@ -42,8 +42,16 @@ def test_the_tally_counts_what_is_done_and_what_is_left() -> None:
     tally.done("generalization")
     assert "left" in tally.clock()
     assert "at least" not in tally.clock()
-    tally.remaining_units({"generalization": 0})
+    tally.remaining_units({"generalization": 0}, None)
     assert (tally.completed, tally.total) == (2, 2)
+    assert "left" not in tally.clock()
+
+
+def test_of_a_budget_no_more_is_left_than_it_has() -> None:
+    tally = Tally()
+    tally.remaining_units({"generalization": 1000}, 3600.0)
+    assert "at most 1h00m left" in tally.clock() or "at most 59m" in tally.clock()
+    tally.remaining_units({"generalization": 0}, 3600.0)
     assert "left" not in tally.clock()
 
 

@@ -14,24 +14,17 @@ from hypothesis import strategies as st
 from synthetic import failed, trained, training
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.experiment import Record
+from gr_bench.experiments.lines import SCHEMA, decode, encode
+from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.store import (
-    decode,
-    encode,
-    latest,
-    open_store,
-    read_about,
-    read_journal,
-)
+from gr_bench.runs.store import latest, open_store, read_about, read_journal
 
 ABOUT = {"name": "test", "suite": {"title": "test"}}
 RECORDS = [
     trained(training(seed=seed), train=(0.1, 0.9), test=(0.2, 0.8 - seed / 10)) for seed in range(4)
 ]
 
-numbers = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-data = st.dictionaries(st.text(), numbers | st.lists(numbers, max_size=3), max_size=4)
+losses = st.floats(allow_nan=False)
 
 
 def fill(folder: Path, records: list[Record] = RECORDS) -> None:
@@ -43,17 +36,26 @@ def fill(folder: Path, records: list[Record] = RECORDS) -> None:
 # --- the journal
 
 
-@given(data)
-def test_a_record_comes_back_from_its_line_as_it_was(data: dict) -> None:
-    line = encode(Record(training("f-gr", seed=3), "training", data))
-    assert "\n" not in line
-    assert decode(line) == Record(training("f-gr", seed=3), "training", data)
+@given(losses, losses, st.text())
+def test_a_record_comes_back_from_its_line_as_it_was(
+    loss: float, accuracy: float, reason: str
+) -> None:
+    cell = training("f-gr", seed=3)
+    for record in (
+        trained(cell, train=(loss, accuracy), test=(accuracy, loss)),
+        Failure(cell=cell, reason=reason),
+    ):
+        line = encode(record)
+        assert "\n" not in line
+        assert decode(line) == record
 
 
 def test_nan_and_infinity_survive_the_journal(tmp_path: Path) -> None:
-    fill(tmp_path, [Record(training(), "training", {"loss": [math.inf, -math.inf, math.nan]})])
+    fill(tmp_path, [trained(training(), train=(math.inf, -math.inf), test=(math.nan, 0.0))])
     (record,) = read_journal(tmp_path)
-    assert record.data["loss"] == pytest.approx([math.inf, -math.inf, math.nan], nan_ok=True)
+    last = record.curve[-1]
+    assert (last.train_loss, last.train_accuracy) == (math.inf, -math.inf)
+    assert math.isnan(record.test_loss)
 
 
 def test_a_store_goes_on_where_it_ended(tmp_path: Path) -> None:
@@ -100,6 +102,28 @@ def test_a_corrupt_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> N
     journal.write_bytes(b"".join([lines[0], line + b"\n", *lines[1:]]))
     with pytest.raises(RequestError, match=r"journal\.jsonl, line 2, cannot be read"):
         read_journal(tmp_path)
+
+
+def test_a_line_of_a_later_schema_is_refused_with_the_reason(tmp_path: Path) -> None:
+    later = {**json.loads(encode(RECORDS[0])), "schema": SCHEMA + 1}
+    fill(tmp_path)
+    with open(tmp_path / "journal.jsonl", "a") as journal:
+        journal.write(json.dumps(later) + "\n")
+    why = rf"line 5, cannot be read: schema {SCHEMA + 1} is newer than this gr-bench"
+    with pytest.raises(RequestError, match=why):
+        read_journal(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["steps", "curve", "training_s"])
+def test_a_field_that_is_missing_or_of_another_type_is_named(tmp_path: Path, field: str) -> None:
+    fill(tmp_path)
+    whole = json.loads(encode(RECORDS[0]))
+    less = {**whole, "data": {k: v for k, v in whole["data"].items() if k != field}}
+    other = {**whole, "data": {**whole["data"], field: "much"}}
+    for bad in (less, other):
+        (tmp_path / "journal.jsonl").write_text(json.dumps(bad) + "\n")
+        with pytest.raises(RequestError, match=rf"line 1, cannot be read: .*{field}"):
+            read_journal(tmp_path)
 
 
 def test_a_run_without_a_journal_has_no_records(tmp_path: Path) -> None:

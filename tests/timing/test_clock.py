@@ -48,9 +48,9 @@ class Simulated(Device):
 
 def test_warm_up_goes_on_until_the_time_no_longer_falls() -> None:
     device = Simulated()
-    falling = device.costing(*[9e-3] * 3, *[6e-3] * 3, *[4e-3] * 3, 3.9e-3)
+    falling = device.costing(*[9e-3] * 2, *[6e-3] * 2, *[4e-3] * 2, 3.9e-3)
     assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9e-3)
-    assert device.now == pytest.approx(3 * (9 + 6 + 4 + 3.9) * 1e-3)
+    assert device.now == pytest.approx(2 * (9 + 6 + 4 + 3.9) * 1e-3)
 
 
 def test_a_long_step_is_a_warm_up_reading_by_itself() -> None:
@@ -58,10 +58,10 @@ def test_a_long_step_is_a_warm_up_reading_by_itself() -> None:
     falling = device.costing(9.0, 6.0, 4.0, 3.9)
     assert warm_up(device, falling, budget_s=3600.0) == pytest.approx(3.9)
     assert device.now == pytest.approx(9 + 6 + 4 + 3.9)
-    middling = device.costing(0.03)
+    middling = device.costing(0.012)
     before = device.now
     warm_up(device, middling, budget_s=3600.0)
-    assert device.now - before == pytest.approx(2 * 2 * 0.03)
+    assert device.now - before == pytest.approx(2 * 2 * 0.012)
 
 
 def test_warm_up_ends_with_its_budget() -> None:
