@@ -129,7 +129,7 @@ def report(folder: str | Path, formats: Iterable[str] = ("html", "md")) -> list[
         >>> [page.name for page in gr_bench.report("runs/example")]
         ['report.html', 'report.md']
     """
-    from gr_bench.reports import write_report
+    from gr_bench.reports.page import write_report
 
     return write_report(Path(folder), formats)
 

@@ -129,6 +129,11 @@ def run(
     ] = False,
 ) -> None:
     """Measure a suite, or go on with a run that was interrupted."""
+    from gr_bench.runs.shipped import read_suite
+    from gr_bench.units import parse_duration
+
+    _, name = read_suite(suite)
+    budget_s = None if budget is None else parse_duration(budget)
     if dry_run:
         from gr_bench.runs.suite import load_suite
 
@@ -140,7 +145,7 @@ def run(
     from gr_bench.runs.progress import Display
     from gr_bench.runs.words import last_words
 
-    folder = out or default_folder(suite)
+    folder = out or Path("runs") / name
     console = _console()
     live = LiveReport(folder) if draw else None
     try:
@@ -151,7 +156,7 @@ def run(
                 settings=settings or (),
                 only=only,
                 device=device,
-                budget=budget,
+                budget=budget_s,
                 fresh=fresh,
                 watcher=display,
             )
@@ -173,11 +178,6 @@ def run(
     assert results.outcome is not None
     if results.outcome.failed:
         raise typer.Exit(FAILED)
-
-
-def default_folder(suite: str) -> Path:
-    """Where a run of a suite goes, unless it is said."""
-    return Path("runs") / (Path(suite).stem if suite.endswith(".toml") else suite)
 
 
 def _console() -> Any:
@@ -337,7 +337,7 @@ def report(
         wanted.append(Format(text))
     from rich.progress import Progress
 
-    from gr_bench.reports import write_report
+    from gr_bench.reports.page import write_report
 
     console = _console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as display:

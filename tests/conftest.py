@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-SUPPORT = Path(__file__).parent / "support"
+HERE = Path(__file__).parent
+PLUGINS = [str(HERE / "support"), str(HERE / "runs" / "plugins")]
 # for the tests, and for the worker processes that they start
-sys.path.insert(0, str(SUPPORT))
+sys.path[:0] = PLUGINS
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH")))
+    filter(None, (*PLUGINS, os.environ.get("PYTHONPATH")))
 )
 
 # what was decided by measuring here before is no matter of the tests'; but fonts may be found again

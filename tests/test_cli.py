@@ -11,7 +11,7 @@ from processes import Warm
 import gr_bench
 from gr_bench.experiments import all_experiments
 from gr_bench.registry import DATASETS, METHODS, MODELS
-from gr_bench.runs.suite import shipped
+from gr_bench.runs.shipped import shipped
 
 SUITE = """
 title = "One training"

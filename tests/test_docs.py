@@ -11,7 +11,8 @@ import pytest
 import typer.main
 
 from gr_bench.cli import app
-from gr_bench.runs.suite import build_suite, shipped
+from gr_bench.runs.shipped import shipped
+from gr_bench.runs.suite import build_suite
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])

@@ -47,6 +47,7 @@ def compare_revisions(
     cells = _cells(suite)
     root = repository()
     revisions = {side: resolve(root, side, names[side]) for side in SIDES}
+    suite.check_methods()
     measured = Measured(cells)
     about: dict[str, Any] = {
         "revisions": {side: asdict(revision) for side, revision in revisions.items()},

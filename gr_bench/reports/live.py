@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from gr_bench.runs.executor import Event
+if TYPE_CHECKING:
+    from gr_bench.runs.executor import Event
 
 FIRST_AFTER_S = 60.0
 """The first page is begun so long after the start: drawing takes some seconds, more on a busy machine."""

@@ -7,18 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from gr_bench import registry
-from gr_bench.experiments import all_experiments
-from gr_bench.runs.suite import shipped
+from gr_bench.experiments import EXPERIMENTS
+from gr_bench.runs.shipped import shipped
 
 
 def _named(things: registry.Registry) -> Iterator[tuple[str, str]]:
     for name in things:
         yield name, things.summary(name)
-
-
-def _experiments() -> Iterator[tuple[str, str]]:
-    for name, experiment in all_experiments().items():
-        yield name, experiment.title
 
 
 def _suites() -> Iterator[tuple[str, str]]:
@@ -30,7 +25,7 @@ KINDS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "methods": partial(_named, registry.METHODS),
     "models": partial(_named, registry.MODELS),
     "datasets": partial(_named, registry.DATASETS),
-    "experiments": _experiments,
+    "experiments": partial(_named, EXPERIMENTS),
     "suites": _suites,
 }
 """The lists there are: each yields names and a line about each."""

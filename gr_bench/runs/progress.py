@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,8 +17,10 @@ from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure
 from gr_bench.experiments.record import Progress as Part
 from gr_bench.runs.executor import Crashed, Event, Finished, Measured, Started
-from gr_bench.runs.runner import Watcher
 from gr_bench.units import duration
+
+if TYPE_CHECKING:
+    from gr_bench.runs.runner import Watcher
 
 LINE_EVERY_S = 5.0
 """Where there is no terminal, a line about the whole run is written this often at most."""

@@ -8,18 +8,17 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from gr_bench.errors import RequestError, unknown
-from gr_bench.experiments import experiment_names, get_experiment
+from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
 from gr_bench.registry import check_method
+from gr_bench.runs.shipped import read_suite
 from gr_bench.units import parse_duration
 
 
@@ -80,13 +79,6 @@ class Suite:
             check_method(spec)
 
 
-def shipped() -> dict[str, str]:
-    """Name and text of every suite that comes with gr-bench."""
-    folder = resources.files("gr_bench.suites")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {file.name.removesuffix(".toml"): file.read_text() for file in files}
-
-
 def load_suite(
     name: str,
     *,
@@ -106,18 +98,7 @@ def load_suite(
     Raises:
         RequestError: whatever is wrong with any of these, in one line.
     """
-    suites = shipped()
-    if name in suites:
-        text, source = suites[name], name
-    else:
-        path = Path(name)
-        if path.suffix != ".toml":
-            raise unknown("suite", name, suites)
-        try:
-            text, source = path.read_text(), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise RequestError(f"suite {name!r}: {reason}") from error
+    text, source = read_suite(name)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -134,7 +115,7 @@ def build_suite(
     device: str | None = None,
 ) -> Suite:
     """As :func:`load_suite`, from data already read."""
-    names = experiment_names()
+    names = list(EXPERIMENTS)
     data = copy.deepcopy(data)
     for setting in settings:
         _apply(data, setting, names)

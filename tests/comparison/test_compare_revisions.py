@@ -99,6 +99,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git(root, "checkout", "--quiet", "--detach", "start")
 
     (root / "killing.toml").write_text(SUITE.replace("Added", "KillsTheOther"))
+    (root / "negative.toml").write_text(SUITE.replace('"f-gr"', '"f-gr(gamma=-1)"'))
     commit("start", lambda: (root / "tiny.toml").write_text(SUITE))
     commit("broken", lambda: edit(methods / "two_point.py", "import torch\n", "import torhc\n"))
     back()
@@ -350,6 +351,7 @@ def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
         (["git:start", "git:start", "--budget", "soon"], "write it as 90s"),
         (["git:start", "git:start", "--suite", "smok"], "did you mean 'smoke'?"),
         (["git:start", "git:start", "--suite", "implicit-bias"], "no step_cost cell"),
+        (["git:start", "git:start", "--suite", "negative.toml"], "gamma"),
         (["git:start", "git:start", "--json", "no/where.json"], "cannot write to"),
         (["git:start", "git:start", "--head-python", "/none"], "--head-python /none: there is no"),
         (["nowhere", "elsewhere"], "no run's folder"),

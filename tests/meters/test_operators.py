@@ -7,7 +7,7 @@ import torch
 from synthetic import cost, timed
 
 from gr_bench.experiments.experiment import Record
-from gr_bench.experiments.step_cost import StepCost
+from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import times
 from gr_bench.meters.operators import KINDS, kind, operators
 

@@ -14,7 +14,7 @@ from processes import Warm
 from synthetic import cost, counted, diverged, failed, run_of, timed, trained, training
 
 from gr_bench import load
-from gr_bench.reports import write_report
+from gr_bench.reports.page import write_report
 
 FIVE = (
     "sgd",

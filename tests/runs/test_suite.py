@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gr_bench.errors import RequestError
-from gr_bench.runs.suite import Suite, build_suite, load_suite, shipped
+from gr_bench.runs.shipped import shipped
+from gr_bench.runs.suite import Suite, build_suite, load_suite
 
 COST = {
     "methods": ["sgd", "sam(rho=[0.05, 0.1])"],

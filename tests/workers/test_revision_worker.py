@@ -10,7 +10,6 @@ import pytest
 from gr_bench.registry import build_method
 from gr_bench.workers.revision_worker import RevisionWorker, described
 
-
 MODULES = {
     "plug_needs": "import not_there",
     "plug_attribute": "import os\nos.nope",

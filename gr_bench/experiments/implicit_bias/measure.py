@@ -44,7 +44,7 @@ def solve(cells: Sequence[ImplicitBiasCell]) -> Iterator[Record | Progress]:
     settings = list(dict.fromkeys((cell.spec, cell.alpha) for cell in cells))
     problems = [build_problem(first.dataset, seed) for seed in seeds]
     methods = [build_method(text) for text, _ in settings]
-    rule = RULES[type(methods[0])](methods)
+    rule = RULES[first.family](methods)
     errors = np.zeros((len(seeds), len(settings)))
     for at in descend(
         Problems(problems),

@@ -24,16 +24,10 @@ import numpy as np
 from gr_bench.experiments.implicit_bias.network import Point
 from gr_bench.experiments.implicit_bias.problem import Array
 from gr_bench.methods import (
-    GNP,
     SAM,
     SGD,
     BackwardGR,
-    CentralGR,
-    DoubleBackpropGR,
-    Flooding,
     ForwardGR,
-    Method,
-    UnnormalizedSAM,
 )
 
 
@@ -169,18 +163,14 @@ class Flooded(Rule):
         return point.curvature_bound()
 
 
-RULES: dict[type[Method], type[Rule]] = {
-    SGD: TwoPoint,
-    ForwardGR: TwoPoint,
-    BackwardGR: TwoPoint,
-    UnnormalizedSAM: TwoPoint,
-    SAM: Normalised,
-    GNP: Normalised,
-    CentralGR: Central,
-    DoubleBackpropGR: DoubleBackprop,
-    Flooding: Flooded,
+RULES: dict[str, type[Rule]] = {
+    "two-point": TwoPoint,
+    "normalised": Normalised,
+    "central": Central,
+    "double-backprop": DoubleBackprop,
+    "flooded": Flooded,
 }
-"""The methods that theory speaks of, and whose settings can be followed together."""
+"""The rules by family (:data:`gr_bench.experiments.implicit_bias.families.FAMILIES`)."""
 
 
 def _numbers(values: Sequence[float]) -> Array:

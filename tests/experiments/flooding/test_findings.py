@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synthetic import failed, flood, traced
 
-from gr_bench.experiments.flooding import FloodingTraces
+from gr_bench.experiments.flooding.experiment import FloodingTraces
 from gr_bench.experiments.record import Record
 
 LOSSES = [3.0, 0.9, 1.1, 0.9]

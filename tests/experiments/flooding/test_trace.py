@@ -10,12 +10,12 @@ import torch
 from synthetic import failed, flood, run_of, traced
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.flooding import FloodingTraces
 from gr_bench.experiments.flooding import trace as tracing
 from gr_bench.experiments.flooding.cell import FloodingCell
+from gr_bench.experiments.flooding.experiment import FloodingTraces
 from gr_bench.experiments.flooding.record import Trace
 from gr_bench.experiments.record import Progress, Record
-from gr_bench.reports import write_report
+from gr_bench.reports.page import write_report
 from gr_bench.runs.suite import build_suite
 
 SMALL = {"model": "mlp(depth=2, width=8)", "dataset": "plugged:blobs", "batch_size": 32}

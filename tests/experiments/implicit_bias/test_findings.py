@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from synthetic import bias, failed, solved
 
-from gr_bench.experiments.implicit_bias import ImplicitBias
+from gr_bench.experiments.implicit_bias.experiment import ImplicitBias
 from gr_bench.experiments.record import Record
 
 FORWARD, BACKWARD = "f-gr(gamma=0.05, epsilon={})", "b-gr(gamma=0.05, epsilon={})"

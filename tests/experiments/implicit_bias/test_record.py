@@ -10,8 +10,8 @@ import pytest
 from pydantic import TypeAdapter
 from synthetic import bias, solved
 
-from gr_bench.experiments.implicit_bias import ImplicitBias
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasGrid
+from gr_bench.experiments.implicit_bias.experiment import ImplicitBias
 from gr_bench.experiments.implicit_bias.record import Solution
 from gr_bench.experiments.record import Progress
 

@@ -9,11 +9,11 @@ import pytest
 from synthetic import bias, failed, run_of, solved
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.implicit_bias import ImplicitBias
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasGrid
+from gr_bench.experiments.implicit_bias.experiment import ImplicitBias
 from gr_bench.experiments.implicit_bias.record import PredictedFit
 from gr_bench.experiments.record import Record
-from gr_bench.reports import write_report
+from gr_bench.reports.page import write_report
 from gr_bench.runs.suite import build_suite
 
 FAMILY = {

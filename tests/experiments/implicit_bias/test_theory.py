@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from gr_bench.experiments.implicit_bias import ImplicitBias
 from gr_bench.experiments.implicit_bias.cell import ImplicitBiasGrid
+from gr_bench.experiments.implicit_bias.experiment import ImplicitBias
+from gr_bench.experiments.implicit_bias.families import FAMILIES
 from gr_bench.experiments.implicit_bias.measure import solve
 from gr_bench.experiments.implicit_bias.network import DiagonalLinear, Point, Problems
 from gr_bench.experiments.implicit_bias.potential import (
@@ -113,7 +114,7 @@ def test_closed_form_directions_are_the_methods_own(seed: int, method: Method, m
     method.backward(lambda: network.loss(made), network.parameters())
 
     point = Point(Problems([made]), plus[None, None] ** 2, minus[None, None] ** 2)
-    rates = RULES[type(method)]([method]).rates(point)
+    rates = RULES[FAMILIES[method.name]]([method]).rates(point)
     for own, sign, weights in ((network.plus, 1, plus), (network.minus, -1, minus)):
         closed = (sign * rates.a + rates.q)[0, 0] * weights
         size = own.grad.abs().max().item()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from synthetic import diverged, failed, trained, training
 
-from gr_bench.experiments.generalization import Generalization
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Record
 

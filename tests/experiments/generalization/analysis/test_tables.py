@@ -13,9 +13,9 @@ from synthetic import diverged, failed, trained, training
 
 from gr_bench import stats
 from gr_bench.experiments.columns import build_table
-from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.analysis.equal_cost import paired_differences
 from gr_bench.experiments.generalization.cell import GeneralizationGrid
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Curvature, Training
 from gr_bench.experiments.record import Record
 from gr_bench.methods import SGD

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from synthetic import diverged, failed, step_time, trained, training
 
-from gr_bench.experiments.generalization import Generalization
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Record
 

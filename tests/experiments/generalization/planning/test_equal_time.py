@@ -12,8 +12,8 @@ from synthetic import failed, step_time, trained, training
 
 from gr_bench.experiments.block_times import BlockTimes, Times, TimesOptions
 from gr_bench.experiments.experiment import Job, Unit
-from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.planning.plan import TIMING, equal_time_cells
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Record

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 from synthetic import diverged, failed, trained, training
 
-from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.planning.selection import chosen
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.generalization.training.train import train_all

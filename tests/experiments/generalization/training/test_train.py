@@ -13,12 +13,12 @@ import torch
 from synthetic import diverged, failed, training
 
 from gr_bench import registry
-from gr_bench.experiments.generalization import Generalization
 from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
     TrainerChoice,
 )
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.generalization.training.loop import Loop

@@ -1,0 +1,94 @@
+"""Methods that break down on their way, and models that ``torch.compile`` breaks."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gr_bench.methods import SGD, LossFunction
+
+
+@dataclass(frozen=True)
+class ExitsLater(SGD):
+    """Ends its process in step ``at`` (counted from 1 in every process), without a word."""
+
+    at: int = 3
+    name: ClassVar[str] = "exits-later"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_count", [0])
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        self._count[0] += 1
+        if self._count[0] >= self.at:
+            self.end()
+        return super().backward(loss_fn, params)
+
+    def end(self) -> None:
+        """What it comes to in that step."""
+        os._exit(7)
+
+
+@dataclass(frozen=True)
+class KilledLater(ExitsLater):
+    """Is killed in step ``at``."""
+
+    name: ClassVar[str] = "killed-later"
+
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class HangsLater(ExitsLater):
+    """Does not come back from step ``at``."""
+
+    name: ClassVar[str] = "hangs-later"
+
+    def end(self) -> None:
+        time.sleep(3600)
+
+
+@dataclass(frozen=True)
+class WaitsLater(ExitsLater):
+    """Makes the file ``at work`` in step ``at``, and waits until there is one called ``go on``."""
+
+    path: str = "."
+    name: ClassVar[str] = "waits-later"
+
+    def end(self) -> None:
+        Path(self.path, "at work").touch()
+        while not Path(self.path, "go on").exists():
+            time.sleep(0.02)
+
+
+class OffWhenCompiled(nn.Module):
+    """A linear layer that is another one under ``torch.compile``."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(math.prod(input_shape), num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        factor = 3.0 if torch.compiler.is_compiling() else 1.0
+        logits: Tensor = factor * self.linear(inputs.flatten(1))
+        return logits
+
+
+class DiesWhenCompiled(OffWhenCompiled):
+    """Takes its process down under ``torch.compile``."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            os._exit(7)
+        return super().forward(inputs)

@@ -1,0 +1,117 @@
+"""A timed method that breaks down on its way takes nobody else along."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import is_worker, wait_until
+
+from gr_bench import load
+from gr_bench.experiments.record import Failure, Record
+from gr_bench.runs.executor import LocalExecutor
+from gr_bench.runs.runner import Unwatched, run_suite
+from gr_bench.runs.store import read_journal
+from gr_bench.runs.suite import Suite, build_suite
+
+LATER = 12
+"""A step after the check and the counters of its cell, in the warm-up of its block or behind it."""
+
+
+def block(*methods: str, timeout_minutes: float = 5.0, **grid: object) -> Suite:
+    settings = {
+        "methods": ["sgd", *methods],
+        "models": ["mlp(depth=1)"],
+        "datasets": ["random(shape=(2,), samples=8)"],
+        "batch_sizes": [8],
+        "replicates": 1,
+        "most_replicates": 1,
+        "seconds_per_block": 0.02,
+        "least_rounds": 3,
+        "most_rounds": 3,
+        **grid,
+    }
+    data = {"title": "test", "timeout_minutes": timeout_minutes, "step_cost": [settings]}
+    return build_suite("test", data)
+
+
+def execute(suite: Suite, folder: Path) -> list[Record]:
+    run_suite(suite, folder, LocalExecutor, Unwatched())
+    return read_journal(folder)
+
+
+def failures(records: list[Record]) -> dict[str, str]:
+    return {r.cell.spec.partition("(")[0]: r.reason for r in records if isinstance(r, Failure)}
+
+
+def timed(records: list[Record]) -> set[str]:
+    return {r.cell.spec.partition("(")[0] for r in records if r.kind == "times"}
+
+
+@dataclass
+class Accidents:
+    records: list[Record]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def accidents(tmp_path_factory: pytest.TempPathFactory) -> Accidents:
+    """A block in which one raises, one exits and one is killed, each after some steps."""
+    folder = tmp_path_factory.mktemp("accidents")
+    suite = block(
+        f"plugged:RaisesLater(at={LATER})",
+        f"breaking:ExitsLater(at={LATER})",
+        f"breaking:KilledLater(at={LATER})",
+        "sam",
+    )
+    return Accidents(execute(suite, folder), folder)
+
+
+def test_who_breaks_down_in_a_later_step_is_a_failure_with_its_reason(accidents: Accidents) -> None:
+    found = failures(accidents.records)
+    assert set(found) == {"plugged:RaisesLater", "breaking:ExitsLater", "breaking:KilledLater"}
+    assert found["plugged:RaisesLater"] == f"RuntimeError: step {LATER}"
+    assert found["breaking:ExitsLater"] == "worker exited with code 7"
+    assert found["breaking:KilledLater"] == "worker killed by signal 9 (SIGKILL)"
+
+
+def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:
+    assert timed(accidents.records) == {"sgd", "sam"}
+    table = load(accidents.folder).step_cost.set_index("method")
+    assert (table.loc[["sgd", "sam"], "step_s"] > 0).all()
+
+
+@pytest.mark.slow
+def test_who_hangs_in_a_later_step_is_a_failure_and_the_others_are_timed(tmp_path: Path) -> None:
+    suite = block(f"breaking:HangsLater(at={LATER})", timeout_minutes=0.15)
+    records = execute(suite, tmp_path)
+    assert failures(records) == {"breaking:HangsLater": "took longer than 0.15 minutes"}
+    assert timed(records) == {"sgd"}
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two processors and Linux",
+)
+def test_the_coordinator_keeps_off_the_processor_of_a_timed_step(tmp_path: Path) -> None:
+    """While a method is timed that waits for a file, which is what shows it at work."""
+    at_work, go_on = tmp_path / "at work", tmp_path / "go on"
+    before = psutil.Process().cpu_affinity()
+    suite = block(f"breaking:WaitsLater(at={LATER}, path={str(tmp_path)!r})")
+    run = threading.Thread(target=execute, args=(suite, tmp_path / "run"))
+    run.start()
+    try:
+        wait_until(at_work.exists)
+        (worker,) = [child for child in psutil.Process().children() if is_worker(child)]
+        (own,) = worker.cpu_affinity()
+        coordinator = psutil.Process().cpu_affinity()
+    finally:
+        go_on.touch()
+        run.join()
+    assert own in before
+    assert own not in coordinator
+    assert psutil.Process().cpu_affinity() == before
