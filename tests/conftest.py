@@ -51,7 +51,6 @@ replicates = 2
 most_replicates = 2
 seconds_per_block = 0.05
 least_rounds = 3
-most_rounds = 5
 
 [[generalization]]
 methods = ["sgd", "sam", "f-gr", "b-gr", "db-gr", "plugged:Raises", "plugged:Exploding(at=4)"]

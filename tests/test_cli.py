@@ -161,6 +161,7 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
 
 # --- wrong requests
 
+NEGATIVE = "step_cost.methods=['sgd', 'f-gr(gamma=-1)']"
 BAD = {
     "unknown command": (["rnu"], "rnu"),
     "unknown option": (["run", "smoke", "--fast"], "--fast"),
@@ -175,7 +176,7 @@ BAD = {
     "bad --set": (["run", "smoke", "--set", "step_cost"], "write key=value"),
     "wrong type": (["run", "smoke", "--set", "step_cost.batch_sizes=32"], "not 32"),
     "unknown method": (["run", "smoke", "--set", "step_cost.methods=['sdg']"], "'sgd'?"),
-    "negative gamma": (["run", "smoke", "--set", "step_cost.methods=['sgd', 'f-gr(gamma=-1)']"], ">= 0"),
+    "negative gamma": (["run", "smoke", "--set", NEGATIVE], ">= 0"),
     "broken plug-in": (["run", "smoke", "--set", "step_cost.methods=['a:b']"], "imported"),
     "value on two lines": (["run", "smoke", "--set", "step_cost.models=['mlp\n(x']"], "mlp"),
     "--only without a match": (["run", "smoke", "--only", "resnet"], "matches 'resnet'"),

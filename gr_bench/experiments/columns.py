@@ -30,7 +30,8 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
 
     Its columns: ``method``; one for every parameter that a built-in method or one among the rows
     has, empty where it does not apply; the workload; ``spec``, the method spelled in full; then
-    ``columns``. A parameter with the name of another column is called ``method_NAME``.
+    ``columns``. A parameter with the name of another column is called ``method_NAME``, and so is
+    one that is no number where a built-in method's of that name is: numbers stay numbers.
 
     Args:
         rows: an entry that is missing is empty.
@@ -39,25 +40,31 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
     import pandas as pd
 
     rows = list(rows)
-    of_plugins = (name for row in rows for name in row[PARAMETERS])
-    names = dict.fromkeys((*registry.method_parameters(), *of_plugins))
     taken = {"method", *WORKLOAD, "spec", *columns}
-    column_of = {name: f"method_{name}" if name in taken else name for name in names}
-    spread = [
-        row | {column_of[name]: value for name, value in row[PARAMETERS].items()} for row in rows
-    ]
-    table = pd.DataFrame(
-        spread, columns=["method", *column_of.values(), *WORKLOAD, "spec", *columns]
+    of_parameters: dict[str, None] = dict.fromkeys(
+        _column(name, 0.0, taken) for name in registry.method_parameters()
     )
-    for column in column_of.values():
-        if all(
-            isinstance(value, int | float) and not isinstance(value, bool)
-            for value in table[column].dropna()
-        ):
-            table[column] = table[column].astype(float)
-        else:
-            table[column] = table[column].map(str, na_action="ignore")
-    return table
+    spread = []
+    for row in rows:
+        own = {
+            _column(name, value, taken): value if _is_number(value) else str(value)
+            for name, value in row[PARAMETERS].items()
+        }
+        of_parameters |= dict.fromkeys(own)
+        spread.append(row | own)
+    table = pd.DataFrame(spread, columns=["method", *of_parameters, *WORKLOAD, "spec", *columns])
+    numeric = [c for c in of_parameters if table[c].map(_is_number, na_action="ignore").all()]
+    return table.astype(dict.fromkeys(numeric, float))
+
+
+def _column(name: str, value: object, taken: set[str]) -> str:
+    """The column of a parameter with such a value."""
+    mixed = name in registry.method_parameters() and not _is_number(value)
+    return f"method_{name}" if name in taken or mixed else name
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def method_place(spec: str) -> int:

@@ -46,6 +46,8 @@ def decode(line: str | bytes) -> Record:
         KeyError: it lacks what every line has, or an experiment or kind is not known.
     """
     plain = json.loads(line)
+    if not isinstance(plain, dict):
+        raise ValueError("it is no JSON object")
     schema = plain.get("schema", 1)
     if schema > SCHEMA:
         raise NewerSchema(f"schema {schema} is newer than this gr-bench, which knows {SCHEMA}")

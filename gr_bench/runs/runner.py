@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.record import Failure, Record
-from gr_bench.meters.device import get_device
 from gr_bench.runs import environment
 from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
 from gr_bench.runs.outcome import Outcome
@@ -72,6 +71,8 @@ def run_suite(
         RequestError: a method that cannot be built; a folder that is another run's, or was begun on
             another machine or software.
     """
+    from gr_bench.meters.device import get_device  # and with it PyTorch
+
     begin = time.monotonic()
     budget_s = suite.budget_s if budget_s is None else budget_s
     until = None if budget_s is None else begin + budget_s

@@ -54,6 +54,7 @@ class KillsTheOther(SGD):
                         pass
         return super().backward(loss, params)
 """
+F_GR_LINE = '    "f-gr": ".two_point:ForwardGR",\n'
 SCALE = '        """s = ε."""\n        return self.epsilon\n'
 HIDDEN = (
     SCALE
@@ -103,7 +104,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commit("start", lambda: (root / "tiny.toml").write_text(SUITE))
     commit("broken", lambda: edit(methods / "two_point.py", "import torch\n", "import torhc\n"))
     back()
-    commit("without", lambda: edit(methods / "__init__.py", "ForwardGR,", ""))
+    commit("without", lambda: edit(methods / "__init__.py", F_GR_LINE, ""))
     back()
     commit("raises", lambda: edit(methods / "two_point.py", SCALE, "        raise KeyError(7)\n"))
     back()
@@ -191,9 +192,10 @@ def test_pairs_are_fresh_processes_in_changing_order(compared: Compared) -> None
     assert len(pairs) >= 3
     assert [pair["first"] for pair in pairs[:3]] == ["base", "head", "base"]
     for pair in pairs:
-        for of in pair["samples_s"].values():
-            assert len(of["base"]) == len(of["head"]) >= 5
-            assert min(of["base"] + of["head"]) > 0
+        for of in pair["samples"].values():
+            base, head = (of[side]["elapsed_s"] for side in ("base", "head"))
+            assert len(base) == len(head) >= 5
+            assert min(base + head) > 0
     folders = [Path(measured["processes"][side]["folder"]) for side in ("base", "head")]
     assert [folder.parent.name for folder in folders] == ["base", "head"]
     assert len({len(str(folder)) for folder in folders}) == 1

@@ -28,11 +28,10 @@ def block(*methods: str, timeout_minutes: float = 5.0, **grid: object) -> Suite:
         "models": ["mlp(depth=1)"],
         "datasets": ["random(shape=(2,), samples=8)"],
         "batch_sizes": [8],
-        "replicates": 1,
-        "most_replicates": 1,
+        "replicates": 2,
+        "most_replicates": 2,
         "seconds_per_block": 0.02,
         "least_rounds": 3,
-        "most_rounds": 3,
         **grid,
     }
     data = {"title": "test", "timeout_minutes": timeout_minutes, "step_cost": [settings]}
@@ -82,7 +81,7 @@ def test_who_breaks_down_in_a_later_step_is_a_failure_with_its_reason(accidents:
 def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:
     assert timed(accidents.records) == {"sgd", "sam"}
     table = load(accidents.folder).step_cost.set_index("method")
-    assert (table.loc[["sgd", "sam"], "step_s"] > 0).all()
+    assert (table.loc[["sgd", "sam"], "status"] == "ok").all()
 
 
 @pytest.mark.slow

@@ -44,12 +44,12 @@ def test_results_travel_between_processes(results: Results) -> None:
     pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(results)).step_cost, results.step_cost)
 
 
-def test_a_parameter_that_is_no_number_makes_its_column_text(results: Results) -> None:
+def test_a_parameter_that_is_no_number_has_a_column_beside_the_numbers(results: Results) -> None:
     results.write_parquet()
     stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("spec")
-    assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == "0.1"
-    assert stored.loc["plugged:Scheduled(gamma='cosine')", "gamma"] == "cosine"
-    assert stored["epsilon"].dtype == float
+    assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
+    assert stored.loc["plugged:Scheduled(gamma='cosine')", "method_gamma"] == "cosine"
+    assert stored["gamma"].dtype == stored["epsilon"].dtype == float
 
 
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:

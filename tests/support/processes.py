@@ -20,7 +20,8 @@ import psutil
 
 SERVER = """
 import json, os, resource, sys, traceback
-import gr_bench.cli, gr_bench.runs.listing, gr_bench.runs.progress, gr_bench.reports, gr_bench.runs.runner
+import gr_bench.cli, gr_bench.reports
+import gr_bench.runs.listing, gr_bench.runs.progress, gr_bench.runs.runner
 
 for line in sys.stdin:
     asked = json.loads(line)
