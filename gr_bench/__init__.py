@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gr_bench.version import __version__
+
 if TYPE_CHECKING:
     from gr_bench.comparison.findings import Comparison
     from gr_bench.comparison.paired import ProgressCallback
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Watcher
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "compare", "load", "report", "run"]
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gr_bench import __version__
 from gr_bench.errors import RequestError, unknown
+from gr_bench.version import __version__
 
 OK, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 

@@ -135,26 +135,6 @@ def between_spread(log_ratios: ArrayLike) -> float:
     return float(x.std(ddof=1)) if x.size > 1 else float("nan")
 
 
-def grid_ratio(log_ratios: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Geometric mean of a ratio over a grid of cells, with its interval over replicates.
-
-    One replicate walks through all cells in one process, so the cells of a replicate share its luck
-    and are not independent: the mean over cells is taken within each replicate, and the interval is
-    :func:`t_interval` over replicates.
-
-    Args:
-        log_ratios: (K, cells), one row a replicate.
-        confidence: nominal coverage in (0, 1).
-
-    Raises:
-        ValueError: not a table, or a value that is not finite.
-    """
-    x = np.asarray(log_ratios, float)
-    if x.ndim != 2 or not x.size:
-        raise ValueError(f"need a table of replicates by cells, not shape {x.shape}")
-    return ratio_interval(x.mean(axis=1), confidence)
-
-
 def p_value(log_ratios: ArrayLike) -> float:
     """Two-sided p-value of Student's t-test that the mean log-ratio is 0 (1 with one replicate).
 

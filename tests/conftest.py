@@ -16,9 +16,7 @@ HERE = Path(__file__).parent
 PLUGINS = [str(HERE / "support"), str(HERE / "runs" / "plugins")]
 # for the tests, and for the worker processes that they start
 sys.path[:0] = PLUGINS
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (*PLUGINS, os.environ.get("PYTHONPATH")))
-)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*PLUGINS, os.environ.get("PYTHONPATH"))))
 
 # what was decided by measuring here before is no matter of the tests'; but fonts may be found again
 CACHE = tempfile.TemporaryDirectory(prefix="gr-bench-tests-")

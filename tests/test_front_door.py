@@ -165,9 +165,7 @@ def test_a_run_of_version_0_1_loads(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_examples_run_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for function in (gr_bench.run, gr_bench.load, gr_bench.report, gr_bench.compare):

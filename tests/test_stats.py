@@ -135,20 +135,6 @@ def test_spread_over_replicates_needs_two() -> None:
 # --- many cells, many tests
 
 
-@given(st.integers(2, 6), st.integers(1, 5), st.integers(0, 1000))
-def test_a_grids_interval_is_over_replicates_not_over_cells(replicates, cells, seed) -> None:
-    logs = np.random.default_rng(seed).normal(size=(replicates, cells))
-    assert stats.grid_ratio(logs) == stats.ratio_interval(logs.mean(axis=1))
-    repeated = np.repeat(logs, 3, axis=1)
-    assert stats.grid_ratio(repeated) == pytest.approx(stats.grid_ratio(logs))
-
-
-@pytest.mark.parametrize("logs", [[1.0, 2.0], [], [[]]])
-def test_a_grid_is_a_table(logs) -> None:
-    with pytest.raises(ValueError, match="table"):
-        stats.grid_ratio(logs)
-
-
 @given(values)
 def test_p_value_is_scipys(x) -> None:
     if np.std(x) > 1e-6 * np.max(np.abs(x)):

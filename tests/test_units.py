@@ -39,5 +39,5 @@ def test_a_share_is_read(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "100%", "-1%", "two", "1e-2"])
 def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="write it as 2% or 0.02"):
+    with pytest.raises(RequestError, match=r"write it as 2% or 0\.02"):
         parse_share(text)

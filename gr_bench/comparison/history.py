@@ -12,12 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gr_bench import __version__
 from gr_bench.comparison.stored import compare_runs
 from gr_bench.errors import RequestError
 from gr_bench.experiments import style
 from gr_bench.reports.page import svg_uri, templates
 from gr_bench.runs.results import Results
+from gr_bench.version import __version__
 
 PLOTTED = {
     "time_ratio": "time / SGD's",

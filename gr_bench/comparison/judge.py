@@ -112,7 +112,8 @@ def _how(measured: Measured) -> str:
     return (
         f"{len(measured.pairs)} pairs of freshly started processes, which stepped in alternation: "
         f"{sum(pair.rounds for pair in measured.pairs)} rounds, {measured.took_s:.0f} s in all. "
-        "The ratio is the geometric mean over pairs of each one's estimate over rounds (Hodges-Lehmann), with the "
+        "The ratio is the geometric mean over pairs of each one's estimate over rounds "
+        "(Hodges-Lehmann), with the "
         f"95 % t-interval over pairs. PyTorch {torch}. Processes were kept waiting, by others on "
         f"their processor, for {waited / elapsed:.0%} of the time; steps are timed "
         "without it."

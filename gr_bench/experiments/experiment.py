@@ -22,7 +22,7 @@ C = TypeVar("C", bound=Cell)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a measurement needs to know beside its cells. An experiment has a class for each pass."""
+    """Settings of a measurement, beside its cells. An experiment has a class for each pass."""
 
     kind: ClassVar[str] = ""
     """The pass, where an experiment has several."""

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from gr_bench.runs.executor import Event
 
 FIRST_AFTER_S = 60.0
-"""The first page is begun so long after the start: drawing takes some seconds, more on a busy machine."""
+"""The first page is begun so long after the start; drawing it takes seconds, or many."""
 
 AGAIN_AFTER_S = 60.0
 """And every further one so long after the last was done."""
 
 
 class LiveReport:
-    """A :class:`gr_bench.runs.runner.Watcher` that has the report drawn by a process beside the run.
+    """A :class:`~gr_bench.runs.runner.Watcher` that has the report drawn by a process beside it.
 
     The process has the coordinator's processors, which are not those that are being timed.
 

@@ -16,12 +16,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gr_bench import __version__
 from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Picture, Summary
 from gr_bench.reports.overview import overview
 from gr_bench.runs import environment
 from gr_bench.runs.results import Results
+from gr_bench.version import __version__
 
 FOLDER = "report"
 

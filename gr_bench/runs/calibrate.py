@@ -40,8 +40,8 @@ def calibrate(budget_s: float, folder: Path, watcher: Watcher) -> list[str]:
             by_allocator[allocator] = found
     if "held" not in by_allocator:
         raise RequestError(
-            f"no A/A pair could be measured in {duration(budget_s)}: give a larger --budget, or see "
-            f"{folder / 'workers.log'}"
+            f"no A/A pair could be measured in {duration(budget_s)}: give a larger --budget, "
+            f"or see {folder / 'workers.log'}"
         )
     hints = advice(about["environment"], by_allocator["held"])
     text = json.dumps(

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-import gr_bench
 from gr_bench.meters import hardware
+from gr_bench.version import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
@@ -64,7 +64,7 @@ def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
         "device": {"kind": device, **get_device(device).describe()},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "gr_bench": gr_bench.__version__,
+        "gr_bench": __version__,
         "git": _git(),
         "torch_config": torch.__config__.show(),
         "governor": clock.governor,
@@ -220,7 +220,7 @@ def _version(name: str) -> str | None:
 
 def _git() -> dict[str, Any] | None:
     """Commit of gr-bench's own checkout, and whether it had changes; None when installed."""
-    root = Path(gr_bench.__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -1,10 +1,10 @@
 """The protocol between a coordinator and its worker processes: JSON, an object a line.
 
-A worker that is ready says ``{"ready": true}``. A request goes in at the worker's standard input; answers come out of what was its standard output,
-any number of them, each as soon as it is known, and then ``{"done": true}``. What the measured code
-prints goes to the log.
-Beside it, a worker notes in a small file which cell's code is about to run, so that the coordinator
-knows whose fault it is when nothing comes back.
+A worker that is ready says ``{"ready": true}``. A request goes in at its standard input; answers
+come out of what was its standard output, any number of them, each as soon as it is known, and then
+``{"done": true}``. What the measured code prints goes to the log. Beside it, a worker notes in a
+small file which cell's code is about to run, so that the coordinator knows whose fault it is when
+nothing comes back.
 """
 
 from __future__ import annotations

@@ -31,10 +31,13 @@ def test_waiting_for_a_processor_is_not_counted() -> None:
     assert loop.stdout is not None
     loop.stdout.readline()  # it spins
 
+    used_s: list[float] = []
+
     def work() -> None:
-        used = time.thread_time()
-        while time.thread_time() - used < 0.3:
+        begin = time.thread_time()
+        while time.thread_time() - begin < 0.3:
             pass
+        used_s.append(time.thread_time() - begin)
 
     try:
         reading = get_device("cpu").time(work)
@@ -43,8 +46,8 @@ def test_waiting_for_a_processor_is_not_counted() -> None:
         loop.wait()
         os.sched_setaffinity(0, allowed)
         torch.set_num_threads(threads)
-    assert reading.waited_s > 0.05
-    assert reading.seconds == pytest.approx(0.3, rel=0.05)
+    assert reading.waited_s > 0
+    assert abs(reading.seconds - used_s[0]) < 0.1 * reading.waited_s
     assert reading.elapsed_s == pytest.approx(reading.seconds + reading.waited_s)
 
 

@@ -219,9 +219,7 @@ def step_time(
     return timed(timing, replicate, [step_s] * 3, began=began)
 
 
-def diverged(
-    cell: GeneralizationCell, step: int, curve: tuple[EpochResult, ...] = ()
-) -> Training:
+def diverged(cell: GeneralizationCell, step: int, curve: tuple[EpochResult, ...] = ()) -> Training:
     """A training that diverged at a step, after the epochs of ``curve``."""
     return Training(
         cell=cell,

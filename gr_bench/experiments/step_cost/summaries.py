@@ -108,8 +108,8 @@ def warnings(table: pd.DataFrame) -> list[str]:
     apart = controls[(controls["time_ratio_low"] > 1) | (controls["time_ratio_high"] < 1)]
     if len(apart):
         found.append(
-            f"{len(apart)} of {len(controls)} controls (the baseline a second time) have an interval "
-            "that leaves 1 out; one in twenty does so by chance."
+            f"{len(apart)} of {len(controls)} controls (the baseline a second time) have an "
+            "interval that leaves 1 out; one in twenty does so by chance."
         )
     return found
 
@@ -130,6 +130,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     time = cell.copy()
     time["time (ms)"] = table["time_ms"].map("{:.3g}".format)
     time["time ratio"] = [_interval(row) for row in table.to_dict("records")]
+    time["known to"] = [_known_to(row) for row in table.to_dict("records")]
     time["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
     time["efficiency"] = table["efficiency"].map("{:.2f}".format)
     time["GFLOP/s"] = (table["flops_per_s"] / 1e9).map("{:.1f}".format)
@@ -154,15 +155,17 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         Summary(
             "step_time",
             "Time per step",
-            "Ratio to the baseline (SGD unless the suite names another), timed in the same rounds: "
-            "geometric mean over freshly started processes of each one's median, with the 95 % "
-            "t-interval over processes. The control is the baseline a second time: its ratio is 1 "
-            "but for the noise. FLOPs count matrix products and "
-            "convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
+            "Ratio to the baseline (SGD unless the suite names another), timed in the same rounds, "
+            "waiting for a processor taken off: geometric mean over freshly started processes of "
+            "each one's estimate over rounds (Hodges-Lehmann), with the 95 % t-interval over "
+            "processes. Known to: how far the interval reaches; where that is more than was asked "
+            "for, about how much longer the block would take to get there. The control is the "
+            "baseline a second time: its ratio is 1 but for the noise. FLOPs count matrix products "
+            "and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
             "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
             "product in the same rounds. Within: standard error of one process's log-ratio by its "
-            "own rounds; between: standard deviation over processes. Waiting: part of the "
-            "timed wall time in which something else had the processor; it is taken off.",
+            "own rounds; between: standard deviation over processes. Waiting: part of the timed "
+            "wall time in which something else had the processor.",
             time,
         ),
         Summary(
@@ -183,6 +186,16 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             _cost_model(table[methods], cell[methods]),
         ),
     ]
+
+
+def _known_to(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["half_width"]):
+        return "-"
+    width = f"{row['half_width']:.1%}"
+    more = row["more_time_s"]
+    if row["half_width"] <= row["target_half_width"] or not np.isfinite(more):
+        return width
+    return f"{width} ({duration(more)} more)"
 
 
 def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:

@@ -67,8 +67,9 @@ def test_every_method_of_a_block_is_timed_in_the_same_rounds() -> None:
 
 def test_a_block_is_built_in_the_replicates_order() -> None:
     cells = [cost(method, **TINY) for method in FIVE]
+    built: list[str] = []
     for replicate in range(2):
-        built: list[str] = []
+        built.clear()
         block = BlockReplicate(cells, registry, replicate, lambda cell: built.append(cell.spec))
         list(block.measure(0.01, 1))
         assert built[:5] == [cell.spec for cell in in_building_order(cells, replicate)]

@@ -90,8 +90,9 @@ def step_times(records: Sequence[Record]) -> pd.DataFrame:
     """A row for every method and workload whose step was timed.
 
     ``time_ms`` is that of one step of one run: the geometric mean over replicates of their median
-    over rounds, without waiting. ``time_ratio`` is over SGD's in the same rounds, with the 95 % t-interval over
-    replicates. A method's numbers have no influence on it; ``spec`` has those that were timed.
+    over rounds, without waiting. ``time_ratio`` is over SGD's in the same rounds, with the 95 %
+    t-interval over replicates. A method's numbers have no influence on it; ``spec`` has those that
+    were timed.
     ``control`` rows are SGD timed a second time: their ratio is 1 but for noise.
     """
     times, rows = BlockTimes(records), []
