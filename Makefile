@@ -1,6 +1,6 @@
 # make demo    set up .venv, measure the suite quick on the CPU within five minutes, write its report
 # make claims  measure the suite claims-quick within ten minutes, and judge the paper's claims by it
-# make test    set up .venv, run the tests through tox
+# make test    set up .venv, run the tests through tox; make test-all runs the slow ones, too
 #
 # PyTorch for Linux comes with several GB of CUDA libraries by default. On a machine without a GPU:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
@@ -10,7 +10,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: demo claims test lint types clean
+.PHONY: demo claims test test-all lint types clean
 
 demo: $(VENV)/.gr-bench
 	@$(VENV)/bin/gr-bench run quick --out runs/quick --budget 210s --report
@@ -21,6 +21,9 @@ claims: $(VENV)/.gr-bench
 
 test: $(VENV)/.tox
 	$(VENV)/bin/tox run -e py311
+
+test-all: $(VENV)/.tox
+	$(VENV)/bin/tox run -e all
 
 lint types: $(VENV)/.tox
 	$(VENV)/bin/tox run -e $@

@@ -16,7 +16,8 @@ ROOMS = (
     ("runs", "workers"),
     ("experiments",),
     ("registry", "timing", "source", "peers"),
-    ("methods", "workloads", "meters", "stats", "spec", "version", "units", "files", "errors", "suites"),
+    ("methods", "workloads", "meters", "suites"),
+    ("stats", "spec", "version", "units", "files", "errors"),
 )
 """From the top down; a room may use those on its own floor and on the floors below."""
 
