@@ -147,7 +147,7 @@ def run(
 
     folder = out or Path("runs") / name
     console = _console()
-    live = LiveReport(folder) if draw else None
+    live = LiveReport(folder, _teller(console)) if draw else None
     try:
         with Display(console, *([live] if live else [])) as display:
             results = gr_bench.run(
@@ -168,7 +168,7 @@ def run(
         if live:
             live.stop()
     for line in last_words(results):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _teller(console)(line)
     if draw:
         for page in gr_bench.report(folder):
             print(page)
@@ -178,6 +178,11 @@ def run(
     assert results.outcome is not None
     if results.outcome.failed:
         raise typer.Exit(FAILED)
+
+
+def _teller(console: Any) -> Callable[[str], None]:
+    """A function that prints a line on a console, as it is."""
+    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _console() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -25,10 +26,12 @@ class LiveReport:
 
     Args:
         folder: the run's.
+        say: told once, when the first page is there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
         self._folder = folder
+        self._say: Callable[[str], object] | None = say
         self._due = time.monotonic() + FIRST_AFTER_S
         self._drawing: subprocess.Popen[bytes] | None = None
 
@@ -44,6 +47,11 @@ class LiveReport:
         if self._drawing is not None:
             if self._drawing.poll() is None:
                 return
+            if self._drawing.returncode == 0 and self._say is not None:
+                self._say(
+                    f"a first page, redrawn as more is known: {self._folder}/report/report.html"
+                )
+                self._say = None
             self._drawing = None
             self._due = time.monotonic() + AGAIN_AFTER_S
         if time.monotonic() >= self._due:

@@ -82,7 +82,7 @@ class StepCostGrid(Grid):
     target_half_width: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """A block is done when every ratio's interval is no wider than this to either side."""
 
-    seconds_per_block: Annotated[float, Field(gt=0)] = 2.0
+    seconds_per_block: Annotated[float, Field(gt=0)] = 6.0
     """Time for one block in each of its first processes, from when it is built; in later ones it
     gets what its two spreads, of rounds and of processes, make worth while."""
 

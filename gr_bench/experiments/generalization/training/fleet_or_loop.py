@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import pooch
 import torch
 from torch import Tensor
 
@@ -22,9 +20,13 @@ from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.trainer import EVALUATION_BATCH, Trainer
 from gr_bench.files import write_whole
+from gr_bench.meters import hardware
 from gr_bench.meters.device import Device
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.spec import parse
+from gr_bench.timing.clock import take_sample
+from gr_bench.timing.replicates import log_ratio
+from gr_bench.timing.rounds import interleave
 from gr_bench.timing.step import MIXED
 from gr_bench.workloads.datasets import Dataset
 
@@ -106,14 +108,21 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
         ValueError: the fleet's first run has other gradients or buffers than the loop's: a model or
             a method that cannot be vectorised, though it runs; or one that draws random numbers.
     """
-    seconds: dict[Trainer, list[float]] = {loop: [], fleet: []}
-    batches = {trainer: next(trainer.batches()) for trainer in seconds}
-    for trial in range(TRIALS + 1):
-        for trainer, readings in seconds.items():
-            step = partial(trainer.step, *batches[trainer], rate=0.0)
-            spent = loop.device.time(step).seconds
-            if trial:  # the first is for warming up
-                readings.append(spent / len(trainer.cells))
+    trainers: dict[str, Trainer] = {"loop": loop, "fleet": fleet}
+    steps = {
+        name: partial(trainer.step, *next(trainer.batches()), rate=0.0)
+        for name, trainer in trainers.items()
+    }
+    for step in steps.values():
+        step()
+    samples = interleave(
+        [list(steps)],
+        lambda name, count: take_sample(loop.device, steps[name], count),
+        dict.fromkeys(steps, 1),
+        until=0.0,
+        least_rounds=TRIALS,
+        seed=0,
+    )
     for name, p in loop.training.model.named_parameters():
         own = fleet.params[name].grad
         if (p.grad is None) != (own is None) or (
@@ -123,7 +132,8 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
     for name, buffer in loop.training.model.named_buffers():
         if _differ(fleet.buffers[name][0], buffer):
             raise ValueError(f"another {name} than the loop's")
-    return statistics.median(seconds[loop]) / statistics.median(seconds[fleet])
+    ratio = math.exp(log_ratio(samples["loop"].step_s, samples["fleet"].step_s))
+    return ratio * len(fleet.cells)
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
@@ -140,7 +150,8 @@ def cached_choice(
     The two trainers give the same results but for rounding, which grows on the way; where they are
     about as fast, chance would choose between them, and a suite that is run again would end
     otherwise in the last digits. So what was decided is kept in the user's cache folder
-    (``trainers.json``), for this device, PyTorch, sort of training and number of runs.
+    (``trainers.json``), for this device and processor, PyTorch, sort of training and number of
+    runs.
 
     Args:
         cell: one of them.
@@ -148,9 +159,13 @@ def cached_choice(
         device: where they are trained.
         decide: measures; called unless it is known.
     """
+    import pooch  # it takes a tenth of a second, and a process that times steps needs it not
+
     fields = asdict(cell)
     sort = [parse(cell.spec).name, *(fields[key] for key in DECISIVE), runs]
-    key = json.dumps([*sort, device.describe().get("name"), torch.__version__])
+    processor = hardware.processor()
+    here = (device.describe().get("name"), processor.family, processor.model, processor.stepping)
+    key = json.dumps([*sort, *here, torch.__version__])
     folder = Path(pooch.os_cache("gr-bench"))
     known = _read(folder)
     if key in known:
