@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 
 class Format(StrEnum):
-    """What a report can be written as."""
+    """The formats of a report."""
 
     html = "html"
     md = "md"
@@ -170,8 +170,7 @@ def run(
     for line in last_words(results):
         _teller(console)(line)
     if draw:
-        for page in gr_bench.report(folder):
-            print(page)
+        _draw(folder, list(Format))
     else:
         console.print(f"next: gr-bench report {folder}", markup=False, soft_wrap=True)
         print(folder)
@@ -262,7 +261,7 @@ def compare(
         typer.Option("--markdown", metavar="FILE", help="Write a pull request's comment there."),
     ] = None,
 ) -> None:
-    """Is HEAD slower or larger than BASE? Exit code 1 if it is, by more than the threshold.
+    """Tell whether HEAD is slower or larger than BASE: exit code 1 if by more than the threshold.
 
     Two revisions of the git repository here are checked out beside each other and step in
     alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes,
@@ -340,6 +339,11 @@ def report(
         if text not in list(Format):
             raise unknown("format", text, map(str, Format))
         wanted.append(Format(text))
+    _draw(folder, wanted)
+
+
+def _draw(folder: Path, formats: Sequence[str]) -> None:
+    """Write a run's report, showing how that gets on, and print the pages' paths."""
     from rich.progress import Progress
 
     from gr_bench.reports.page import write_report
@@ -351,7 +355,7 @@ def report(
         def drawn(done: int, total: int) -> None:
             display.update(task, description="drawing figures", completed=done, total=total)
 
-        pages = write_report(folder, wanted, drawn)
+        pages = write_report(folder, formats, drawn)
     for page in pages:
         print(page)
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class RequestError(ValueError):
-    """What was asked for cannot be done as asked; the message says what would be right."""
+    """A request that cannot be done as asked; the message says what would be right."""
 
 
 class Unsupported(Exception):

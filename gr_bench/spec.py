@@ -1,4 +1,4 @@
-"""How suites, tables and the command line spell a thing with parameters: ``name(key=value)``."""
+"""Specs, ``name(key=value)``: the spelling of things in suites, tables and on the command line."""
 
 from __future__ import annotations
 

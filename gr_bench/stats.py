@@ -177,7 +177,7 @@ def welch(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[Interva
 
 
 def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
-    """Which of many tests to believe: Benjamini-Hochberg at false-discovery rate ``rate``.
+    """The tests to believe among many: Benjamini-Hochberg at false-discovery rate ``rate``.
 
     Rejects the i smallest p-values for the largest i with p_(i) <= rate·i/m. Holds for independent
     or positively dependent tests.
@@ -197,7 +197,7 @@ Verdict = Literal["slower", "faster", "same", "undecided"]
 
 
 def verdict(ratio: Interval, margin: float) -> Verdict:
-    """What an interval of a time ratio says about a difference that matters from ``margin`` on.
+    """The verdict of a time ratio's interval on a difference that matters from ``margin`` on.
 
     - ``same``: the whole interval is within 1/(1 + margin) to 1 + margin;
     - ``slower``, ``faster``: it is not, and it does not contain 1;

@@ -185,6 +185,7 @@ BAD = {
     "folder of something else": (["run", "smoke", "--out", "."], "not a run's"),
     "folder that cannot be": (["run", "smoke", "--out", "binary.toml/x"], "cannot write"),
     "budget that is no time": (["calibrate", "--budget", "soon"], "write it as 90s, 2m or 1h"),
+    "budget too short to calibrate": (["calibrate", "--budget", "1s"], "at least --budget 20s"),
     "run's budget that is no time": (["run", "smoke", "--budget", "-1s"], "write it as 90s"),
     "claims of nothing": (["claims", "nowhere"], "no run's folder"),
     "report of nothing": (["report", "nowhere"], "no run's folder"),

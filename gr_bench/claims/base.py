@@ -1,4 +1,4 @@
-"""What a claim is, and how a verdict is come to."""
+"""Claims, their evidence, and the verdicts on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run has."""
+    """The tables of a run, as far as it has them."""
 
     records: Sequence[Record]
     tables: dict[str, DataFrame]
@@ -134,7 +134,7 @@ def exactly(value: float) -> Interval:
 
 
 def above(value: Interval, bound: float) -> bool | None:
-    """Whether a value is shown to be above a bound (True), below it (False), or neither."""
+    """True if a value is shown to be above a bound, False if below it, None if neither."""
     if value.low > bound:
         return True
     return False if value.high < bound else None

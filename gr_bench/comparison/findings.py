@@ -1,4 +1,4 @@
-"""What a comparison found, cell by cell, and when it is a regression."""
+"""Findings of a comparison, cell by cell, and the rule that calls them regressions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one quantity of one cell."""
+    """One quantity of one cell on both sides, and the verdict on it."""
 
     cell: StepCostCell
     quantity: str
@@ -64,12 +64,12 @@ class Finding:
 
     @property
     def regressed(self) -> bool:
-        """Whether the cell is slower, or larger than the threshold allows."""
+        """True if the cell is slower, or larger than the threshold allows."""
         return self.verdict == "slower" or any(change.regression for change in self.changes)
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to see."""
+        """True if there is anything to see."""
         return self.verdict in ("slower", "faster") or bool(self.changes)
 
 
@@ -89,7 +89,7 @@ class Comparison:
 
     @property
     def regressed(self) -> bool:
-        """Whether anything is worse by more than the threshold."""
+        """True if anything is worse by more than the threshold."""
         return any(finding.regressed for finding in self.findings)
 
     def plain(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def changes(
 
 
 def _operators(base: Mapping[str, int], head: Mapping[str, int], most: int = 4) -> str:
-    """Which operators are called more or less often, the largest difference first."""
+    """The operators that are called more or less often, the largest difference first."""
     gained = {key: head.get(key, 0) - base.get(key, 0) for key in sorted({*base, *head})}
     ordered = sorted((key for key in gained if gained[key]), key=lambda key: -abs(gained[key]))
     words = [f"{key.removesuffix('.default')} {gained[key]:+d}" for key in ordered]

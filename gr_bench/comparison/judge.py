@@ -145,7 +145,7 @@ def _notes(measured: Measured) -> Iterator[str]:
 
 
 def _cells(suite: Suite) -> list[StepCostCell]:
-    """What of a suite can be stepped by a revision's process."""
+    """The cells of a suite that a revision's process can step."""
     cells = [
         cell
         for cell in suite.cells

@@ -31,7 +31,7 @@ COUNTED_PAIRS = 2
 """Counters are read in so many pairs: what is not the same in both is not deterministic."""
 
 ProgressCallback = Callable[[float, str], None]
-"""ProgressCallback the seconds that have passed, and what is being done."""
+"""Told the seconds that have passed, and what is being done."""
 
 
 @dataclass
@@ -49,13 +49,13 @@ class Pair:
 
     @property
     def rounds(self) -> int:
-        """How many there were."""
+        """Rounds that every cell had."""
         return min((len(of["base"].position) for of in self.samples.values()), default=0)
 
 
 @dataclass
 class Measured:
-    """What has been measured so far."""
+    """The measurements so far."""
 
     cells: list[StepCostCell]
     added: dict[str, str] = field(default_factory=dict)
@@ -224,7 +224,7 @@ class _Pairing:
 
 
 def portable_cell(cell: Cell) -> dict[str, Any]:
-    """What a process needs to know of a cell.
+    """A cell as plain data, for a process that steps another revision.
 
     A method with the parameters that it has by default goes by its name alone, since another
     revision may have other parameters.

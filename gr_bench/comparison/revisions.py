@@ -140,7 +140,7 @@ def _snapshot(root: Path) -> str:
 
 
 def _git(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> str:
-    """What git prints. Hooks do not run, and a terminal's Ctrl-C does not reach it."""
+    """The output of git. Hooks do not run, and a terminal's Ctrl-C does not reach it."""
     # a hook that calls us has these set, for the repository and the index that it is about
     own = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
     inherited = {key: value for key, value in os.environ.items() if key not in own}

@@ -76,7 +76,7 @@ class Stored:
         return {} if record is None else {"flops": record.flops, "peak_bytes": record.peak_bytes}
 
     def noise_floor(self, cell: StepCostCell) -> float:
-        """How far from 0 the log-ratio of equal things may be, in the cell's block."""
+        """The distance from 0 that the log-ratio of equal things may have, in the cell's block."""
         controls = [
             self.log_ratios(other)
             for other in self.cells.values()
@@ -168,13 +168,13 @@ def _exp(x: float) -> float:
 
 
 def _machine(a: Stored, b: Stored) -> list[str]:
-    """What of the hardware differs."""
+    """Differences of the hardware, in words."""
     found = environment.differences(a.about["environment"], b.about["environment"])
     return [text for text in found if text.startswith(("machine ", "device "))]
 
 
 def _notes(a: Stored, b: Stored) -> Iterator[str]:
-    """What differs between the runs, and what cannot be compared for it."""
+    """Differences between the runs, and the cells that cannot be compared."""
     one, two = a.about["environment"], b.about["environment"]
     machine = _machine(a, b)
     if machine:

@@ -260,7 +260,7 @@ class BlockTimes:
         return statistics.median(seen) if seen else START_S
 
     def state(self, block: Sequence[TimedCell]) -> BlockState | None:
-        """What the block's replicates have shown and cost; None before the first."""
+        """The result and the cost of the block's replicates so far; None before the first."""
         count = self.replicates(block)
         if not count:
             return None

@@ -34,7 +34,7 @@ class Cell:
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """What the cells of one comparison share: everything but the method."""
+        """The common part of the cells of one comparison: everything but the method."""
         rest = dataclasses.asdict(self)
         del rest["spec"]
         return tuple(rest.items())
@@ -57,15 +57,15 @@ class TimedCell(Cell):
 
     @property
     def block(self) -> tuple[Any, ...]:
-        """What the cells of a block share; they are timed in the same rounds."""
+        """The common part of the cells of a block, which are timed in the same rounds."""
         raise NotImplementedError
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the others of the block are divided by it."""
+        """True if the others of the block are divided by it."""
         raise NotImplementedError
 
     @property
     def is_control(self) -> bool:
-        """Whether it is the baseline a second time: its ratio to the first is 1 but for noise."""
+        """True if it is the baseline a second time: its ratio to the first is 1 but for noise."""
         raise NotImplementedError

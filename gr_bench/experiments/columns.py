@@ -68,7 +68,7 @@ def _is_number(value: object) -> bool:
 
 
 def method_place(spec: str) -> int:
-    """Where a method stands in tables and figures: the built-in ones in order, then others."""
+    """A method's place in tables and figures: the built-in ones in order, then others."""
     names = list(registry.METHODS.built_in)
     name = parse(spec).name
     return names.index(name) if name in names else len(names)

@@ -1,4 +1,4 @@
-"""What an experiment is: cells from a grid, records from cells, tables from records."""
+"""The contract of an experiment: cells from a grid, records from cells, tables from records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _nobody(cell: Cell) -> None:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a measurement may know of the process that it runs in."""
+    """The process that a measurement runs in, as far as it may know it."""
 
     start_s: float | None = None
     """Seconds from the start of the process until it was ready."""
@@ -59,7 +59,7 @@ class Unit(Generic[C]):
 
     @property
     def kind(self) -> str:
-        """What units of like length have in common: the experiment and its pass."""
+        """The common name of units of like length: the experiment and its pass."""
         return f"{self.cells[0].experiment} {self.options.kind}".strip()
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class Experiment(ABC, Generic[G, C]):
     def pending(
         self, grid: G, cells: Sequence[C], records: Sequence[Record], left_s: float | None = None
     ) -> list[Job[C]]:
-        """What is still to be measured of ``cells``, given what has been; none when done.
+        """The jobs still to be done for ``cells``, given the records so far; none when done.
 
         The runner asks again after every round of jobs, so a measurement can depend on what the
         ones before it showed. A cell with a failure among its records is not asked for again.
@@ -127,7 +127,7 @@ class Experiment(ABC, Generic[G, C]):
     def remaining_units(
         self, grid: G, cells: Sequence[C], records: Sequence[Record]
     ) -> dict[str, int]:
-        """How many units there are still to come, at least, by :attr:`Unit.kind`."""
+        """The least number of units still to come, by :attr:`Unit.kind`."""
 
     @abstractmethod
     def measure(self, unit: Unit[C]) -> Iterator[Record | Progress]:
@@ -156,11 +156,11 @@ class Experiment(ABC, Generic[G, C]):
         """The figures that a reader is shown, in order."""
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """What was found, in sentences with numbers; at most a few."""
+        """The findings, in sentences with numbers; at most a few."""
         return []
 
     def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """What a reader must know before believing the numbers, in sentences."""
+        """Reservations that a reader must know before believing the numbers, in sentences."""
         return []
 
 

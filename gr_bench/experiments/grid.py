@@ -52,7 +52,7 @@ DeviceName = Annotated[str, AfterValidator(check_device_name)]
 
 
 class AnyGrid(BaseModel):
-    """What every grid has in common: no unknown key, and no value twice in a list.
+    """The base of every grid: no unknown key, and no value twice in a list.
 
     An experiment whose cells are not a model on a batch of a data set derives its grid from this;
     it needs ``methods`` and ``device``, which the command line sets.

@@ -1,4 +1,4 @@
-"""Records: what one measurement of one cell gave, each kind a class with named fields."""
+"""Records: the results of measurements, each kind a class with named fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gr_bench.meters.conditions import Conditions
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What one measurement of one cell gave: a line of a run's journal.
+    """The result of one measurement of one cell: a line of a run's journal.
 
     An experiment's kinds of record are frozen dataclasses derived from this, with units in the
     names of their fields and nothing in them but plain data and further dataclasses.
@@ -57,6 +57,6 @@ def failure(cell: Cell, error: BaseException | str) -> Failure:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the unit at hand is, as a part of 1; a measurement may yield these on its way."""
+    """The part of the unit at hand that is done; a measurement may yield these on its way."""
 
     part: float

@@ -1,1 +1,1 @@
-"""What is read off a step: time, memory, arithmetic, curvature; and the devices it is read from."""
+"""Readings of a step: time, memory, arithmetic, curvature; and the devices they are read from."""

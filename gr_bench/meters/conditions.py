@@ -247,7 +247,7 @@ class _MallInfo2(ctypes.Structure):
 
 
 def _mapped_blocks(libc: Any, nbytes: int) -> int:
-    """How many blocks are their own mappings while one of ``nbytes`` is alive; -1 unknown."""
+    """The number of blocks that are mappings while one of ``nbytes`` is alive; -1 unknown."""
     try:
         mallinfo2 = libc.mallinfo2
     except AttributeError:  # glibc before 2.33

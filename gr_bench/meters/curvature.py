@@ -1,4 +1,4 @@
-"""How steep and how curved the loss is at a point."""
+"""Gradient norm and curvature of the loss at a point."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Reading:
-    """How long some work took."""
+    """The time that some work took."""
 
     elapsed_s: float
     """By the wall clock on a CPU; between two events on the stream of a GPU."""
@@ -41,7 +41,7 @@ class Reading:
 
 
 class Device(ABC):
-    """Where steps run and how time and memory are read there."""
+    """A device that steps run on, and its clock and memory."""
 
     kind: ClassVar[str]
 
@@ -50,7 +50,7 @@ class Device(ABC):
 
     @abstractmethod
     def time(self, work: Work) -> Reading:
-        """How long ``work`` takes, with one synchronisation at its end."""
+        """The time that ``work`` takes, with one synchronisation at its end."""
 
     @abstractmethod
     def state(self) -> DeviceState:
@@ -58,7 +58,7 @@ class Device(ABC):
 
     @abstractmethod
     def peak_growth(self, work: Work) -> int:
-        """How far the bytes allocated rise above their level at the start while ``work`` runs."""
+        """The rise of the bytes allocated above their level at the start while ``work`` runs."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

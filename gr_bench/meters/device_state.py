@@ -1,4 +1,4 @@
-"""What changes on a device from minute to minute."""
+"""The state of a device, which changes from minute to minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a step's time goes, operator by operator, as PyTorch's profiler has it."""
+"""A step's time, operator by operator, as PyTorch's profiler has it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def operators(step: Work, steps: int = 5) -> list[Operator]:
 
 
 def kind(name: str) -> str:
-    """Which of :data:`KINDS` an operator belongs to.
+    """The one of :data:`KINDS` that an operator belongs to.
 
     What batch norm's second derivative is made of counts as everything else: PyTorch has no
     operator for it and puts it together from elementwise ones.

@@ -1,4 +1,4 @@
-"""How long a thread has waited for a processor, by the system's account."""
+"""The time that a thread has waited for a processor, by the system's account."""
 
 from __future__ import annotations
 

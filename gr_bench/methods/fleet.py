@@ -54,7 +54,7 @@ def per_run(value: Tensor, like: Tensor) -> Tensor:
 
 
 def is_zero(value: float | Tensor) -> bool:
-    """Whether a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
+    """True if a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
     return not isinstance(value, Tensor) and value == 0
 
 

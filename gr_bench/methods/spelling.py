@@ -14,7 +14,7 @@ def spell(name: str, parameters: Mapping[str, object]) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite real number; a truth value is none."""
+    """True if a value is a finite real number; a truth value is none."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:

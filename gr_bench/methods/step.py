@@ -199,7 +199,7 @@ class _Copies:
 
 
 class _SavedBuffer(NamedTuple):
-    """What a module calls ``name``: which tensor, and a copy of its value."""
+    """A module's buffer ``name``: its tensor, and a copy of its value."""
 
     module: nn.Module
     name: str

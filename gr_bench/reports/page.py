@@ -120,7 +120,7 @@ def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def about(results: Results) -> dict[str, Any]:
-    """What a page says of its run: title, warnings, machine, software, failures."""
+    """The run as its page describes it: title, warnings, machine, software, failures."""
     about = results.about
     described = about["environment"]
     git = described.get("git")

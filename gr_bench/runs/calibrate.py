@@ -19,6 +19,9 @@ from gr_bench.units import duration
 
 FILE = "calibration.json"
 
+LEAST_S = 20.0
+"""A shorter budget is gone before two processes have started and warmed up."""
+
 
 def calibrate(budget_s: float, folder: Path, watcher: Watcher) -> list[str]:
     """Measure A/A pairs for about ``budget_s``; write ``calibration.json``; return lines to print.
@@ -26,6 +29,11 @@ def calibrate(budget_s: float, folder: Path, watcher: Watcher) -> list[str]:
     Raises:
         RequestError: a budget that is too short, or a folder that cannot be used.
     """
+    if budget_s < LEAST_S:
+        raise RequestError(
+            f"nothing can be said of noise in {duration(budget_s)}: give at least "
+            f"--budget {duration(LEAST_S)}"
+        )
     suite = load_suite("calibrate")
     run_suite(suite, folder, LocalExecutor, watcher, fresh=True, budget_s=budget_s)
     results = Results(folder)

@@ -1,4 +1,4 @@
-"""Where units are measured, and the executor for this machine: worker processes."""
+"""Executors, which have units measured, and that of this machine: worker processes."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class _Worker:
         )
 
     def read(self) -> Iterator[Event]:
-        """What the worker has said since it was last asked."""
+        """The worker's messages since it was last asked, as events."""
         try:
             messages = self.process.channel.read()
         except WorkerDied:
@@ -206,7 +206,7 @@ class _Worker:
         return None if unit.folder is None else self._folder / UNFINISHED / unit.folder
 
     def late(self) -> bool:
-        """Whether the unit at hand has had its time."""
+        """True if the unit at hand has had its time."""
         return self.unit is not None and time.monotonic() > self._deadline
 
     def crash(self, reason: str) -> Iterator[Event]:

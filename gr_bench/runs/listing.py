@@ -1,4 +1,4 @@
-"""What ``gr-bench list`` prints."""
+"""The lists that ``gr-bench list`` prints."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def budget_bar(console: Console, budget_s: float) -> Iterator[Callable[[float, s
 
 
 class Tally:
-    """How many units are done and how long the rest will take.
+    """A count of the units done, and an estimate of the time that the rest will take.
 
     The time left is, for each kind of unit, the mean time that one took so far times how many are
     left, or what the run's budget leaves, where that is less; a kind that has not begun is not in

@@ -96,7 +96,7 @@ class Results:
                 raise RequestError(f"{where} cannot be read: {error}") from error
 
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
-        """What tables made now would say of where they come from."""
+        """The origin that tables made now would name."""
         return {
             "schema": SCHEMA,
             "journal_bytes": _uncompressed_bytes(self.folder),

@@ -22,11 +22,11 @@ from gr_bench.runs.suite import Plan, Suite
 
 
 class Watcher(Protocol):
-    """Who is told of everything that happens."""
+    """An observer that is told of everything that happens."""
 
     def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
-        """How many units are still to come, at least, by kind, and the time that there is for them;
-        said before every job.
+        """Take note of the least number of units still to come, by kind, and of the time that
+        there is for them; called before every job.
         """
 
     def event(self, event: Event) -> None:

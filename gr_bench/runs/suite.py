@@ -28,7 +28,7 @@ def _duration(text: str) -> str:
 
 
 class _Head(BaseModel):
-    """What a suite has beside its experiments."""
+    """The settings of a suite beside its experiments."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

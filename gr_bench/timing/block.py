@@ -29,11 +29,11 @@ class BlockCell(StepFields, Protocol):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the others are divided by it."""
+        """True if the others are divided by it."""
 
     @property
     def is_control(self) -> bool:
-        """Whether it is the baseline a second time."""
+        """True if it is the baseline a second time."""
 
 
 C = TypeVar("C", bound=BlockCell)

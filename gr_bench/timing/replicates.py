@@ -1,4 +1,4 @@
-"""What replicates say of a ratio, and what a further one is worth: precision for time.
+"""The estimate of a ratio from replicates, and the worth of a further one: precision for time.
 
 A replicate is one freshly started process that measured a block once; it is the unit of
 independence. Its own rounds give one number, :func:`log_ratio`; the interval is over processes.
@@ -37,7 +37,7 @@ def log_ratio(times: Sequence[float], baseline: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Precision:
-    """How well ratios are to be known, and for how much."""
+    """The precision that ratios are to be known to, and the replicates that it may take."""
 
     target: float
     """Relative half-width of every interval."""
@@ -47,19 +47,19 @@ class Precision:
 
 
 def half_width(log_ratios: Sequence[float]) -> float:
-    """How far the interval of the ratio reaches above its centre, relative; infinite for one."""
+    """The reach of the ratio's interval above its centre, relative; infinite for one."""
     ratio = stats.ratio_interval(log_ratios)
     return ratio.high / ratio.center - 1
 
 
 def is_precise_enough(ratio: stats.Interval, target: float) -> bool:
-    """Whether a ratio's interval reaches no further than ``target``, relative, to either side."""
+    """True if a ratio's interval reaches no further than ``target``, relative, to either side."""
     return ratio.high - ratio.center <= target * ratio.center
 
 
 @dataclass(frozen=True)
 class BlockState:
-    """What the replicates of one block have shown and cost so far."""
+    """The result and the cost of one block's replicates so far."""
 
     replicates: int
     log_ratios: tuple[tuple[float, ...], ...]
@@ -84,7 +84,7 @@ class BlockState:
         return max(map(half_width, self.log_ratios), default=0.0)
 
     def is_known(self, target: float) -> bool:
-        """Whether every ratio is known to its target."""
+        """True if every ratio is known to its target."""
         return all(
             is_precise_enough(stats.ratio_interval(logs), target) for logs in self.log_ratios
         )

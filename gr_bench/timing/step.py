@@ -59,7 +59,7 @@ class StepFields(Protocol):
 
     @property
     def compiled(self) -> bool:
-        """Whether forward and backward passes run under ``torch.compile``."""
+        """True if forward and backward passes run under ``torch.compile``."""
 
 
 class StepRegistry(Protocol):

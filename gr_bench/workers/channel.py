@@ -58,7 +58,7 @@ class Channel:
             self._requests.write(json.dumps(request).encode() + b"\n")
 
     def read(self) -> list[Message]:
-        """What has been said and not been read; blocks only while there is nothing at all.
+        """The messages that have not been read; blocks only while there is nothing at all.
 
         Raises:
             WorkerDied: there will be nothing any more.
@@ -114,7 +114,7 @@ def note_at_work(descriptor: int, name: str) -> None:
 
 
 def read_at_work(descriptor: int) -> str:
-    """Who was at work last; empty if nobody was."""
+    """The id of the cell that was at work last; empty if none was."""
     return os.pread(descriptor, AT_WORK_BYTES, 0).decode(errors="replace").strip()
 
 

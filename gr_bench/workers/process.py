@@ -79,7 +79,7 @@ class WorkerProcess:
         return read_at_work(self._at_work.fileno())
 
     def death(self) -> str:
-        """How it ended, once it has; a process that is still there after all is killed."""
+        """The way it ended, in words; a process that is still there after all is killed."""
         try:
             self._popen.wait(timeout=LEAVE_S)
         except subprocess.TimeoutExpired:

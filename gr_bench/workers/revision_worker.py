@@ -100,7 +100,7 @@ class RevisionWorker:
         }
 
     def is_missing(self, error: Exception) -> bool:
-        """Whether an error says that the revision does not have what was asked for.
+        """True if an error says that the revision does not have what was asked for.
 
         A thing that is there and cannot be imported or built is not missing: it is broken.
         """
@@ -151,7 +151,7 @@ class RevisionWorker:
         return asdict(self._clock.take_sample(device, step, steps))
 
     def count(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """What does not depend on the clock.
+        """Memory, FLOPs and operator calls of a step, which do not depend on the clock.
 
         ``peak_bytes`` is the most that was allocated at once while the cell was built and stepped
         three times: whatever lasts is in it, whoever holds it.

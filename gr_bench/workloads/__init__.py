@@ -1,1 +1,1 @@
-"""What methods are compared on: models, datasets and the loss that joins them."""
+"""Workloads that methods are compared on: models, datasets and the loss that joins them."""

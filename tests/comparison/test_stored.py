@@ -16,7 +16,7 @@ from synthetic import cost, counted, failed, run_of, timed
 from gr_bench.comparison.findings import Comparison
 from gr_bench.comparison.stored import compare_runs
 from gr_bench.errors import RequestError
-from gr_bench.experiments.experiment import Record
+from gr_bench.experiments.record import Record
 from gr_bench.runs.store import read_about, write_about
 
 SGD, SAM = cost(), cost("sam")

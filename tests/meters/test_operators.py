@@ -6,10 +6,10 @@ import pytest
 import torch
 from synthetic import cost, timed
 
-from gr_bench.experiments.experiment import Record
+from gr_bench.experiments.block_times import TimesOptions, measure_block
+from gr_bench.experiments.record import Record
 from gr_bench.experiments.step_cost.experiment import StepCost
-from gr_bench.experiments.step_cost.measure import times
-from gr_bench.meters.operators import KINDS, kind, operators
+from gr_bench.meters.operators import KINDS, Operator, kind, operators
 
 
 def test_calls_are_counted_per_step() -> None:
@@ -40,23 +40,17 @@ def test_kinds(name: str, expected: int) -> None:
 
 
 def records(*, asked: bool) -> list[Record]:
-    options = {
-        "replicate": 0,
-        "budget_s": 0.05,
-        "least_rounds": 1,
-        "most_rounds": 2,
-        "sequential": False,
-        "operators": asked,
-        "most_replicates": 2,
-        "target_half_width": 0.1,
-        "budget_minutes": None,
-    }
+    options = TimesOptions(
+        replicate=0,
+        budget_s=0.05,
+        least_rounds=1,
+        target=0.1,
+        most_replicates=2,
+        operators=asked,
+    )
     model = {"model": "resnet-8(width=4)", "batch_size": 8}
     cells = [cost(method, **model) for method in ("sgd", "f-gr", "db-gr")]
-    return [
-        Record(r.cell, r.kind, r.data | {"conditions": {"allocator": "held"}})
-        for r in times(cells, options)
-    ]
+    return list(measure_block(cells, options, at_work=lambda cell: None))
 
 
 def test_batch_norms_second_derivative_is_elementwise() -> None:
@@ -78,8 +72,8 @@ def test_operators_are_profiled_only_if_asked_for() -> None:
 
 def test_times_are_medians_over_replicates_without_the_control() -> None:
     def profiled(replicate: int, self_s: float, **fields: object) -> Record:
-        operator = {"name": "aten::mm", "calls": 3.0, "self_s": self_s}
-        return timed(cost(**fields), replicate, [1.0], by_operator=[operator])
+        operator = Operator("aten::mm", calls=3.0, self_s=self_s)
+        return timed(cost(**fields), replicate, [1.0], operators=(operator,))
 
     found = [profiled(number, ms * 1e-3) for number, ms in enumerate((1, 2, 90))]
     found.append(profiled(0, 9.0, control=True))

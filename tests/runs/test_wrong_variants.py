@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gr_bench.experiments.record import Failure
+from gr_bench import load
+from gr_bench.experiments.block_times import Times
 from gr_bench.experiments.step_cost.record import Check
 from gr_bench.runs.executor import LocalExecutor
 from gr_bench.runs.runner import Unwatched, run_suite
@@ -22,10 +23,13 @@ pytestmark = [
 ]
 
 
-def test_a_wrong_variant_is_recorded_and_not_timed_and_so_is_one_that_dies(tmp_path: Path) -> None:
+def test_a_variant_that_computes_something_else_or_dies_is_wrong_and_not_timed(
+    tmp_path: Path,
+) -> None:
+    off, dying = "breaking:OffWhenCompiled", "breaking:DiesWhenCompiled"
     grid = {
         "methods": ["sgd"],
-        "models": ["mlp(depth=1)", "breaking:OffWhenCompiled", "breaking:DiesWhenCompiled"],
+        "models": ["mlp(depth=1)", off, dying],
         "datasets": ["random(shape=(2,), samples=8)"],
         "batch_sizes": [8],
         "compiled": [False, True],
@@ -36,18 +40,19 @@ def test_a_wrong_variant_is_recorded_and_not_timed_and_so_is_one_that_dies(tmp_p
     suite = build_suite("test", {"title": "test", "step_cost": [grid]})
     run_suite(suite, tmp_path, LocalExecutor, Unwatched())
     records = read_journal(tmp_path)
-    checks = {r.cell.model: r for r in records if isinstance(r, Check) and r.cell.compiled}
-    assert checks["mlp(depth=1)"].agrees
-    assert not checks["breaking:OffWhenCompiled"].agrees
-    timed = {(r.cell.model, r.cell.compiled) for r in records if r.kind == "times"}
-    assert ("mlp(depth=1)", True) in timed
-    for model in ("breaking:OffWhenCompiled", "breaking:DiesWhenCompiled"):
-        assert (model, False) in timed
-        assert (model, True) not in timed
-    dead = "breaking:DiesWhenCompiled"
-    (lost,) = [
-        r
-        for r in records
-        if r.cell.model == dead and r.cell.compiled and isinstance(r, Check | Failure)
-    ]
-    assert "exited with code 7" in (lost.reason if isinstance(lost, Failure) else str(lost))
+
+    checks = {r.cell.model: r for r in records if isinstance(r, Check)}
+    assert {model: check.agrees for model, check in checks.items()} == {
+        "mlp(depth=1)": True,
+        off: False,
+        dying: False,
+    }
+    assert checks[off].error > checks[off].tolerance
+    assert checks[dying].where == "worker exited with code 7"
+
+    timed = {(r.cell.model, r.cell.compiled) for r in records if isinstance(r, Times)}
+    plain = {(model, False) for model in grid["models"]}
+    assert timed == {*plain, ("mlp(depth=1)", True)}
+    table = load(tmp_path).step_cost.set_index(["model", "compiled"])["status"]
+    wrong = {key for key, status in table.items() if status == "wrong"}
+    assert wrong == {(off, True), (dying, True)}

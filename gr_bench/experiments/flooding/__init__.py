@@ -1,1 +1,1 @@
-"""Does flooding perform gradient regularization? Its steps near the level, pair by pair."""
+"""Flooding as gradient regularization: its steps near the level, pair by pair."""

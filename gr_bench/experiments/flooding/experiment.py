@@ -64,7 +64,7 @@ class FloodingTraces(Experiment[FloodingGrid, FloodingCell]):
         return {"flooding": tables.flooding(records), "flooding_traces": tables.traces(records)}
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
-        """How far pairs are from the explicit step of GR."""
+        """The distance of pairs from the explicit step of GR."""
         from gr_bench.experiments.flooding import findings
 
         return findings.headlines(tables["flooding"])

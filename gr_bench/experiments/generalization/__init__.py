@@ -1,1 +1,1 @@
-"""Does it generalise? Train, validation and test results over seeds, and their gaps."""
+"""Generalization: train, validation and test results over seeds, and their gaps."""

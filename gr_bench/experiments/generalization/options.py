@@ -11,7 +11,7 @@ from gr_bench.experiments.generalization.cell import TrainerChoice
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
-    """How a unit's cells are trained."""
+    """Settings by which a unit's cells are trained."""
 
     kind: ClassVar[str] = "trainings"
 

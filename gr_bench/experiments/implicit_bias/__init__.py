@@ -1,1 +1,1 @@
-"""Which solution does a method pick? The diagonal linear network, where theory gives the answer."""
+"""Implicit bias: the solution that a method picks on the diagonal linear network."""

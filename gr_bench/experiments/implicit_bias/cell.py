@@ -35,7 +35,7 @@ class ImplicitBiasCell(Cell):
 
     @property
     def batch_key(self) -> tuple[Any, ...]:
-        """What cells that can be followed in one array share."""
+        """The common part of cells that can be followed in one array."""
         return (self.dataset, self.family, self.step, self.tolerance, self.most_steps)
 
     @property

@@ -96,7 +96,7 @@ class ImplicitBias(Experiment[ImplicitBiasGrid, ImplicitBiasCell]):
         return findings.headlines(tables["implicit_bias"])
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """How α̃ goes with ε, how well theory predicts the solution, what was lost."""
+        """Sentences on α̃ against ε, on theory's prediction, and on what was lost."""
         from gr_bench.experiments.implicit_bias import findings
 
         return findings.findings(tables["implicit_bias"], tables["implicit_bias_order"])

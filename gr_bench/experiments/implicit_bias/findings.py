@@ -19,7 +19,7 @@ def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def findings(table: pd.DataFrame, orders: pd.DataFrame) -> list[str]:
-    """How α̃ goes with ε, how well theory predicts the solution, what was lost."""
+    """Sentences on α̃ against ε, on theory's prediction, and on what was lost."""
     return [*_order(orders), *_theory(table), *_lost(table)]
 
 

@@ -77,7 +77,7 @@ def solve(cells: Sequence[ImplicitBiasCell]) -> Iterator[Record | Progress]:
 def _direction_errors(
     problems: Sequence[Problem], methods: Sequence[Method], at: Snapshot
 ) -> Array:
-    """How far each run's direction is from its method's own ``backward``, relative, (P, S)."""
+    """The distance of each run's direction from its method's ``backward``, relative, (P, S)."""
     errors = np.zeros(at.loss.shape)
     for row, problem in enumerate(problems):
         for column, method in enumerate(methods):
@@ -102,7 +102,7 @@ def _endpoint(
     run: tuple[int, int],
     interpolates: bool,
 ) -> Endpoint | None:
-    """Where a run has ended, and what theory says of it; None if it diverged."""
+    """The end of a run, and theory's word on it; None if it diverged."""
     if not at.finite[run]:
         return None
     inputs, targets = problem.inputs, problem.targets

@@ -67,7 +67,7 @@ class Problems:
 
 
 class Point:
-    """Where the networks of S settings on P problems are, with what a step needs to know there.
+    """The state of S settings' networks on P problems, with what a step needs to know there.
 
     Attributes:
         plus: w₊², (P, S, d); ``minus`` is w₋².

@@ -1,4 +1,4 @@
-"""What theory predicts: the interpolant of least potential, and the ends of the way between.
+"""Theory's prediction: the interpolant of least potential, and the ends of the way between.
 
     φ_α(β) = Σ α²·q(β/α²),    q(z) = 2 - √(4 + z²) + z·arcsinh(z/2)
 
@@ -80,7 +80,7 @@ def least_potential(inputs: Array, targets: Array, alpha: Array) -> Array:
 
 
 def optimality_residual(inputs: Array, beta: Array, alpha: Array) -> float:
-    """How far ∇φ_α(β) is from the row space of X, where theory has it, as a part of its length.
+    """The distance of ∇φ_α(β) from the row space of X, where theory has it, over its length.
 
     Args:
         inputs: X, (N, d).

@@ -20,7 +20,7 @@ class Interpolant:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedFit:
-    """What theory says of a descent that goes on until the data are fitted."""
+    """Theory's prediction for a descent that goes on until the data are fitted."""
 
     beta: tuple[float, ...]
     """β̃ = argmin φ_α̃(β) subject to Xβ = y, (d,), solved for independently of descent."""

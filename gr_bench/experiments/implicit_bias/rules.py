@@ -53,7 +53,7 @@ class Rule(ABC):
         """The direction at a point."""
 
     def regularised(self, point: Point, rates: Rates, step: Array) -> Array:
-        """What the step of size η (P, S, 1) adds to ∫q dt."""
+        """The part of ∫q dt that a step of size η (P, S, 1) adds."""
         return step * rates.q
 
     @abstractmethod

@@ -1,1 +1,1 @@
-"""What does a step cost? Time, peak memory and FLOPs, each against SGD's."""
+"""Step cost: time, peak memory and FLOPs of a step, each against SGD's."""

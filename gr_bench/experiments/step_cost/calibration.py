@@ -16,7 +16,7 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 
 @dataclass(frozen=True)
 class Calibration:
-    """What equal pairs showed. Spreads and floors are relative (0.01 is 1 %)."""
+    """The noise that equal pairs showed. Spreads and floors are relative (0.01 is 1 %)."""
 
     pairs: int
     """A/A pairs, each with an interval over its replicates."""
@@ -117,7 +117,7 @@ def _sequential(times: BlockTimes, replicates: dict[int, Times]) -> list[float]:
 
 
 def advice(environment: dict[str, Any], calibration: Calibration) -> list[str]:
-    """What on this machine makes times less certain, and what to do about it."""
+    """Advice on what makes times less certain on this machine."""
     found = []
     governor = environment.get("governor")
     if governor not in (None, "performance"):

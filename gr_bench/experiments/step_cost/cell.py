@@ -26,12 +26,12 @@ class StepCostCell(TimedCell):
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """What the cells of a block share."""
+        """The common part of the cells of a block."""
         return tuple(pair for pair in super().workload if pair[0] != "control")
 
     @property
     def block(self) -> tuple[Any, ...]:
-        """The same."""
+        """The same as the workload."""
         return self.workload
 
     @property

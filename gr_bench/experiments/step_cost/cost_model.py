@@ -1,4 +1,4 @@
-"""What a step must cost, worked out from the layers' shapes: matrix products, and memory.
+"""The cost model: matrix products and memory of a step, from the layers' shapes.
 
 One forward product of a layer takes F FLOPs, two for each multiplication with its addition. The
 backward pass takes another F for the weight's gradient and, unless the layer is the first one, F
@@ -141,7 +141,7 @@ def step_flops(layers: Sequence[Product], method: Method) -> int:
 
 @dataclass(frozen=True)
 class MemoryBounds:
-    """What the peak of a step must lie between; ``None``: no bound.
+    """Bounds of a step's peak; ``None``: no bound.
 
     With P the bytes of the parameters: a method that takes its second gradient elsewhere needs θ',
     one P, at all times. If it also combines both gradients, it holds the first one, another P,

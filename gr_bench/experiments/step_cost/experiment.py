@@ -176,7 +176,7 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
 
 
 class _State:
-    """What of a grid has been done."""
+    """The state of a grid: what has been done, and what has not."""
 
     def __init__(
         self, grid: StepCostGrid, cells: Sequence[StepCostCell], records: Sequence[Record]

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: table, summary and figure of its operators."""
+"""The operators of a step and their time: table, summary and figure."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class CountersOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Record):
-    """Whether a step that is not the plain one computes the same."""
+    """A variant of a step, held to the plain one: does it compute the same?"""
 
     kind: ClassVar[str] = "check"
 
@@ -47,7 +47,7 @@ class Check(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Counters(Record):
-    """What does not depend on the clock: peak memory and FLOPs of a steady-state step."""
+    """Peak memory and FLOPs of a steady-state step, which do not depend on the clock."""
 
     kind: ClassVar[str] = "counters"
 

@@ -163,7 +163,7 @@ def _times(cell: StepCostCell, times: BlockTimes, more_s: float) -> dict[str, An
 
 
 def _allocator(cell: StepCostCell, replicates: Sequence[Times]) -> str:
-    """What was asked for and, where that was not to be had, what it was in fact."""
+    """The allocator asked for and, where that was not to be had, the one in fact."""
     found = {record.conditions.allocator for record in replicates if record.conditions}
     if found <= {cell.allocator}:
         return cell.allocator

@@ -22,7 +22,7 @@ IMAGE_BYTES = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where one of the two datasets is, and what its files look like.
+    """The source of one of the two datasets, and the layout of its files.
 
     A file is a sequence of records without a header: ``label_bytes`` labels, the last of which is
     the class, then 3,072 bytes of red, green and blue planes, each 32x32 and row by row.

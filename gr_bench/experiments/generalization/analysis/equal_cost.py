@@ -86,7 +86,7 @@ def comparison(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factors(group: pd.DataFrame) -> dict[str, float]:
-    """How many times SGD's cost an epoch of a setting has, by sort of cost."""
+    """The cost of a setting's epoch over that of SGD's, by sort of cost."""
     factors = {"epochs": 1.0}
     done = group[group["status"] == "ok"]
     if len(done):

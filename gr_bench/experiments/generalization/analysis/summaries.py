@@ -70,7 +70,7 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
 
 
 def _settings(table: pd.DataFrame) -> pd.DataFrame:
-    """What tells the rows apart: workload and method, without what is alike in all of them."""
+    """The columns that tell rows apart: workload and method, without those alike in all."""
     alike = [key for key in WORKLOAD if key not in SHOWN and table[key].nunique() == 1]
     return table[GROUP].drop(columns=alike)
 

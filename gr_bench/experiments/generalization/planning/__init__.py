@@ -1,1 +1,1 @@
-"""Which trainings are to be done, as things stand."""
+"""The trainings that are still to be done, as things stand."""

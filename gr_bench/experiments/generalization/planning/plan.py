@@ -1,4 +1,4 @@
-"""Which steps are to be timed and which trainings to be done, as things stand."""
+"""The steps to be timed and the trainings to be done, as things stand."""
 
 from __future__ import annotations
 

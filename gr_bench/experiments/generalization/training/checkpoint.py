@@ -47,7 +47,7 @@ class CheckpointFolder:
         return pieces
 
     def checkpoint(self, piece: int) -> Checkpoint:
-        """Where the state of a piece is kept."""
+        """The checkpoint that keeps the state of a piece."""
         path = None if self._folder is None else self._folder / f"{piece}.pt"
         return Checkpoint(path, self._every_s)
 
@@ -66,7 +66,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last, with the random generators set to where they were; or None."""
+        """The state saved last, with the random generators set to where they were; or None."""
         if self._path is None or not self._path.exists():
             return None
         kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)

@@ -102,7 +102,7 @@ def _bytes_a_run(loop: Loop, data: Dataset) -> int:
 
 
 def _gain(loop: Loop, fleet: Fleet) -> float:
-    """How many times as fast the fleet trains a run, from alternating steps of the two.
+    """The loop's time for a run over the fleet's, from alternating steps of the two.
 
     Raises:
         ValueError: the fleet's first run has other gradients or buffers than the loop's: a model or
@@ -137,7 +137,7 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors differ by more than rounding; in bfloat16, by a tenth."""
+    """True if two tensors differ by more than rounding; in bfloat16, by a tenth."""
     tolerance = max(1e-3, 10 * torch.finfo(a.dtype).eps) if a.is_floating_point() else 0.0
     return bool((a.double() - b.double()).norm() > tolerance * b.double().norm())
 

@@ -73,7 +73,7 @@ def train_all(
 
 @dataclass
 class TrainingState:
-    """How far the runs of a trainer have come."""
+    """The progress of a trainer's runs."""
 
     curves: list[list[EpochResult]]
     """Per run, its whole epochs."""
