@@ -142,13 +142,14 @@ def spreads(pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
 
 def equal_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
     """What became of equal things, by the estimator and clock that are used."""
-    intervals = [
-        stats.ratio_interval([log_ratio(a.step_s, b.step_s) for a, b in pair]) for pair in pairs
-    ]
+    logs = [[log_ratio(a.step_s, b.step_s) for a, b in pair] for pair in pairs]
+    intervals = [stats.ratio_interval(own) for own in logs]
     off = np.array([abs(i.center - 1) for i in intervals])
     elapsed = sum(sum(r.elapsed_s) for pair in pairs for both in pair for r in both)
     waited = sum(sum(r.waited_s) for pair in pairs for both in pair for r in both)
-    verdicts = [stats.verdict(i, MARGIN) for i in intervals]
+    verdicts = [
+        stats.verdict(stats.ratio_interval(own, stats.CALLING_CONFIDENCE), MARGIN) for own in logs
+    ]
     return {
         "pairs": len(intervals),
         "called_different": sum(v in ("slower", "faster") for v in verdicts),
@@ -260,7 +261,11 @@ def in_words(answers: Mapping[str, Any]) -> str:
             ("the other half of the blocks", "equal_pairs"),
             ("all blocks", "all_equal_pairs"),
         ):
-            parts += ["", f"Equal pairs at a margin of {MARGIN:.0%}, {title}:", ""]
+            parts += [
+                "",
+                f"Equal pairs, called different at a margin of {MARGIN:.0%} and 99 %, {title}:",
+                "",
+            ]
             parts += [
                 "| condition | pairs | called different | same | undecided | "
                 "intervals without 1 | median off | 90th percentile off | waiting |"

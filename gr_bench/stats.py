@@ -195,6 +195,10 @@ def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
 
 Verdict = Literal["slower", "faster", "same", "undecided"]
 
+CALLING_CONFIDENCE = 0.99
+"""Of the intervals by which equal things may be called different. At 95 % one pair in twenty would
+be, as soon as noise is larger than the margin."""
+
 
 def verdict(ratio: Interval, margin: float) -> Verdict:
     """The verdict of a time ratio's interval on a difference that matters from ``margin`` on.

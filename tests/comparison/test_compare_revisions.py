@@ -232,6 +232,7 @@ def test_nothing_is_left_behind(repository: Path, compared: Compared) -> None:
     assert git(repository, "status", "--porcelain").split() == ["??", "out.json", "??", "out.md"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "head", "words"),
     [
@@ -257,6 +258,7 @@ def test_a_revision_that_cannot_be_measured_is_named(
     assert len(worktrees(repository)) == 1
 
 
+@pytest.mark.slow
 def test_a_base_that_has_nothing_of_the_suite_is_named(repository: Path, command: Warm) -> None:
     ended = command(
         *("compare", "git:without", "git:start", "--suite", "tiny.toml", "--only", "*f-gr*"),
@@ -294,6 +296,7 @@ def left(repository: Path, workers: list[psutil.Process]) -> str:
     return status
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_130_and_removes_everything(repository: Path) -> None:
     run, workers = started(repository)
     assert len(worktrees(repository)) == 3
@@ -303,6 +306,7 @@ def test_ctrl_c_ends_it_with_130_and_removes_everything(repository: Path) -> Non
     assert left(repository, workers) == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_it_with_a_message_and_removes_everything(repository: Path) -> None:
     run, workers = started(repository)
     os.kill(workers[-1].pid, signal.SIGKILL)
@@ -313,6 +317,7 @@ def test_a_killed_worker_ends_it_with_a_message_and_removes_everything(repositor
     assert left(repository, workers) == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_dead_before_it_is_asked(repository: Path, command: Warm) -> None:
     """A write into its closed pipe must not end the coordinator."""
     ended = command(
@@ -325,6 +330,7 @@ def test_a_worker_that_is_dead_before_it_is_asked(repository: Path, command: War
     assert len(worktrees(repository)) == 1
 
 
+@pytest.mark.slow
 def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
     repository: Path, command: Warm
 ) -> None:

@@ -28,7 +28,7 @@ class Calibration:
     """Pairs whose 95 % interval does not contain 1: false positives, about 5 % by construction."""
 
     called_different: int
-    """Pairs with the verdict slower or faster at ``margin``."""
+    """Pairs with the verdict slower or faster at ``margin``, by their 99 % intervals."""
 
     margin: float
     between_spread: float
@@ -85,6 +85,8 @@ def calibrate(records: Sequence[Record], margin: float = 0.01) -> Calibration | 
         sequential += _sequential(times, replicates)
     if not logs:
         return None
+    wide = (stats.ratio_interval(log, stats.CALLING_CONFIDENCE) for log in logs)
+    verdicts = [stats.verdict(interval, margin) for interval in wide]
     between = float(np.median([stats.between_spread(log) for log in logs]))
     replicates_each = min(map(len, logs))
     apart = np.abs(np.expm1(sequential)) if sequential else None
@@ -92,7 +94,7 @@ def calibrate(records: Sequence[Record], margin: float = 0.01) -> Calibration | 
         pairs=len(logs),
         replicates=replicates_each,
         excluding_one=sum(not i.low <= 1 <= i.high for i in intervals),
-        called_different=sum(stats.verdict(i, margin) in ("slower", "faster") for i in intervals),
+        called_different=sum(verdict in ("slower", "faster") for verdict in verdicts),
         margin=margin,
         between_spread=between,
         within_spread=float(np.median(within)),
