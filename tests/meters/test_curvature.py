@@ -90,7 +90,7 @@ def test_the_standard_error_of_the_trace_is_that_of_the_estimates() -> None:
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_a_single_parameter_and_a_loss_without_curvature(power: int) -> None:
+def test_a_single_parameters_curvature_is_its_second_derivative(power: int) -> None:
     p = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
     found = sharpness(lambda: iter([(3 * p**power).sum()]), [p])
     assert found.largest_eigenvalue == pytest.approx(0 if power == 1 else 6)
@@ -109,6 +109,6 @@ def test_a_parameter_that_the_loss_does_not_know_has_an_empty_row() -> None:
     np.testing.assert_array_equal(hessian @ np.ones(4), [2, 2, 0, 0])
 
 
-def test_the_norm_of_the_parameters() -> None:
+def test_the_parameter_norm_is_over_all_parameters() -> None:
     parts = [torch.tensor([3.0]), torch.tensor([[4.0], [12.0]])]
     assert parameter_norm(parts) == pytest.approx(13)

@@ -35,7 +35,7 @@ def test_calls_are_counted_per_step() -> None:
         ("aten::sum", 2),
     ],
 )
-def test_kinds(name: str, expected: int) -> None:
+def test_an_operators_name_tells_its_kind(name: str, expected: int) -> None:
     assert kind(name) == KINDS[expected]
 
 

@@ -64,7 +64,7 @@ def train_peer(problem, rho, adaptive):
 
 
 @pytest.mark.parametrize("method", [SAM(rho=0.1), ASAM(rho=0.5)], ids=str)
-def test_trajectories_agree(problem, method):
+def test_fifty_steps_agree_with_pytorch_optimizers(problem, method):
     """The same θ after each of 50 steps of momentum SGD; plain SGD ends elsewhere."""
     ours = list(train(problem, method))
     theirs = list(train_peer(problem, method.rho, adaptive=isinstance(method, ASAM)))

@@ -172,7 +172,9 @@ def test_batch_norm_that_was_told_not_to_track_is_left_so(method, make_problem):
     assert torch.equal(norm.running_mean, before)
 
 
-def test_batch_norm_frozen_inside_a_model_that_trains(method, make_problem, assert_same_state):
+def test_batch_norm_frozen_inside_a_model_that_trains_keeps_its_statistics(
+    method, make_problem, assert_same_state
+):
     """One batch norm in evaluation mode keeps its statistics; the others move once."""
     problem = make_problem("batch-norm")
     problem.model[1].eval()
@@ -183,7 +185,7 @@ def test_batch_norm_frozen_inside_a_model_that_trains(method, make_problem, asse
     assert problem.model[1].num_batches_tracked == 0
 
 
-def test_several_modules_called_side_by_side(method, make_problem, assert_same_state):
+def test_buffers_of_modules_called_side_by_side_move_once(method, make_problem, assert_same_state):
     """Every module that the loss calls is known, whether or not one model holds them all."""
     model = nn.ModuleDict({"body": nn.Sequential(nn.Flatten(), nn.Linear(36, 6), nn.BatchNorm1d(6)),
                            "head": nn.Sequential(InPlace(), nn.Linear(6, 3))})  # fmt: skip
@@ -199,7 +201,7 @@ def test_several_modules_called_side_by_side(method, make_problem, assert_same_s
 
 
 @pytest.mark.parametrize("part", ["batch-norm", "rebound"])
-def test_a_module_called_inside_another_and_by_itself(
+def test_a_shared_module_moves_as_often_as_one_loss_calls_it(
     method, part, make_problem, assert_same_state
 ):
     """A shared module moves as often as one loss calls it: twice here, not four times."""
@@ -216,7 +218,9 @@ def test_a_module_called_inside_another_and_by_itself(
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointed_modules(method, reentrant, make_problem, assert_same_state, relative_error):
+def test_checkpointed_modules_get_the_same_gradient_and_buffers(
+    method, reentrant, make_problem, assert_same_state, relative_error
+):
     """With activations recomputed in the backward pass d is the same, buffers end as with SGD.
 
     The recomputation of the first pass moves running statistics once more, as everywhere in

@@ -148,7 +148,7 @@ class Broken(nn.Module):
         raise ArithmeticError
 
 
-def test_an_error_that_the_loss_handles_itself(method, fused, assert_same_state):
+def test_modules_called_after_a_handled_error_are_kept_track_of(method, fused, assert_same_state):
     """Modules called after one that failed, inside the same loss_fn, are still kept track of."""
     (problem, _), (twin, _) = fused(), fused()
     broken = Broken()
@@ -166,7 +166,7 @@ def test_an_error_that_the_loss_handles_itself(method, fused, assert_same_state)
     assert not hooks_left(broken)
 
 
-def test_a_model_called_twice_before_the_error(guarded, fused, assert_same_state):
+def test_buffers_go_back_to_before_the_first_of_two_calls(guarded, fused, assert_same_state):
     """Buffers go back to before the first call, not to between the two."""
     problem, fuse = fused()
     before = problem.state()

@@ -25,14 +25,14 @@ class HostReads(TorchDispatchMode):
     [torch.Tensor.item, bool, float, lambda t: t[t > 0], lambda t: torch.add(t, t, alpha=t)],
     ids=["item", "bool", "float", "mask", "alpha"],
 )
-def test_the_detector_detects(read):
+def test_every_way_of_reading_a_number_is_detected(read):
     """Each way of reading a number is seen."""
     with HostReads() as reads:
         read(torch.ones(()))
     assert reads.found
 
 
-def test_nothing_is_read_back(problem, method):
+def test_a_step_reads_no_number_back(problem, method):
     """No .item(), no truth value of a tensor."""
     problem.step(method)
     with HostReads() as reads:
@@ -40,7 +40,7 @@ def test_nothing_is_read_back(problem, method):
     assert not reads.found
 
 
-def test_works_where_there_are_no_values(method, make_problem):
+def test_a_step_runs_on_the_meta_device(method, make_problem):
     """On the meta device every read of a value is an error."""
     problem = make_problem("mlp")
     problem.model.to("meta")

@@ -29,7 +29,7 @@ def loss_with(used, fickle, passes):
     return lambda: half_square(used) + (half_square(fickle) if next(count) in passes else 0)
 
 
-def test_no_gradient_in_any_pass(method, used, fickle):
+def test_without_a_gradient_in_any_pass_there_is_none(method, used, fickle):
     """p.grad is None, so that an optimizer passes over it: no weight decay, no momentum."""
     fickle.grad = torch.ones_like(fickle)
     method.backward(loss_with(used, fickle, ()), [used, fickle])
@@ -38,7 +38,7 @@ def test_no_gradient_in_any_pass(method, used, fickle):
     assert used.grad is not None
 
 
-def test_gradient_in_the_first_pass_only(two_point, used, fickle):
+def test_a_gradient_in_the_first_pass_only_has_the_first_passs_share(two_point, used, fickle):
     """d = (1 - c)·g: in the second pass the gradient is zero."""
     two_point.backward(loss_with(used, fickle, (1,)), [used, fickle])
     share = 1 if two_point.gradient_evaluations == 1 else 1 - two_point.weight
@@ -46,14 +46,14 @@ def test_gradient_in_the_first_pass_only(two_point, used, fickle):
     assert fickle.item() == 3
 
 
-def test_gradient_in_the_second_pass_only(two_point, used, fickle):
+def test_a_gradient_in_the_second_pass_only_has_the_second_passs_share(two_point, used, fickle):
     """d = c·g': in the first pass the gradient is zero, and so is the perturbation."""
     two_point.backward(loss_with(used, fickle, (2,)), [used, fickle])
     assert fickle.grad.item() == pytest.approx(two_point.weight * 3)
     assert fickle.item() == 3
 
 
-def test_central_difference_with_gradients_in_some_passes(used, fickle):
+def test_central_difference_counts_a_pass_without_a_gradient_as_zero(used, fickle):
     """A pass without a gradient counts as a gradient of zero."""
     method = CentralGR(gamma=0.2, epsilon=0.1)
     ahead, behind = 1 * 3 * 1.1, -1 * 3 * 0.9  # γ/2ε = 1, θ = 3, θ ± εg
@@ -84,7 +84,7 @@ def test_frozen_parameters_are_passed_over(method, make_problem):
         assert torch.equal(p.grad, expected)
 
 
-def test_frozen_with_an_old_gradient(method, make_problem):
+def test_a_parameter_frozen_during_training_loses_its_gradient(method, make_problem):
     """A parameter frozen during training loses its gradient, or an optimizer would move it on."""
     problem = make_problem("mlp")
     problem.step(method)
@@ -101,7 +101,7 @@ def test_all_frozen_is_refused_as_by_autograd(method, make_problem):
         problem.step(method)
 
 
-def test_no_parameters_at_all(method, make_problem):
+def test_without_parameters_the_loss_is_returned(method, make_problem):
     """An empty list gives the loss, in one pass: there is nothing to perturb."""
     problem = make_problem("mlp")
     loss = method.backward(problem.loss, [])
@@ -109,7 +109,7 @@ def test_no_parameters_at_all(method, make_problem):
     assert not loss.requires_grad
 
 
-def test_tied_parameters(method, make_problem, relative_error):
+def test_a_tied_weight_gets_the_gradient_of_both_uses(method, make_problem, relative_error):
     """One weight used twice gets the gradient of both uses, and is moved once.
 
     The same net with two weights and the constraint written out: each half of it the same.
@@ -141,7 +141,7 @@ def test_parameters_may_come_from_a_generator_and_twice(method, make_problem):
     assert torch.equal(torch.cat([p.grad.flatten() for p in problem.params]), d)
 
 
-def test_parameters_that_enter_as_a_sum(method):
+def test_parameters_that_enter_as_a_sum_hold_gradients_of_their_own(method):
     """L(p + q) has the same gradient in p and q; each holds its own, so clipping one clips one."""
     torch.manual_seed(0)
     p, q, x = (torch.randn(4, dtype=torch.float64) for _ in range(3))
@@ -159,7 +159,7 @@ def test_exact_penalty_of_parameters_that_enter_as_a_sum():
     assert (p.grad.item(), q.grad.item()) == (6, 6)
 
 
-def test_a_loss_linear_in_a_parameter(method, used, fickle):
+def test_a_loss_linear_in_a_parameter_gives_a_writable_constant_gradient(method, used, fickle):
     """g is constant and Hg = 0, so d = g; it is memory that an optimizer can write to."""
     method.backward(lambda: half_square(used) + fickle.expand(5).sum(), [used, fickle])
     assert fickle.grad.item() == pytest.approx(5)
@@ -179,7 +179,7 @@ def test_double_backprop_of_a_parameter_that_only_curvature_sees():
     assert (u.grad.item(), v.grad.item()) == (1.5, 3)
 
 
-def test_dtypes_side_by_side(method):
+def test_every_gradient_has_its_parameters_dtype(method):
     """Parameters of several dtypes: every d in its parameter's own."""
     low = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.bfloat16))
     high = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
@@ -193,7 +193,7 @@ def check_channels_last(convolution, _):
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_parameters_in_any_memory_layout(method, make_problem, relative_error):
+def test_the_memory_layout_of_a_parameter_changes_no_gradient(method, make_problem, relative_error):
     """Channels-last weights, and a weight that is a slice of larger memory: the same d.
 
     Convolution weights are channels-last in every pass, or a pass would be slower than the first.

@@ -80,7 +80,7 @@ def test_all_of_gr_is_exact(quadratic, gamma, epsilon):
 
 @many
 @given(quadratics(), radii, gammas)
-def test_perturbed_gradients(quadratic, radius, share):
+def test_sam_and_its_kin_take_the_gradient_at_the_second_point(quadratic, radius, share):
     """d = A·θ' for SAM and its kin, (1 - α)·g + α·A·θ' for GNP."""
     theta = quadratic.theta
     g = quadratic.gradient(theta)
@@ -97,7 +97,7 @@ def test_perturbed_gradients(quadratic, radius, share):
 
 @many
 @given(quadratics(), st.floats(0, 5))
-def test_flooding(quadratic, level):
+def test_flooding_reverses_the_gradient_below_its_level(quadratic, level):
     """d = sign(L - b)·g."""
     g = quadratic.gradient(quadratic.theta)
     sign = 1 if quadratic.loss > level else -1

@@ -64,7 +64,7 @@ def test_spelling_and_repr_round_trip(cls):
 
 
 @BUILT_IN
-def test_frozen(cls):
+def test_a_methods_numbers_and_kept_memory_cannot_be_replaced(cls):
     """Neither a number nor the kept memory can be replaced."""
     method = cls()
     for key in (*method.parameters, "workspace"):

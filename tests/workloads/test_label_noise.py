@@ -48,6 +48,6 @@ def test_a_target_for_every_position_counts_as_a_label() -> None:
 
 
 @pytest.mark.parametrize("part", [-0.1, 1.0, float("nan")])
-def test_no_such_part(part: float) -> None:
+def test_a_part_that_is_no_share_is_refused(part: float) -> None:
     with pytest.raises(ValueError, match="must be in"):
         with_label_noise(DATA, part)

@@ -14,7 +14,7 @@ SHAPES = st.one_of(st.tuples(st.integers(1, 6)), st.tuples(st.integers(1, 4), st
 
 @given(shape=SHAPES, classes=st.integers(1, 5), seed=st.integers(0, 1000))
 @settings(max_examples=60)
-def test_both_are_means_over_all_predictions(
+def test_loss_and_accuracy_are_means_over_all_predictions(
     shape: tuple[int, ...], classes: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -53,7 +53,7 @@ def test_trainings_without_pairs_are_said() -> None:
     assert said(traced(flood(), [0.9, 0.8], [], level=1.0)) == [no_pair]
 
 
-def test_nothing_is_said_of_nothing() -> None:
+def test_no_records_give_no_findings() -> None:
     assert said() == []
 
 

@@ -76,7 +76,7 @@ def test_what_is_in_no_mean_is_said() -> None:
     )
 
 
-def test_nothing_is_said_of_nothing() -> None:
+def test_no_records_give_no_findings_and_no_warnings() -> None:
     assert said() == []
     assert ImplicitBias().warnings(ImplicitBias().tables([])) == []
 

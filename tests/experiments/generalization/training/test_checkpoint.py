@@ -61,7 +61,7 @@ def break_off(
 @pytest.mark.parametrize("case", [case for case in CASES if case != "diverging"])
 @pytest.mark.parametrize("how", ["loop", "fleet"])
 @pytest.mark.parametrize("broken_off_after", [(1,), (2, 1)])
-def test_it_goes_on_to_the_same_result(
+def test_a_training_that_is_broken_off_ends_with_the_same_records(
     case: str, how: TrainerChoice, broken_off_after: tuple[int, ...], tmp_path: Path
 ) -> None:
     asked = cells(case, 1 if how == "loop" else 3)

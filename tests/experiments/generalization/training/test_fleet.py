@@ -124,7 +124,7 @@ def same(one: dict[str, Training], other: dict[str, Training]) -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp(depth=2, width=8)", "resnet-8(width=4)"])
-def test_records_say_the_same(model: str) -> None:
+def test_fleet_and_loop_give_the_same_records(model: str) -> None:
     cells = runs("f-gr", model=model, dataset=NETS[model])
     found = records(cells, "fleet")
     same(found, records(cells, "loop"))

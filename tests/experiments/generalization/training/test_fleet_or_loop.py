@@ -34,7 +34,7 @@ def test_what_was_decided_is_not_decided_again(decision: bool) -> None:
     assert asked(CELL, not decision) == (decision, 0)
 
 
-def test_it_holds_for_other_numbers_and_seeds_and_not_for_other_sorts_of_training() -> None:
+def test_a_decision_holds_for_other_numbers_and_seeds_but_not_for_other_sorts_of_training() -> None:
     asked(CELL, True)
     same = training("f-gr(gamma=0.7)", model="mlp(depth=1)", dataset="plugged:blobs", batch_size=32)
     assert asked(replace(same, seed=9, learning_rate=0.3, label_noise=0.2), False) == (True, 0)

@@ -81,7 +81,7 @@ def test_every_method_sees_the_same_batches() -> None:
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"learning_rate": 0.05}, {"momentum": 0.0}, {"weight_decay": 0.1}]
 )
-def test_every_setting_counts(change: dict[str, float]) -> None:
+def test_every_setting_changes_the_curve(change: dict[str, float]) -> None:
     assert run().curve != run(**change).curve
 
 
