@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from gr_bench.runs.executor import Event
 
-FIRST_AFTER_S = 60.0
+FIRST_AFTER_S = 35.0
 """The first page is begun so long after the start; drawing it takes seconds, or many."""
 
 AGAIN_AFTER_S = 60.0

@@ -203,8 +203,10 @@ def _first_error(error: ValidationError, model: type[BaseModel]) -> str:
         for part in where[:-1]:
             if not part.isdigit():
                 owner = owner.model_fields[part].annotation.__args__[0]
-        near = get_close_matches(where[-1], owner.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(owner.model_fields)}"
+        # experiments that the suite does not name are no fields of its model
+        keys = dict.fromkeys([*owner.model_fields, *(EXPERIMENTS if owner is model else ())])
+        near = get_close_matches(where[-1], keys, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(keys)}"
         return f"unknown key {'.'.join(where)!r}: {hint}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":

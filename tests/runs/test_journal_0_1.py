@@ -123,9 +123,7 @@ EXPECTED: list[Record] = [
         operators=(Operator("aten::mm", 15.0, 0.007919), Operator("aten::addmm", 8.0, 0.003917)),
     ),
     Training(
-        cell=replace(
-            SAM, spec="b-gr(gamma=0.1, epsilon=0.05)", batch_size=128, seed=0, epochs=15
-        ),
+        cell=replace(SAM, spec="b-gr(gamma=0.1, epsilon=0.05)", batch_size=128, seed=0, epochs=15),
         conditions=HELD,
         test_loss=1.161,
         test_accuracy=0.529,

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gr_bench import registry
 from gr_bench.workloads.loss import accuracy, cross_entropy
+from gr_bench.workloads.models.resnet import ResNet18
+from gr_bench.workloads.models.wide_resnet import WideResNet
 
 MODELS = {name: registry.MODELS.find(name) for name in registry.MODELS.built_in}
 
@@ -21,17 +24,20 @@ VECTOR_MODELS = [name for name in MODELS if name != "char-transformer"]
 CASES = [
     (name, shape) for name in VECTOR_MODELS for shape in (IMAGE, SMALL_IMAGE, SIGNAL, BARE_SIGNAL)
 ] + [("char-transformer", TOKENS)]
+NARROW = {
+    "narrow resnet-18": partial(ResNet18, width=8),
+    "narrow wrn": partial(WideResNet, depth=16, widen_factor=1),
+}
+"""The architectures of the large models, narrow enough for real arithmetic."""
+BUILDERS = MODELS | NARROW
 LARGE = ("resnet-18", "wrn-16-4", "wrn-28-10")
 # The smallest input that each model is meant for, so that real arithmetic stays quick.
-SMALLEST = [(name, SMALL_IMAGE) for name in VECTOR_MODELS] + [("char-transformer", TOKENS)]
-QUICK = [case for case in SMALLEST if case[0] not in LARGE]
+QUICK = [
+    *((name, SMALL_IMAGE) for name in (*VECTOR_MODELS, *NARROW) if name not in LARGE),
+    ("char-transformer", TOKENS),
+]
+AND_THE_LARGEST = [*QUICK, pytest.param("wrn-28-10", SMALL_IMAGE, marks=pytest.mark.slow)]
 CLASSES = 5
-
-
-def slow_if_large(cases: list[tuple[str, tuple[int, ...]]]) -> list[object]:
-    """The cases, those of large models among the slow tests."""
-    marks = {True: [pytest.mark.slow], False: []}
-    return [pytest.param(*case, marks=marks[case[0] in LARGE]) for case in cases]
 
 
 def batch(shape: tuple[int, ...], size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -44,7 +50,7 @@ def batch(shape: tuple[int, ...], size: int, dtype: torch.dtype) -> tuple[Tensor
 
 def build(name: str, shape: tuple[int, ...], **parameters: object) -> nn.Module:
     torch.manual_seed(0)
-    return MODELS[name](shape, CLASSES, **parameters)
+    return BUILDERS[name](shape, CLASSES, **parameters)
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
@@ -59,7 +65,7 @@ def test_logits_have_one_entry_a_class_and_no_host_sync(name: str, shape: tuple[
     assert logits.shape == (*targets.shape, CLASSES)
 
 
-@pytest.mark.parametrize(("name", "shape"), slow_if_large(SMALLEST))
+@pytest.mark.parametrize(("name", "shape"), AND_THE_LARGEST)
 def test_every_parameter_gets_a_gradient(name: str, shape: tuple[int, ...]) -> None:
     model = build(name, shape)
     inputs, targets = batch(shape, 4, torch.float32)
@@ -73,13 +79,13 @@ def test_the_seed_decides_the_parameters(name: str, shape: tuple[int, ...]) -> N
     first, second = build(name, shape).state_dict(), build(name, shape).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
     torch.manual_seed(1)
-    other = dict(MODELS[name](shape, CLASSES).named_parameters())
+    other = dict(BUILDERS[name](shape, CLASSES).named_parameters())
     drawn = [key for key, value in other.items() if value.std() > 0]
     assert drawn
     assert all(not torch.equal(first[key], other[key]) for key in drawn)
 
 
-@pytest.mark.parametrize(("name", "shape"), slow_if_large(SMALLEST))
+@pytest.mark.parametrize(("name", "shape"), AND_THE_LARGEST)
 def test_double_backward_gives_the_hessian_times_the_gradient(
     name: str, shape: tuple[int, ...]
 ) -> None:
@@ -122,7 +128,7 @@ def test_copies_with_stacked_parameters_compute_what_each_alone_does(
     name: str, shape: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
-    copies = [MODELS[name](shape, CLASSES) for _ in range(2)]
+    copies = [BUILDERS[name](shape, CLASSES) for _ in range(2)]
     parameters, buffers = stack_module_state(copies)
     inputs, _ = batch(shape, 4, torch.float32)
 
@@ -141,10 +147,11 @@ def test_a_bare_signal_is_one_channel(name: str) -> None:
     assert torch.equal(bare(inputs[:, 0]), channel(inputs))
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    slow_if_large([(n, s) for n, s in SMALLEST if "dropout" in str(inspect.signature(MODELS[n]))]),
-)
+def has_dropout(name: str) -> bool:
+    return "dropout" in inspect.signature(BUILDERS[name]).parameters
+
+
+@pytest.mark.parametrize(("name", "shape"), [c for c in QUICK if has_dropout(c[0])])
 def test_dropout_acts_in_training_only(name: str, shape: tuple[int, ...]) -> None:
     inputs, _ = batch(shape, 4, torch.float32)
     model = build(name, shape, dropout=0.5)
