@@ -58,7 +58,7 @@ def decode(line: str | bytes) -> Record:
         fields = experiment.cell.from_0_1(fields)
     cls = _classes(plain["experiment"])[kind]
     if schema == 1:
-        data = cls.from_0_1(data)
+        data = {"conditions": data.get("conditions"), **cls.from_0_1(data)}
     return decode_record(cls, experiment.cell(**fields), data)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gr_bench.meters.flops import count_flops
 from synthetic import cost
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gr_bench import registry
 from gr_bench.experiments.step_cost.measure import counters
+from gr_bench.experiments.step_cost.record import Counters
+from gr_bench.meters.counters import count_flops
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.workloads.loss import cross_entropy
 
@@ -25,7 +26,7 @@ SCALARS = 64
 """Bytes that a few 0-d tensors may take."""
 
 
-def counted(method: str, depth: int, features: int = FEATURES, batch: int = BATCH) -> dict:
+def counted(method: str, depth: int, features: int = FEATURES, batch: int = BATCH) -> Counters:
     """Counters of a chain of ``depth`` equal linear layers without biases."""
     cell = cost(
         method,
@@ -33,7 +34,7 @@ def counted(method: str, depth: int, features: int = FEATURES, batch: int = BATC
         dataset=f"random(shape=({features},), num_classes={features}, samples=8)",
         batch_size=batch,
     )
-    return counters(cell).data
+    return counters(cell)
 
 
 # --- arithmetic
@@ -52,11 +53,11 @@ def counted(method: str, depth: int, features: int = FEATURES, batch: int = BATC
 )
 def test_flops_of_equal_linear_layers(method: str, products, depth: int) -> None:
     """Forward 1 a layer, backward 2, but for the first layer, whose input needs no gradient."""
-    assert counted(method, depth)["flops"] == products(depth) * PRODUCT
+    assert counted(method, depth).flops == products(depth) * PRODUCT
 
 
 def test_flops_grow_with_the_batch() -> None:
-    assert counted("f-gr", 3, batch=8)["flops"] == 2 * counted("f-gr", 3)["flops"]
+    assert counted("f-gr", 3, batch=8).flops == 2 * counted("f-gr", 3).flops
 
 
 @pytest.mark.parametrize(("method", "giga"), [("sgd", 4027), ("f-gr", 8053), ("db-gr", 12147)])
@@ -79,11 +80,11 @@ def test_every_byte_of_an_sgd_step_is_accounted_for() -> None:
     """The peak is in the optimizer, which adds weight decay to the gradient in new memory."""
     found = counted("sgd", 1, WIDE)
     inputs, targets, decayed = 4 * BATCH * WIDE, 8 * BATCH, P
-    assert found["parameter_bytes"] == P
-    assert found["gradient_bytes"] == P
-    assert found["optimizer_state_bytes"] == P
-    assert found["method_bytes"] == 0
-    assert 0 <= found["rest_bytes"] - (inputs + targets + decayed) <= SCALARS
+    assert found.parameter_bytes == P
+    assert found.gradient_bytes == P
+    assert found.optimizer_state_bytes == P
+    assert found.method_bytes == 0
+    assert 0 <= found.rest_bytes - (inputs + targets + decayed) <= SCALARS
 
 
 @pytest.mark.parametrize("method", ["sgd", "sam", "f-gr", "b-gr", "db-gr", "plugged:Hoarding"])
@@ -91,9 +92,9 @@ def test_every_byte_of_an_sgd_step_is_accounted_for() -> None:
 def test_the_parts_add_up_to_the_peak(method: str, depth: int) -> None:
     found = counted(method, depth)
     parts = ("parameter", "gradient", "optimizer_state", "method", "rest")
-    assert found["peak_bytes"] == sum(found[f"{part}_bytes"] for part in parts)
+    assert found.peak_bytes == sum(getattr(found, f"{part}_bytes") for part in parts)
     batch = BATCH * (4 * FEATURES + 8)
-    assert found["rest_bytes"] >= batch
+    assert found.rest_bytes >= batch
 
 
 @pytest.mark.parametrize("depth", [1, 4])
@@ -101,8 +102,8 @@ def test_the_parts_add_up_to_the_peak(method: str, depth: int) -> None:
 def test_one_copy_of_the_parameters_shows_as_one_more(method: str, depth: int) -> None:
     sgd, own = counted("sgd", depth, WIDE, 1), counted(method, depth, WIDE, 1)
     copy = depth * P
-    assert own["method_bytes"] == copy
-    assert 0 <= own["peak_bytes"] - sgd["peak_bytes"] - copy <= SCALARS
+    assert own.method_bytes == copy
+    assert 0 <= own.peak_bytes - sgd.peak_bytes - copy <= SCALARS
 
 
 def test_saved_bytes_are_what_the_backward_pass_needs() -> None:

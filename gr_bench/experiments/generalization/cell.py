@@ -44,6 +44,12 @@ class GeneralizationCell(TimedCell):
     the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
     ``control``: the baseline's step, timed a second time."""
 
+    @classmethod
+    def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a cell of gr-bench 0.1, whose word for the role ``timing`` was ``timed``."""
+        role = "timing" if fields["role"] == "timed" else fields["role"]
+        return {**super().from_0_1(fields), "role": role}
+
     @property
     def selection_group(self) -> tuple[Any, ...]:
         """The common part of settings to choose from: method, model, data, but not the numbers."""
