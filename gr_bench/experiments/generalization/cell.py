@@ -46,7 +46,7 @@ class GeneralizationCell(TimedCell):
 
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a cell of gr-bench 0.1, whose word for the role ``timing`` was ``timed``."""
+        """The fields of a cell of gr-bench 0.1, which called the role ``timing`` ``timed``."""
         role = "timing" if fields["role"] == "timed" else fields["role"]
         return {**super().from_0_1(fields), "role": role}
 
