@@ -187,12 +187,16 @@ def test_the_expected_test_error_is_what_sampling_gives() -> None:
 # --- what descent finds
 
 
+PROBLEMS = pytest.mark.parametrize("problems", [4, pytest.param(20, marks=pytest.mark.slow)])
+
+
 @cache
-def twenty() -> list[Solution]:
-    """Twenty random problems, half of them centred, with every method of the family."""
+def random_problems(problems: int) -> list[Solution]:
+    """So many random problems, half of them centred, with every method of the family."""
+    half = problems // 2
     return [
         record
-        for mean, seeds in ((0.0, range(10)), (1.0, range(10, 20)))
+        for mean, seeds in ((0.0, range(half)), (1.0, range(half, problems)))
         for record in solutions(
             ImplicitBiasGrid(
                 methods=[*FAMILY, "sgd"],
@@ -204,10 +208,11 @@ def twenty() -> list[Solution]:
     ]
 
 
-def test_theory_holds_on_twenty_random_problems() -> None:
+@PROBLEMS
+def test_theory_holds_on_random_problems(problems: int) -> None:
     """α̃ from the integral is √(w₊w₋), and the interpolant of least potential is the one found."""
-    records = twenty()
-    assert len(records) == 20 * 8
+    records = random_problems(problems)
+    assert len(records) == problems * 8
     for record in records:
         found = record.endpoint
         np.testing.assert_allclose(found.predicted_alpha, found.alpha, rtol=1e-3)
@@ -217,10 +222,12 @@ def test_theory_holds_on_twenty_random_problems() -> None:
         assert record.direction_error < 1e-6  # the gradient itself is near 0 at the end
 
 
-def test_alpha_falls_along_the_family_in_every_problem() -> None:
+@PROBLEMS
+def test_alpha_falls_along_the_family_in_every_problem(problems: int) -> None:
     """B-GR with large ε, B-GR with small ε, DB-GR, F-GR with small ε, F-GR with large ε."""
-    by_cell = {(r.cell.seed, r.cell.spec): r.endpoint.predicted_alpha for r in twenty()}
-    for seed in range(20):
+    found = random_problems(problems)
+    by_cell = {(r.cell.seed, r.cell.spec): r.endpoint.predicted_alpha for r in found}
+    for seed in range(problems):
         means = [np.mean(by_cell[seed, method]) for method in FAMILY]
         assert (np.diff(means) < 0).all(), (seed, means)
 

@@ -126,6 +126,7 @@ def test_a_disk_that_is_full_costs_the_checkpoint_alone(
 # --- in processes
 
 
+@pytest.mark.slow
 def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
     grid = {
         "methods": ["sgd", "f-gr(gamma=[0.1, 0.3])"],
