@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from gr_bench.experiments.experiment import Options
 from gr_bench.experiments.record import Record
@@ -71,8 +71,3 @@ class Counters(Record):
     predicted_extra_low_bytes: int | None = None
     predicted_extra_high_bytes: int | None = None
     predicted_peak_low_bytes: int | None = None
-
-    @classmethod
-    def from_0_1(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a record of version 0.1: the same."""
-        return data
