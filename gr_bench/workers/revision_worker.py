@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import json
 import math
 import sys
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 COORDINATOR = "gr_bench_coordinator"
@@ -49,15 +48,14 @@ def main() -> None:
 
 
 def coordinators_package() -> None:
-    """Make the coordinator's ``gr_bench`` importable as :data:`COORDINATOR`."""
-    folder = Path(__file__).parents[1]
-    spec = importlib.util.spec_from_file_location(
-        COORDINATOR, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    package = sys.modules[COORDINATOR] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(package)
+    """Make the coordinator's modules importable as parts of :data:`COORDINATOR`.
+
+    Its front door, ``__init__.py``, is not run: what that imports by its full name would come from
+    the revision. The modules that measure import each other relatively.
+    """
+    package = ModuleType(COORDINATOR)
+    package.__path__ = [str(Path(__file__).parents[1])]
+    sys.modules[COORDINATOR] = package
 
 
 class RevisionWorker:
