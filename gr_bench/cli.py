@@ -6,68 +6,64 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
-import typer
+import click
 
 from gr_bench.errors import RequestError, unknown
 from gr_bench.version import __version__
 
 OK, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+FORMATS = ("html", "md")
 
-app = typer.Typer(
+_PATH = click.Path(path_type=Path)
+
+
+def _examples(*commands: str) -> str:
+    """The end of a command's help: command lines, each on a line of its own."""
+    return "\n".join(["\b", "Examples:", *(f"  gr-bench {command}" for command in commands)])
+
+
+class _Commands(click.Group):
+    """A group whose output may be read by a program that stops early."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See :meth:`click.Group.invoke`, which would end with exit code 1 then."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _end_unread()
+        return result
+
+
+@click.group(
     name="gr-bench",
-    help="""What gradient regularization costs, what it gains, and which solution it picks.
+    cls=_Commands,
+    epilog=_examples("run quick", "run quick --only '*f-gr*'", "report runs/quick", "list methods"),
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(__version__, message="gr-bench %(version)s", help="Print the version.")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """What gradient regularization costs, what it gains, and which solution it picks.
 
     Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 130 interrupted, with
-    everything measured until then kept.""",
-    epilog="""Examples: [bold]gr-bench run quick[/] · [bold]gr-bench run quick --only '*f-gr*'[/] ·
-    [bold]gr-bench report runs/quick[/] · [bold]gr-bench list methods[/]""",
-    invoke_without_command=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-class Format(StrEnum):
-    """The formats of a report."""
-
-    html = "html"
-    md = "md"
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"gr-bench {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+    everything measured until then kept.
+    """
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
-@app.command(
-    "list",
-    epilog="Examples: [bold]gr-bench list[/] · [bold]gr-bench list models[/]",
-)
-def list_(
-    kind: Annotated[
-        str | None,
-        typer.Argument(help="One of methods, models, datasets, experiments, suites; or all."),
-    ] = None,
-) -> None:
-    """List what there is to measure, by the names that suites use."""
+@app.command("list", epilog=_examples("list", "list models"))
+@click.argument("kind", required=False)
+def list_(kind: str | None) -> None:
+    """List what there is to measure, by the names that suites use.
+
+    KIND is methods, models, datasets, experiments or suites; without it, all of them are listed.
+    """
     from gr_bench.runs import listing
 
     if kind is not None and kind not in listing.KINDS:
@@ -80,55 +76,57 @@ def list_(
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench run quick[/] ·
-    [bold]gr-bench run my.toml --out runs/mine[/] ·
-    [bold]gr-bench run quick --budget 10m --report[/] ·
-    [bold]gr-bench run cpu --only 'step_cost*resnet*' --dry-run[/] ·
-    [bold]gr-bench run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64][/]""",
+    short_help="Measure a suite, or go on with an interrupted run of it.",
+    epilog=_examples(
+        "run quick",
+        "run my.toml --out runs/mine",
+        "run quick --budget 10m --report",
+        "run cpu --only 'step_cost*resnet*' --dry-run",
+        "run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64]",
+    ),
 )
+@click.argument("suite")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting: experiment.key=value for all grids of an experiment.",
+)
+@click.option("--only", metavar="GLOB", help="Only cells that match, as --dry-run prints them.")
+@click.option(
+    "--out", type=_PATH, metavar="DIR", help="The run's folder.", show_default="runs/SUITE"
+)
+@click.option("--device", help="Measure on cpu, cuda or cuda:N.", show_default="the suite's")
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="The time that it may take, as 90s, 5m or 1h; given more, a run goes on.",
+    show_default="the suite's",
+)
+@click.option(
+    "--report",
+    "draw",
+    is_flag=True,
+    help="Draw the report: a first page soon, redrawn as more is known.",
+)
+@click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and measure nothing.")
 def run(
-    suite: Annotated[str, typer.Argument(help="A shipped suite's name, or a TOML file's path.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a setting: experiment.key=value for all grids of an experiment.",
-        ),
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(metavar="GLOB", help="Only cells that match, as --dry-run prints them."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder.", show_default="runs/SUITE"),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Measure on cpu, cuda or cuda:N.", show_default="the suite's")
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="The time that it may take, as 90s, 5m or 1h; given more, a run goes on.",
-            show_default="the suite's",
-        ),
-    ] = None,
-    draw: Annotated[
-        bool,
-        typer.Option(
-            "--report", help="Draw the report: a first page soon, redrawn as more is known."
-        ),
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Put earlier results in the folder aside; start over.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and measure nothing.")
-    ] = False,
+    suite: str,
+    settings: tuple[str, ...],
+    only: str | None,
+    out: Path | None,
+    device: str | None,
+    budget: str | None,
+    draw: bool,
+    fresh: bool,
+    dry_run: bool,
 ) -> None:
-    """Measure a suite, or go on with a run that was interrupted."""
+    """Measure SUITE, or go on with a run of it that was interrupted.
+
+    SUITE is a shipped suite's name or a TOML file's path.
+    """
     from gr_bench.runs.shipped import read_suite
     from gr_bench.units import parse_duration
 
@@ -137,7 +135,7 @@ def run(
     if dry_run:
         from gr_bench.runs.suite import load_suite
 
-        for cell in load_suite(suite, settings=settings or (), only=only, device=device).cells:
+        for cell in load_suite(suite, settings=settings, only=only, device=device).cells:
             print(cell)
         return
     import gr_bench
@@ -153,7 +151,7 @@ def run(
             results = gr_bench.run(
                 suite,
                 folder,
-                settings=settings or (),
+                settings=settings,
                 only=only,
                 device=device,
                 budget=budget_s,
@@ -163,20 +161,20 @@ def run(
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
         console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         if live:
             live.stop()
     for line in last_words(results):
         _teller(console)(line)
     if draw:
-        _draw(folder, list(Format))
+        _draw(folder, FORMATS)
     else:
         console.print(f"next: gr-bench report {folder}", markup=False, soft_wrap=True)
         print(folder)
     assert results.outcome is not None
     if results.outcome.failed:
-        raise typer.Exit(FAILED)
+        raise click.exceptions.Exit(FAILED)
 
 
 def _teller(console: Any) -> Callable[[str], None]:
@@ -191,16 +189,16 @@ def _console() -> Any:
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench calibrate[/] · [bold]gr-bench calibrate --budget 10m[/]""",
+    short_help="Measure this machine's noise.",
+    epilog=_examples("calibrate", "calibrate --budget 10m"),
 )
-def calibrate(
-    budget: Annotated[
-        str, typer.Option(metavar="TIME", help="About how long to take, as 90s, 2m or 1h.")
-    ] = "2m",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder.")] = Path(
-        "runs/calibrate"
-    ),
-) -> None:
+@click.option(
+    "--budget", metavar="TIME", default="2m", help="About how long to take, as 90s, 2m or 1h."
+)
+@click.option(
+    "--out", type=_PATH, metavar="DIR", default="runs/calibrate", help="The run's folder."
+)
+def calibrate(budget: str, out: Path) -> None:
     """Measure this machine's noise: equal things timed as if they were different."""
     from gr_bench.units import parse_duration
 
@@ -215,58 +213,78 @@ def calibrate(
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench compare git:main git:HEAD[/] ·
-    [bold]gr-bench compare git:HEAD git:WORKTREE --budget 2m[/] ·
-    [bold]gr-bench compare git:main...HEAD git:HEAD --markdown comment.md[/] ·
-    [bold]gr-bench compare git:HEAD git:HEAD --head-python other-env/bin/python[/] ·
-    [bold]gr-bench compare runs/monday runs/friday[/]""",
+    short_help="Tell whether HEAD is slower or larger than BASE.",
+    epilog=_examples(
+        "compare git:main git:HEAD",
+        "compare git:HEAD git:WORKTREE --budget 2m",
+        "compare git:main...HEAD git:HEAD --markdown comment.md",
+        "compare git:HEAD git:HEAD --head-python other-env/bin/python",
+        "compare runs/monday runs/friday",
+    ),
+)
+@click.argument("base")
+@click.argument("head")
+@click.option(
+    "--suite",
+    default="compare",
+    help="Whose step-cost cells revisions are measured by: name or TOML file.",
+)
+@click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
+@click.option(
+    "--threshold",
+    metavar="SHARE",
+    default="2%",
+    help="The smallest difference that counts: slower is a ratio beyond it whose interval leaves "
+    "1 out, same an interval within it. More FLOPs or peak memory count from here, too.",
+)
+@click.option(
+    "--budget",
+    metavar="TIME",
+    default="5m",
+    help="How long comparing revisions may take, as 90s, 2m or 1h; at least three pairs.",
+)
+@click.option(
+    "--base-python",
+    metavar="PATH",
+    default=sys.executable,
+    show_default="this",
+    help="Interpreter that runs BASE.",
+)
+@click.option(
+    "--head-python",
+    metavar="PATH",
+    default=sys.executable,
+    show_default="this",
+    help="Interpreter that runs HEAD.",
+)
+@click.option(
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write everything measured there."
+)
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=_PATH,
+    metavar="FILE",
+    help="Write a pull request's comment there.",
 )
 def compare(
-    base: Annotated[str, typer.Argument(help="git:REVISION, or a run's folder.")],
-    head: Annotated[str, typer.Argument(help="The same sort of thing, to be judged against BASE.")],
-    suite: Annotated[
-        str,
-        typer.Option(help="Whose step-cost cells revisions are measured by: name or TOML file."),
-    ] = "compare",
-    only: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Only cells that match, as for run.")
-    ] = None,
-    threshold: Annotated[
-        str,
-        typer.Option(
-            metavar="SHARE",
-            help="The smallest difference that counts: slower is a ratio beyond it whose interval "
-            "leaves 1 out, same an interval within it. More FLOPs or peak memory count from here, "
-            "too.",
-        ),
-    ] = "2%",
-    budget: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME",
-            help="How long comparing revisions may take, as 90s, 2m or 1h; at least three pairs.",
-        ),
-    ] = "5m",
-    base_python: Annotated[
-        str, typer.Option(metavar="PATH", help="Interpreter that runs BASE.", show_default="this")
-    ] = sys.executable,
-    head_python: Annotated[
-        str, typer.Option(metavar="PATH", help="Interpreter that runs HEAD.", show_default="this")
-    ] = sys.executable,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write everything measured there.")
-    ] = None,
-    markdown_file: Annotated[
-        Path | None,
-        typer.Option("--markdown", metavar="FILE", help="Write a pull request's comment there."),
-    ] = None,
+    base: str,
+    head: str,
+    suite: str,
+    only: str | None,
+    threshold: str,
+    budget: str,
+    base_python: str,
+    head_python: str,
+    json_file: Path | None,
+    markdown_file: Path | None,
 ) -> None:
     """Tell whether HEAD is slower or larger than BASE: exit code 1 if by more than the threshold.
 
-    Two revisions of the git repository here are checked out beside each other and step in
-    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes,
-    git:A...B is where A and B parted.
-    Two runs are compared by what they have stored.
+    BASE and HEAD are git:REVISION, or runs' folders. Two revisions of the git repository here are
+    checked out beside each other and step in alternation, in pairs of fresh processes.
+    git:WORKTREE is the working tree with its changes, git:A...B is where A and B parted. Two runs
+    are compared by what they have stored.
     """
     from gr_bench.units import parse_duration, parse_share
 
@@ -297,48 +315,53 @@ def compare(
         write_whole(markdown_file, lambda file: file.write(text))
     pages.show(comparison)
     if comparison.regressed:
-        raise typer.Exit(FAILED)
+        raise click.exceptions.Exit(FAILED)
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench history runs/monday runs/tuesday runs/friday[/] ·
-    [bold]gr-bench history nightly/* --out history --threshold 3%[/]""",
-)
-def history(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs' folders.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page goes.")] = Path(
-        "history"
+    short_help="Draw step cost over stored runs, commit by commit.",
+    epilog=_examples(
+        "history runs/monday runs/tuesday runs/friday",
+        "history nightly/* --out history --threshold 3%",
     ),
-    threshold: Annotated[
-        str, typer.Option(metavar="SHARE", help="The smallest change of a time that counts.")
-    ] = "2%",
-) -> None:
+)
+@click.argument("folders", type=_PATH, metavar="RUN...", nargs=-1, required=True)
+@click.option("--out", type=_PATH, metavar="DIR", default="history", help="Where the page goes.")
+@click.option(
+    "--threshold",
+    metavar="SHARE",
+    default="2%",
+    help="The smallest change of a time that counts.",
+)
+def history(folders: tuple[Path, ...], out: Path, threshold: str) -> None:
     """Draw step cost over stored runs, commit by commit, with change points marked."""
     from gr_bench.units import parse_share
 
     share = parse_share(threshold)
     from gr_bench.comparison.history import write_history
 
-    for path in write_history(folders, out, share):
+    for path in write_history(list(folders), out, share):
         print(path)
 
 
 @app.command(
-    epilog="""Examples: [bold]gr-bench report runs/quick[/] ·
-    [bold]gr-bench report runs/quick --format md[/]""",
+    short_help="Make tables and figures from what a run has so far.",
+    epilog=_examples("report runs/quick", "report runs/quick --format md"),
 )
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    formats: Annotated[
-        str, typer.Option("--format", metavar="html,md", help="What to write, by commas.")
-    ] = "html,md",
-) -> None:
-    """Make tables and figures from what a run has so far."""
-    wanted = []
-    for text in formats.split(","):
-        if text not in list(Format):
-            raise unknown("format", text, map(str, Format))
-        wanted.append(Format(text))
+@click.argument("folder", type=_PATH, metavar="RUN")
+@click.option(
+    "--format",
+    "formats",
+    metavar="html,md",
+    default=",".join(FORMATS),
+    help="What to write, by commas.",
+)
+def report(folder: Path, formats: str) -> None:
+    """Make tables and figures from what a run has so far; RUN is its folder."""
+    wanted = formats.split(",")
+    for text in wanted:
+        if text not in FORMATS:
+            raise unknown("format", text, FORMATS)
     _draw(folder, wanted)
 
 
@@ -360,16 +383,13 @@ def _draw(folder: Path, formats: Sequence[str]) -> None:
         print(page)
 
 
-@app.command(
-    epilog="""Examples: [bold]gr-bench run claims-quick && gr-bench claims[/] ·
-    [bold]gr-bench claims runs/claims-cpu[/]""",
-)
-def claims(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")] = Path(
-        "runs/claims-quick"
-    ),
-) -> None:
-    """Set the paper's claims beside what a run says of each."""
+@app.command(epilog=_examples("run claims-quick && gr-bench claims", "claims runs/claims-cpu"))
+@click.argument("folder", type=_PATH, metavar="[RUN]", default="runs/claims-quick")
+def claims(folder: Path) -> None:
+    """Set the paper's claims beside what a run says of each.
+
+    RUN is the run's folder; by default runs/claims-quick.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -396,28 +416,20 @@ def main() -> None:
 
 
 def _guarded(command: Callable[[], Any]) -> int:
-    usage_error: Any = typer.BadParameter.__base__
     try:
         code = command()
-        sys.stdout.flush()
     except RequestError as error:
         return _wrong(str(error))
-    except usage_error as error:
+    except click.ClickException as error:
         return _wrong(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _unread()
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer and rich would end with 1
-            return _unread()
-        raise
     except OSError as error:
         return _wrong(f"{error.filename or 'file'}: {error.strerror or error}")
     return code if isinstance(code, int) else OK
 
 
-def _unread() -> int:
+def _end_unread() -> NoReturn:
     """End as other programs do whose output nobody reads any more (``| head``).
 
     Not by leaving the signal at its default from the beginning: then a write to a worker that has
@@ -426,7 +438,7 @@ def _unread() -> int:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.raise_signal(signal.SIGPIPE)
-    return FAILED
+    raise click.exceptions.Exit(FAILED)
 
 
 def _wrong(message: str) -> int:

@@ -28,7 +28,7 @@ from gr_bench.source import read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
     from torch import nn
 
@@ -157,12 +157,17 @@ def _without(signature: inspect.Signature, fixed: Mapping[str, object]) -> inspe
     return signature.replace(parameters=free)
 
 
-@cache
 def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points that installed packages add to a group, looked up once a process."""
+    """The entry points that installed packages add to a group."""
+    return tuple(_entry_points().select(group=group))
+
+
+@cache
+def _entry_points() -> EntryPoints:
+    """Those of all groups: every package's file is read, so once a process."""
     from importlib.metadata import entry_points  # it takes longer than all else in here
 
-    return tuple(entry_points(group=group))
+    return entry_points()
 
 
 def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:

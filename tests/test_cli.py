@@ -165,7 +165,7 @@ NEGATIVE = "step_cost.methods=['sgd', 'f-gr(gamma=-1)']"
 BAD = {
     "unknown command": (["rnu"], "rnu"),
     "unknown option": (["run", "smoke", "--fast"], "--fast"),
-    "missing argument": (["run"], "suite"),
+    "missing argument": (["run"], "SUITE"),
     "unknown list": (["list", "method"], "did you mean 'methods'?"),
     "misspelt suite": (["run", "smok"], "did you mean 'smoke'?"),
     "missing file": (["run", "missing.toml"], "No such file"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import click
 import pytest
-import typer.main
 
 from gr_bench.cli import app
 from gr_bench.runs.shipped import shipped
@@ -19,9 +19,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results
 COMMAND = re.compile(r"\bgr-bench ([a-z]+)((?: [^\n`|#&]*)?)")
 
 
-def commands() -> dict[str, Any]:
-    found: dict[str, Any] = typer.main.get_command(app).commands
-    return found
+def commands() -> Mapping[str, click.Command]:
+    return app.commands
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
