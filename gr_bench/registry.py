@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from types import ModuleType
@@ -28,7 +28,7 @@ from gr_bench.source import read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+    from importlib.metadata import EntryPoint
 
     from torch import nn
 
@@ -159,15 +159,15 @@ def _without(signature: inspect.Signature, fixed: Mapping[str, object]) -> inspe
 
 def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
     """The entry points that installed packages add to a group."""
-    return tuple(_entry_points().select(group=group))
+    return tuple(_select_entry_points()(group=group))
 
 
 @cache
-def _entry_points() -> EntryPoints:
-    """Those of all groups: every package's file is read, so once a process."""
+def _select_entry_points() -> Callable[..., Iterable[EntryPoint]]:
+    """What selects them by group: every package's file is read for it, so once a process."""
     from importlib.metadata import entry_points  # it takes longer than all else in here
 
-    return entry_points()
+    return entry_points().select
 
 
 def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:

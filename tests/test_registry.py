@@ -39,9 +39,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "another_package", raising=False)
-    registry._entry_points.cache_clear()
+    registry._select_entry_points.cache_clear()
     yield "another_package"
-    registry._entry_points.cache_clear()
+    registry._select_entry_points.cache_clear()
 
 
 # --- what is known without importing
@@ -79,7 +79,7 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
         "    try: registry.spell_method(spec)\n"
         "    except RequestError: continue\n"
         "    raise SystemExit(spec)\n"
-        "print(registry._entry_points.cache_info().misses)\n"
+        "print(registry._select_entry_points.cache_info().misses)\n"
         "try: registry.spell_method('fgr')\n"
         "except RequestError as error: print(error)\n"
         "print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"

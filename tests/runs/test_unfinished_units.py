@@ -29,9 +29,9 @@ def numbers_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     )
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
-    registry._entry_points.cache_clear()
+    registry._select_entry_points.cache_clear()
     yield
-    registry._entry_points.cache_clear()
+    registry._select_entry_points.cache_clear()
 
 
 def execute(folder: Path, *, noted: bool) -> Outcome:
