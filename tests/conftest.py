@@ -18,6 +18,10 @@ PLUGINS = [str(HERE / "support"), str(HERE / "runs" / "plugins")]
 sys.path[:0] = PLUGINS
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*PLUGINS, os.environ.get("PYTHONPATH"))))
 
+# processes of pytest-xdist with a thread for every core each would wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # what was decided by measuring here before is no matter of the tests'; but fonts may be found again
 CACHE = tempfile.TemporaryDirectory(prefix="gr-bench-tests-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name

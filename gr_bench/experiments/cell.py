@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -52,20 +53,20 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimedCell(Cell):
+class TimedCell(Cell, ABC):
     """A cell whose step is timed, together with the others of its block."""
 
     @property
+    @abstractmethod
     def block(self) -> tuple[Any, ...]:
         """The common part of the cells of a block, which are timed in the same rounds."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_baseline(self) -> bool:
         """True if the others of the block are divided by it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_control(self) -> bool:
         """True if it is the baseline a second time: its ratio to the first is 1 but for noise."""
-        raise NotImplementedError

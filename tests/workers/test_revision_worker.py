@@ -1,4 +1,4 @@
-"""The parts of the revision's process that can be looked at without one."""
+"""The process that steps with a revision's code: what it needs of a revision, and its parts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gr_bench.comparison.revisions import Revision
+from gr_bench.comparison.side import Side, SideProcess
 from gr_bench.registry import build_method
 from gr_bench.workers.revision_worker import RevisionWorker, described
 
@@ -55,3 +57,52 @@ def test_an_error_is_described_with_its_place_in_the_revision(
         plug_divides.f()
     expected = "ZeroDivisionError: division by zero (plug_divides.py, line 2)"
     assert described(caught.value) == expected
+
+
+OLD = {
+    "__init__": "__version__ = '0.0'",
+    "errors": "class RequestError(ValueError): pass",
+    "registry": """
+from types import SimpleNamespace
+import torch
+class Plain:
+    needs_second_derivatives = False
+    def __str__(self): return "plain"
+    def backward(self, loss_fn, params):
+        loss = loss_fn()
+        loss.backward()
+        return loss.detach()
+class Data:
+    train = SimpleNamespace(inputs=torch.randn(8, 2), targets=torch.zeros(8, dtype=torch.long))
+    input_shape, num_classes = (2,), 3
+    def to(self, device, dtype): return self
+def build_method(text): return Plain()
+def build_model(text, input_shape, num_classes): return torch.nn.Linear(2, num_classes)
+def build_dataset(text): return Data()
+""",
+}
+CELL = {
+    "spec": "plain",
+    "model": "linear",
+    "dataset": "zeros",
+    "batch_size": 4,
+    "device": "cpu",
+    "dtype": "float32",
+    "threads": 1,
+    "compiled": False,
+}
+
+
+def test_a_revision_needs_to_have_no_more_than_what_is_documented(tmp_path: Path) -> None:
+    """One that is older than the modules that measure steps by the coordinator's."""
+    package = tmp_path / "base" / "gr_bench"
+    package.mkdir(parents=True)
+    for name, text in OLD.items():
+        (package / f"{name}.py").write_text(text)
+    side = Side(Revision("base", "old", "0" * 40), package.parent)
+    with SideProcess(side, 60.0, None) as process:
+        assert process.ask("hello")["folder"] == str(package)
+        assert process.ask("prepare", key="it", cell=CELL)["method"] == "plain"
+        assert process.ask("time", key="it", steps=2)["elapsed_s"] > 0
+        # x W: 4x2 by 2x3; the gradient of W: 3x4 by 4x2
+        assert process.ask("count", cell=CELL)["flops"] == 2 * 2 * 4 * 2 * 3
