@@ -7,7 +7,7 @@ before, so that files are compiled and in the system's cache. A ratio is that of
 round: its geometric mean over rounds with the 95 % t-interval.
 
 - *pass*: ``python -c pass``;
-- *import torch*: ``python -c "import torch"``;
+- *import torch*: ``python -c "import torch"``, without the tidying up at its end;
 - *first step*: a worker of a run, until the first timed step of a small MLP on the digits begins;
 - *list*: ``gr-bench list``;
 - *wrong request*: ``gr-bench run nosuch``.
@@ -91,7 +91,7 @@ def first_step_s() -> float:
 
 STARTS = {
     "pass": partial(command_s, "-c", "pass"),
-    "import torch": partial(command_s, "-c", "import torch"),
+    "import torch": partial(command_s, "-c", "import os, torch; os._exit(0)"),
     "first step": first_step_s,
     "list": partial(command_s, "-m", "gr_bench", "list"),
     "wrong request": partial(command_s, "-m", "gr_bench", "run", "nosuch", exit_code=2),
