@@ -68,7 +68,6 @@ def run(
         ...         ],
         ...     },
         ...     out="runs/example",
-        ...     budget="10s",
         ... )
         >>> sorted(set(run.step_cost["method"]))
         ['sam', 'sgd']

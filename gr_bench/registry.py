@@ -181,6 +181,7 @@ DATASETS = Registry(
 )
 
 
+@cache
 def method_parameters() -> tuple[str, ...]:
     """The names of the built-in methods' parameters, each once: those of most methods first."""
     counts = Counter(key for name in METHODS.built_in for key in METHODS.signature(name).parameters)
