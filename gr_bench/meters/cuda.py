@@ -46,7 +46,7 @@ class CUDA(Device):
         torch.cuda.set_device(self.torch_device)
 
     def time(self, work: Work) -> Reading:
-        """Time between two events around ``work``, from when the device is idle."""
+        """Time between two events around ``work``; waits for the second."""
         with torch.cuda.device(self.torch_device):
             start, end = _events()
             cpu = time.process_time()

@@ -208,7 +208,7 @@ def _numbers(text: str | None) -> set[int]:
     """The numbers of the kernel's list ``0-3,8``; none where it is not one."""
     found: set[int] = set()
     for part in (text or "").split(","):
-        match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
+        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if match is None:
             return set()
         found |= {*range(int(match[1]), int(match[2] or match[1]) + 1)}

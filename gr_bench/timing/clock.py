@@ -60,12 +60,18 @@ class Sample:
 
 def warm_up(device: Device, step: Work, budget_s: float) -> float:
     """Step until the time no longer falls, at most ``budget_s``; returns seconds a step."""
+    steps = device.least_steps  # one alone would show the time to launch it, too
+
+    def work() -> None:
+        for _ in range(steps):
+            step()
+
     end = time.monotonic() + budget_s
     last = float("inf")
     while True:
         readings: list[float] = []
         while len(readings) < WARM_UP_STEPS and sum(readings) < WARM_UP_S:
-            readings.append(device.time(step).seconds)
+            readings.append(device.time(work).seconds / steps)
         now = statistics.median(readings)
         if now > last * (1 - STEADY) or time.monotonic() > end:
             return now

@@ -25,7 +25,7 @@ WORKLOADS = {
     "vit(width=16, depth=1, dropout=0.1)": "random(shape=(3, 16, 16), samples=16)",
     "char-transformer(width=32, depth=1)": "random-tokens(samples=16)",
 }
-SLOW_DTYPES = ("float64", "bfloat16")
+SLOW_DTYPES = ("bfloat16", "bfloat16-mixed")
 
 
 def step_on_cuda(spec: str, model: str, dtype: str = "float32") -> TimedStep:
@@ -45,10 +45,13 @@ def step_on_cuda(spec: str, model: str, dtype: str = "float32") -> TimedStep:
 
 
 @pytest.mark.parametrize(
-    "dtype",
-    ["float32", "bfloat16-mixed", *(pytest.param(d, marks=pytest.mark.slow) for d in SLOW_DTYPES)],
+    ("model", "dtype"),
+    [
+        *((model, "float32") for model in WORKLOADS),
+        ("mlp(depth=8)", "bfloat16-mixed"),
+        *(pytest.param(m, d, marks=pytest.mark.slow) for m in WORKLOADS for d in SLOW_DTYPES),
+    ],
 )
-@pytest.mark.parametrize("model", WORKLOADS)
 def test_no_methods_step_waits_or_copies(model: str, dtype: str) -> None:
     from pretended_cuda import Trace
 
@@ -78,6 +81,25 @@ def test_two_gradients_take_at_most_2_3_times_the_launches_of_one(model: str) ->
         parameters = len(list(step.training.model.parameters()))
     assert launches["sgd"] < launches["f-gr"] <= 2.3 * launches["sgd"], launches
     assert launches["f-gr"] <= 2 * launches["sgd"] + parameters + 4, launches
+
+
+def test_the_second_point_is_at_one_address_in_every_step() -> None:
+    """And its memory is the one copy of the parameters that the method keeps."""
+    with FakeTensorMode():
+        for name in ("sam", "f-gr", "gnp", "unnormalized-sam"):
+            step = step_on_cuda(name, "mlp(depth=8)")
+            params = list(step.training.model.parameters())
+            seen = []
+            step.training.model.register_forward_pre_hook(
+                lambda *_, ps=params, to=seen: to.append([p.untyped_storage()._cdata for p in ps])
+            )
+            for _ in range(3):
+                step()
+            first, second = seen[0::2], seen[1::2]
+            assert first == 3 * first[:1], name
+            assert second == 3 * second[:1], name
+            assert not {*first[0]} & {*second[0]}, name
+            assert step.training.method.workspace.nbytes == sum(p.nbytes for p in params), name
 
 
 READS = {

@@ -76,6 +76,8 @@ def install() -> None:
         "is_bf16_supported": lambda *_, **__: True,
         "current_device": lambda: torch._C._accelerator_getDeviceIndex(),
         "set_device": _set_device,
+        "_exchange_device": _exchange_device,
+        "_maybe_exchange_device": _exchange_device,
         "manual_seed": lambda seed: None,
         "manual_seed_all": lambda seed: None,
         "get_rng_state": lambda device="cuda": state,
@@ -101,6 +103,14 @@ def _set_device(device: torch.device | int | str) -> None:
     index = device if isinstance(device, int) else torch.device(device).index
     if index is not None:
         torch._C._accelerator_setDeviceIndex(index)
+
+
+def _exchange_device(index: int) -> int:
+    """Choose a device, none if the index is negative; the one from before."""
+    before = torch._C._accelerator_getDeviceIndex()
+    if index >= 0:
+        torch._C._accelerator_setDeviceIndex(index)
+    return int(before)
 
 
 def _to(self: nn.Module, *arguments: Any, **named: Any) -> nn.Module:

@@ -152,8 +152,8 @@ class MemoryBounds:
     both gradients, it holds the first one, another P, through the second pass, in place of what SGD
     has of its gradient at its own peak: nothing if that lies at the start of the backward pass, and
     everything if it lies in the optimizer. Double backpropagation has the graphs of both backward
-    passes, g and γ·g alive at once and, at the end, g, γ·g, the new gradient and one more of the
-    largest parameter.
+    passes, g and γ·g alive at once and, at the end, g, γ·g, the new gradient and, on a CPU, one
+    more of the largest parameter.
     """
 
     extra_low_bytes: int | None = None
@@ -172,7 +172,8 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     method, params = training.method, list(training.model.parameters())
     size, buffers = nbytes(params), nbytes(training.model.buffers())
     kept = RANDOM_STATE_BYTES + 2 * buffers
-    if any(p.is_cuda for p in params):  # θ' and the norms, every tensor of them in whole blocks
+    on_gpu = any(p.is_cuda for p in params)
+    if on_gpu:  # θ' and the norms, every tensor of them in whole blocks
         kept += 2 * BLOCK_BYTES * (len(params) + 2)
     if method.parameters.get("gamma") == 0:
         return MemoryBounds()
@@ -191,7 +192,7 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     state = (v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v))
     lasting = size + nbytes(state) + nbytes(batch) + buffers
     graphs = saved_bytes(backward) - size - nbytes(batch)
-    at_the_end = 3 * size + max(p.nbytes for p in params)
+    at_the_end = 3 * size + (0 if on_gpu else max(p.nbytes for p in params))
     return MemoryBounds(peak_low_bytes=lasting + max(2 * size + graphs, at_the_end))
 
 
