@@ -81,7 +81,7 @@ def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> 
         for name, trainer in trainers.items()
     }
     spent_s = {name: warm_up(device, step, WARM_UP_S) for name, step in steps.items()}
-    in_a_sample = steps_in_a_sample(spent_s["fleet"])
+    in_a_sample = steps_in_a_sample(device, spent_s["fleet"])
 
     def take(name: str, count: int) -> Sample:
         return take_sample(device, steps[name], count)

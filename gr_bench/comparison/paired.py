@@ -17,7 +17,7 @@ from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.meters.conditions import allowed_processors, keep_off, timed_processors
 from gr_bench.spec import parse
-from gr_bench.timing.clock import Sample, Samples, steps_in_a_sample
+from gr_bench.timing.clock import Sample, Samples
 from gr_bench.timing.replicates import LEAST_ROUNDS
 from gr_bench.timing.rounds import in_building_order, interleave
 
@@ -153,19 +153,19 @@ class _Pairing:
         for side in self._order:
             self._processes[side].answer()
         counting_s = self._count() if self._number < COUNTED_PAIRS else 0.0
-        seconds = self._prepare()
+        steps = self._prepare()
         started_s = time.monotonic() - begin
         samples = interleave(
-            [[f"{side} {key}" for side in SIDES] for key in seconds],
+            [[f"{side} {key}" for side in SIDES] for key in steps],
             self._take,
-            {f"{side} {key}": steps_in_a_sample(s) for key, s in seconds.items() for side in SIDES},
+            {f"{side} {key}": count for key, count in steps.items() for side in SIDES},
             until=time.monotonic() + ROUNDS_PER_START * (started_s - counting_s),
             least_rounds=LEAST_ROUNDS,
             seed=self._number,
         )
         return Pair(
             first=self._order[0],
-            samples={key: {side: samples[f"{side} {key}"] for side in SIDES} for key in seconds},
+            samples={key: {side: samples[f"{side} {key}"] for side in SIDES} for key in steps},
             started_s=started_s,
             took_s=time.monotonic() - begin,
         )
@@ -203,13 +203,13 @@ class _Pairing:
             )
         return time.monotonic() - begin
 
-    def _prepare(self) -> dict[str, float]:
+    def _prepare(self) -> dict[str, int]:
         """Build every cell, one after the other in the same order on either side.
 
         Returns:
-            By cell id, about the seconds of a step.
+            By cell id, how many steps make a sample on both sides.
         """
-        seconds = {}
+        steps = {}
         for cell in in_building_order(self._measured.compared, self._number):
             built = {}
             for side in self._order:
@@ -219,8 +219,8 @@ class _Pairing:
                 )
                 self._measured.methods[side][cell.id] = built[side]["method"]
                 self._measured.processes[side]["processors"] = built[side]["processors"]
-            seconds[cell.id] = min(answer["seconds"] for answer in built.values())
-        return seconds
+            steps[cell.id] = max(answer["steps"] for answer in built.values())
+        return steps
 
 
 def portable_cell(cell: Cell) -> dict[str, Any]:

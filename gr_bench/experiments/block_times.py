@@ -88,6 +88,12 @@ class Times(Record):
     machine_flops_per_s: float
     """Of the matrix product in the same rounds."""
 
+    device_s: tuple[float | None, ...] = ()
+    """Seconds a step of a GPU that does not wait for the host; None: not known."""
+
+    energy_j: float | None = None
+    """Joules a step of the whole device; None where it does not count them."""
+
     in_samples_s: float
     """Seconds inside the samples of the whole block."""
 
@@ -167,6 +173,7 @@ def measure_block(
     for cell, error in block.measure(options.budget_s, options.least_rounds):
         yield failure(cell, error)
     spent_s = time.monotonic() - begin
+    energy = block.energy_j()
     operators = block.profile() if options.operators else {}
     sequential = block.sequential() if options.sequential else {}
     for cell, own in block.samples.items():
@@ -179,6 +186,8 @@ def measure_block(
             waited_s=tuple(own.waited_s),
             cpu_s=tuple(own.cpu_s),
             position=tuple(own.position),
+            device_s=tuple(own.device_s),
+            energy_j=energy.get(cell),
             machine_flops_per_s=block.machine_flops_per_s,
             in_samples_s=block.in_samples_s,
             spent_s=spent_s,

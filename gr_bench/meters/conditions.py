@@ -84,17 +84,23 @@ def allowed_processors() -> set[int] | None:
 
 
 def timed_processors(
-    threads: int, allowed: Collection[int] | None, root: Path = ROOT
+    threads: int,
+    allowed: Collection[int] | None,
+    root: Path = ROOT,
+    *,
+    near: Collection[int] | None = None,
 ) -> tuple[int, ...] | None:
     """The processors that a process with so many threads is timed on, each a core of its own.
 
-    The last cores are taken, since the first ones serve most interrupts. With as many threads as
-    cores, or more, it is all that are allowed.
+    The last cores are taken, since the first ones serve most interrupts; those near the GPU come
+    before all others. With as many threads as cores, or more, it is all that are allowed.
 
     Args:
         threads: that the work will use.
         allowed: :func:`allowed_processors` of a process that was not narrowed down.
         root: the folder that the system's files are below.
+        near: processors of the NUMA node of the GPU that the work is done on; None: there is no
+            GPU, or it is not known.
 
     Returns:
         Their numbers in rising order; None where the system does not tell.
@@ -102,11 +108,14 @@ def timed_processors(
     if allowed is None:
         return None
     cores = {core_of(cpu, root): cpu for cpu in sorted(allowed, reverse=True)}
-    chosen = list(cores.values())[:threads] if threads < len(cores) else allowed
+    by_choice = sorted(cores.values(), key=lambda cpu: cpu not in (near or ()))
+    chosen = by_choice[:threads] if threads < len(cores) else allowed
     return tuple(sorted(chosen))
 
 
-def pin(threads: int, allowed: Collection[int] | None) -> tuple[int, ...] | None:
+def pin(
+    threads: int, allowed: Collection[int] | None, near: Collection[int] | None = None
+) -> tuple[int, ...] | None:
     """The processors in force once this process is kept on its :func:`timed_processors`.
 
     Threads that are running already are moved too.
@@ -114,11 +123,12 @@ def pin(threads: int, allowed: Collection[int] | None) -> tuple[int, ...] | None
     Args:
         threads: that the work to come will use.
         allowed: :func:`allowed_processors` before the first call, which narrows what that says.
+        near: see :func:`timed_processors`.
 
     Returns:
         Their numbers in rising order; None where the system cannot do it.
     """
-    chosen = timed_processors(threads, allowed)
+    chosen = timed_processors(threads, allowed, near=near)
     if chosen is None:
         return None
     _move(chosen)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from .device import Work
@@ -26,6 +28,41 @@ def count_operators(step: Work) -> dict[str, int]:
     with _Operators() as operators:
         step()
     return dict(sorted(operators.calls.items()))
+
+
+def count_launches(step: Work) -> int:
+    """Calls of operators in ``step`` that launch something on a GPU, one kernel or more each.
+
+    Views and fresh memory launch nothing. An operator on lists of tensors counts once.
+    """
+    launches = _Launches()
+    with launches:
+        step()
+    return launches.count
+
+
+class _Launches(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if not (func.is_view or name in _NO_LAUNCH or name.startswith(("empty", "new_empty"))):
+            self.count += any(
+                isinstance(leaf, Tensor) and leaf.is_cuda
+                for leaf in tree_leaves((args, kwargs, out))
+            )
+        return out
+
+
+_NO_LAUNCH = frozenset(
+    ("_reshape_alias", "_unsafe_view", "device", "is_same_size", "lift_fresh", "prim", "set_")
+)
+"""Operators that launch nothing and do not declare themselves views."""
 
 
 class _Operators(TorchDispatchMode):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import psutil
 import torch
 
 from ..errors import RequestError
 from .device_name import check_device_name
 from .device_state import DeviceState
-from .waiting import WaitingAccount
 
 Work = Callable[[], object]
 
@@ -34,6 +30,10 @@ class Reading:
     cpu_s: float
     """Time that this process's threads spent on processors."""
 
+    device_s: float | None = None
+    """Time that the same work takes a GPU that never waits for the host; None on a CPU, and where
+    the work is too much to be queued in advance."""
+
     @property
     def seconds(self) -> float:
         """Elapsed time without the waiting: what a step takes on a processor of its own."""
@@ -45,12 +45,31 @@ class Device(ABC):
 
     kind: ClassVar[str]
 
+    sample_s: ClassVar[float] = 5e-3
+    """A sample takes at least this long: 10,000 times what the clock can tell apart, and long
+    enough to have its caches back from the sample before."""
+
+    least_steps: ClassVar[int] = 1
+    """Steps of a sample, however long they take."""
+
+    matrix_size: ClassVar[int] = 512
+    """Rows of the square matrices whose product shows what the machine can do."""
+
     def __init__(self, name: str) -> None:
         self.torch_device = torch.device(name)
 
     @abstractmethod
     def time(self, work: Work) -> Reading:
         """The time that ``work`` takes, with one synchronisation at its end."""
+
+    def sample(self, step: Work, steps: int) -> Reading:
+        """The time that ``steps`` steps in a row take, all together."""
+
+        def work() -> None:
+            for _ in range(steps):
+                step()
+
+        return self.time(work)
 
     @abstractmethod
     def state(self) -> DeviceState:
@@ -64,122 +83,27 @@ class Device(ABC):
     def describe(self) -> dict[str, Any]:
         """Hardware and numeric settings, for the record."""
 
+    def select(self) -> None:  # noqa: B027  (there is nothing to choose on a CPU)
+        """Make it the one that this process uses unless told otherwise."""
 
-class CPU(Device):
-    """The host's processor. Memory is read from the profiler's allocator events."""
+    def release_memory(self) -> bool:
+        """Give back what is kept for later allocations; False where that is not counted."""
+        return False
 
-    kind = "cpu"
+    def peaks(self) -> tuple[int | None, int | None]:
+        """Most bytes allocated, and reserved from the system, in the last :meth:`peak_growth`.
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._waiting = WaitingAccount()
-
-    def time(self, work: Work) -> Reading:
-        """Elapsed time around ``work``, how much of it was waiting, and processor time.
-
-        Nobody can tell how long a thread has waited for another that waits: with several threads
-        the waiting counts as 0.
+        They are those of the whole process; None where they are not counted.
         """
-        alone = torch.get_num_threads() == 1
-        cpu = time.process_time()
-        begin, waited_before = self._waiting.now()
-        work()
-        end, waited = self._waiting.now()
-        cpu = time.process_time() - cpu
-        return Reading(end - begin, waited - waited_before if alone else 0.0, cpu)
+        return None, None
 
-    def state(self) -> DeviceState:
-        """Load average over the last minute and, where the system tells, the clock in MHz."""
-        frequency = psutil.cpu_freq()
-        clock_mhz = frequency.current if frequency else None
-        return DeviceState(load=os.getloadavg()[0], clock_mhz=clock_mhz)
+    def energy_j(self) -> float | None:
+        """Joules that the device has used so far, once its work is done; None: not counted."""
+        return None
 
-    def peak_growth(self, work: Work) -> int:
-        """Largest running sum of the bytes that PyTorch's CPU allocator gives out and takes back.
-
-        What a library allocates behind the allocator's back (oneDNN's scratch) is not seen.
-        """
-        from torch.profiler import ProfilerActivity, profile  # for counters alone
-
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            work()
-        events = profiler.profiler.kineto_results.events()
-        changes = sorted(
-            (event.start_ns(), index, event.nbytes())
-            for index, event in enumerate(events)
-            if event.name() == "[memory]"
-        )
-        level = peak = 0
-        for _, _, change in changes:
-            level += change
-            peak = max(peak, level)
-        return peak
-
-    def describe(self) -> dict[str, Any]:
-        """The processor's name and PyTorch's CPU capability."""
-        return {
-            "name": _processor_name(),
-            "cores": os.cpu_count(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-        }
-
-
-class CUDA(Device):
-    """An NVIDIA GPU. Not yet run on one: written to the documentation, tested nowhere."""
-
-    kind = "cuda"
-
-    def time(self, work: Work) -> Reading:
-        """Time between two events on the stream; waits for the second event."""
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        cpu = time.process_time()
-        start.record()
-        work()
-        end.record()
-        end.synchronize()
-        elapsed = float(start.elapsed_time(end)) / 1e3
-        return Reading(elapsed, 0.0, time.process_time() - cpu)
-
-    def state(self) -> DeviceState:
-        """Clocks in MHz, temperature and throttle reasons, through nvidia-ml-py where installed."""
-        try:
-            import pynvml
-        except ImportError:
-            return DeviceState()
-        pynvml.nvmlInit()
-        try:
-            properties = torch.cuda.get_device_properties(self.torch_device)
-            gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
-            return DeviceState(
-                clock_mhz=pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-                memory_clock_mhz=pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
-                temperature_c=pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-                throttle_reasons=pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
-            )
-        finally:
-            pynvml.nvmlShutdown()
-
-    def peak_growth(self, work: Work) -> int:
-        """``max_memory_allocated`` above ``memory_allocated`` at the start."""
-        torch.cuda.synchronize(self.torch_device)
-        before = torch.cuda.memory_allocated(self.torch_device)
-        torch.cuda.reset_peak_memory_stats(self.torch_device)
-        work()
-        torch.cuda.synchronize(self.torch_device)
-        return torch.cuda.max_memory_allocated(self.torch_device) - before
-
-    def describe(self) -> dict[str, Any]:
-        """The GPU's name, memory and the settings that change its arithmetic."""
-        properties = torch.cuda.get_device_properties(self.torch_device)
-        return {
-            "name": properties.name,
-            "memory_bytes": properties.total_memory,
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-            "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-            "tf32_cudnn": torch.backends.cudnn.allow_tf32,
-        }
+    def near_processors(self) -> set[int] | None:
+        """Numbers of the hardware threads nearest to it; None: not known, or all alike."""
+        return None
 
 
 def get_device(name: str) -> Device:
@@ -189,21 +113,12 @@ def get_device(name: str) -> Device:
         RequestError: no such device here.
     """
     if check_device_name(name) == "cpu":
+        from .cpu import CPU
+
         return CPU(name)
     index = int(name.partition(":")[2] or 0)
     if torch.cuda.is_available() and index < torch.cuda.device_count():
-        return CUDA(name)
+        from .cuda import CUDA
+
+        return CUDA(f"cuda:{index}")
     raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")
-
-
-def _processor_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    import platform
-
-    return platform.processor() or platform.machine()

@@ -188,6 +188,33 @@ def core_of(number: int, root: Path = ROOT) -> str:
     return _read(topology / "thread_siblings_list") or str(number)
 
 
+def near_processors(address: str, root: Path = ROOT) -> set[int] | None:
+    """The hardware threads of the NUMA node that a PCI device is attached to.
+
+    Args:
+        address: of the device, as in ``0000:3b:00.0``.
+        root: the folder that the system's files are below.
+
+    Returns:
+        Their numbers; None where it is not told, or no node is nearer than another.
+    """
+    folder = root / "sys/bus/pci/devices" / address
+    if (_read(folder / "numa_node") or "-1") == "-1":  # what a machine with one node says
+        return None
+    return _numbers(_read(folder / "local_cpulist")) or None
+
+
+def _numbers(text: str | None) -> set[int]:
+    """The numbers of the kernel's list ``0-3,8``; none where it is not one."""
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
+        if match is None:
+            return set()
+        found |= {*range(int(match[1]), int(match[2] or match[1]) + 1)}
+    return found
+
+
 def _hardware_threads(root: Path) -> list[Path]:
     """Folders of those that are there, by number."""
     folders = (root / "sys/devices/system/cpu").glob("cpu[0-9]*")

@@ -29,6 +29,12 @@ class Memory:
     rest_bytes: int
     """Batch, buffers, activations and whatever else was alive at the peak."""
 
+    peak_allocated_bytes: int | None = None
+    """Of the whole process on a GPU, data set included; None where it is not counted."""
+
+    peak_reserved_bytes: int | None = None
+    """The same, with what the allocator holds of the GPU and has not given out."""
+
 
 def measure_memory(
     step: Work,
@@ -50,18 +56,20 @@ def measure_memory(
         for value in of_parameter.values()
         if isinstance(value, Tensor)
     ]
+    if device.release_memory():
+        step()  # so that what is reserved is what a steady step needs
     optimizer.zero_grad(set_to_none=True)
     method_bytes = method.workspace.nbytes
     lasting = nbytes([*parameters, *state, *model.buffers(), *batch]) + method_bytes
     peak = lasting + device.peak_growth(step)
     gradient_bytes = nbytes(p.grad for p in parameters if p.grad is not None)
     parts = (nbytes(parameters), gradient_bytes, nbytes(state), method_bytes)
-    return Memory(peak, *parts, peak - sum(parts))
+    return Memory(peak, *parts, peak - sum(parts), *device.peaks())
 
 
 def nbytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the distinct storages behind ``tensors``."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
     return sum(storages.values())
 
 

@@ -82,17 +82,18 @@ def keep_share(params: list[Tensor], share: float | Tensor) -> None:
 def offset(
     params: list[Tensor], directions: list[Tensor], scale: float | Tensor, method: Method
 ) -> list[Tensor]:
-    """params + scale·directions, out of place; the scale is a number, or one for every run.
+    """params + scale·directions, in the method's workspace; the scale is a number, or one a run.
 
-    On a GPU two fused launches beat one launch a tensor, and its allocator makes new memory cheap;
-    on a CPU new memory is what costs, so the method's workspace is used.
+    On a CPU new memory is what costs. On a GPU the workspace keeps θ' at one address in every step,
+    which captured graphs need, and a few fused launches beat one launch a tensor.
     """
+    moved = method.workspace.like(params)
     for_all = not isinstance(scale, Tensor) or scale.ndim == 0
     if params[0].is_cuda and for_all:
-        fused = torch._foreach_mul(directions, scale)
-        torch._foreach_add_(fused, params)
-        return list(fused)
-    moved = method.workspace.like(params)
+        torch._foreach_copy_(moved, directions)
+        torch._foreach_mul_(moved, scale)
+        torch._foreach_add_(moved, params)
+        return moved
     for p, direction, out in zip(params, directions, moved, strict=True):
         if isinstance(scale, Tensor):
             torch.addcmul(p, direction, per_run(scale, p), out=out)

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,13 +20,22 @@ from gr_bench.version import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
-COMPARED = ("machine", "device", "python", "packages", "gr_bench")
+COMPARED = ("machine", "device", "other_devices", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
 
 _UNITS = {30: "GiB", 20: "MiB", 10: "KiB", 0: "B"}
 
 
-def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
+VARIABLES = (
+    *("OMP_", "MKL_", "KMP_", "OPENBLAS_", "GLIBC_", "MALLOC_", "TORCH", "LD_PRELOAD"),
+    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NCCL_", "PYTORCH_"),
+)
+"""What names of environment variables that results may depend on begin with."""
+
+
+def describe(
+    device: str, root: Path = hardware.ROOT, *, others: Sequence[str] = ()
+) -> dict[str, Any]:
     """Hardware, software and settings that results depend on, as JSON would give them back.
 
     Of the entries, :data:`COMPARED` tell environments apart (see :func:`differences`), and the
@@ -37,8 +46,9 @@ def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
     The host's name is hashed: enough to tell two machines apart, and safe to publish.
 
     Args:
-        device: where steps run.
+        device: where steps run; of several devices, the one that the results are about.
         root: the folder that the system's files about processors are below.
+        others: further devices where steps run.
 
     Raises:
         RequestError: no such device here.
@@ -62,6 +72,7 @@ def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
             "processor": known,
         },
         "device": {"kind": device, **get_device(device).describe()},
+        "other_devices": {name: get_device(name).describe() for name in others},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "gr_bench": __version__,
@@ -78,10 +89,7 @@ def describe(device: str, root: Path = hardware.ROOT) -> dict[str, Any]:
         "load_average": list(os.getloadavg()),
         **steal(root),
         "variables": {
-            key: value
-            for key, value in sorted(os.environ.items())
-            if key.startswith(("OMP_", "MKL_", "KMP_", "OPENBLAS_", "GLIBC_", "MALLOC_", "TORCH"))
-            or key == "LD_PRELOAD"
+            key: value for key, value in sorted(os.environ.items()) if key.startswith(VARIABLES)
         },
     }
 
@@ -164,8 +172,9 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
     machine = environment["machine"]
     processor = machine.get("processor") or {}
     name = processor.get("name")
-    if environment["device"]["kind"] == "cpu":  # all that there once was
-        name = name or environment["device"]["name"]
+    device = environment["device"]
+    if device["kind"] == "cpu":  # all that there once was
+        name = name or device["name"]
     generation = [
         f"{key} {processor[key]}"
         for key in ("family", "model", "stepping", "microcode")
@@ -176,6 +185,7 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
     share = steal_share(environment, at_end or {}, threads or 1)
     facts = {
         "Processor": ", ".join(filter(None, [name, vendor, *generation])),
+        "GPU": None if device["kind"] == "cpu" else ", ".join(_gpu(device)),
         "Caches": ", ".join(
             f"{key} {_size(size)}" for key, size in (processor.get("caches") or {}).items()
         ),
@@ -191,6 +201,21 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
         "Stolen by the hypervisor": None if share is None else f"{share:.1%} of processor time",
     }
     return {title: text for title, text in facts.items() if text}
+
+
+def _gpu(device: dict[str, Any]) -> Iterator[str]:
+    """What is known of it, in words."""
+    yield f"{device['name']} ({device['kind']})"
+    if (size := device.get("memory_bytes")) is not None:
+        yield _size(size)
+    for key, title in (("driver", "driver"), ("cuda", "CUDA"), ("cudnn", "cuDNN")):
+        if device.get(key) is not None:
+            yield f"{title} {device[key]}"
+    if (limit := device.get("power_limit_w")) is not None:
+        yield f"limited to {limit:g} W"
+    for key, what in (("tf32_matmul", "matrix products"), ("tf32_cudnn", "convolutions")):
+        if key in device:
+            yield f"{what} {'with' if device[key] else 'without'} TF32"
 
 
 def _clock(environment: dict[str, Any]) -> Iterator[str]:

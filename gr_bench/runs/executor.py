@@ -103,7 +103,10 @@ class LocalExecutor(Executor):
         wanted = 1 if job.exclusive else self._workers or max(1, cores // threads)
         workers: list[_Worker] = []
         allowed = allowed_processors()  # before this process narrows what its children inherit
-        timed = timed_processors(threads, allowed) if job.exclusive else None
+        timed = None
+        if job.exclusive:
+            near = _near_processors({cell.device for unit in job.units for cell in unit.cells})
+            timed = timed_processors(threads, allowed, near=near)
         with (
             keep_off(timed) if timed else nullcontext(),
             open(self._folder / "workers.log", "a") as log,
@@ -136,6 +139,15 @@ class LocalExecutor(Executor):
                     worker.stop()
                 with suppress(OSError):  # it is not there, or a unit is to go on from what it has
                     (self._folder / UNFINISHED).rmdir()
+
+
+def _near_processors(devices: set[str]) -> set[int] | None:
+    """Those near the job's GPU; None where it has none or several, or they are not known."""
+    if len(devices) != 1 or devices == {"cpu"}:
+        return None
+    from gr_bench.meters.device import get_device  # and with it PyTorch
+
+    return get_device(*devices).near_processors()
 
 
 class _Worker:

@@ -76,7 +76,7 @@ def run_suite(
     begin = time.monotonic()
     budget_s = suite.budget_s if budget_s is None else budget_s
     until = None if budget_s is None else begin + budget_s
-    devices = sorted({cell.device for cell in suite.cells})
+    devices = sorted({cell.device for cell in suite.cells}, key=lambda name: (name == "cpu", name))
     for device in devices:
         get_device(device)
     suite.check_methods()
@@ -86,7 +86,7 @@ def run_suite(
         "description": suite.description,
         "suite": suite.resolved,
         "cells": len(suite.cells),
-        "environment": environment.describe(devices[0]),
+        "environment": environment.describe(devices[0], others=devices[1:]),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": _now(),
         "ended": None,

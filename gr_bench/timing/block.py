@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import torch
+from torch.nn.modules.conv import _ConvNd
 
 from ..meters.device import Device, Work, get_device
 from ..meters.device_state import DeviceState
 from ..meters.operators import Operator, operators
-from .clock import Sample, Samples, steps_in_a_sample, take_sample, warm_up
+from .clock import Sample, Samples, joules, steps_in_a_sample, take_sample, warm_up
 from .rounds import collector_at_rest, in_building_order, interleave
 from .step import MIXED, StepFields, StepRegistry, build_step, parameter_dtype
 
 MATRIX_PRODUCT = "matrix product"
-MATRIX_PRODUCT_SIZE = 512
 
 
 class BlockCell(StepFields, Protocol):
@@ -107,10 +107,13 @@ class BlockReplicate(Generic[C]):
         self._samples = {}
         begin = time.monotonic()
         first = self._cells[next(iter(self._steps))]
-        self._steps.setdefault(MATRIX_PRODUCT, matrix_product(device, first.dtype))
+        if MATRIX_PRODUCT not in self._steps:
+            self._steps[MATRIX_PRODUCT] = matrix_product(
+                device, first.dtype, like_convolutions=has_convolutions(self._steps[first.id])
+            )
         each_s = budget_s / 3 / len(self._steps)
         counts = {
-            name: steps_in_a_sample(self._guarded(name, warm_up, device, step, each_s))
+            name: steps_in_a_sample(device, self._guarded(name, warm_up, device, step, each_s))
             for name, step in self._steps.items()
         }
 
@@ -144,7 +147,9 @@ class BlockReplicate(Generic[C]):
     @property
     def machine_flops_per_s(self) -> float:
         """FLOP rate of the matrix product."""
-        return 2 * MATRIX_PRODUCT_SIZE**3 / statistics.median(self._samples[MATRIX_PRODUCT].step_s)
+        assert self._device is not None
+        flops = 2 * self._device.matrix_size**3
+        return flops / statistics.median(self._samples[MATRIX_PRODUCT].step_s)
 
     @property
     def in_samples_s(self) -> float:
@@ -153,7 +158,16 @@ class BlockReplicate(Generic[C]):
 
     def profile(self) -> dict[C, list[Operator]]:
         """Every cell's operators, from a few steps more."""
-        return {cell: operators(self._steps[cell.id]) for cell in self.samples}
+        return {
+            cell: operators(self._steps[cell.id], device=torch.device(cell.device))
+            for cell in self.samples
+        }
+
+    def energy_j(self) -> dict[C, float | None]:
+        """Joules a step of every cell, from a few seconds of steps more; None: not counted."""
+        if self._device is None:
+            return {}
+        return {cell: joules(self._device, self._steps[cell.id]) for cell in self.samples}
 
     def sequential(self) -> dict[C, list[float]]:
         """Seconds a step of the baseline and its control, all samples of one before the other's."""
@@ -165,10 +179,36 @@ class BlockReplicate(Generic[C]):
         return found
 
 
-def matrix_product(device: Device, dtype: str) -> Work:
-    """A product of two square matrices: as near to the machine's best as PyTorch gets."""
-    shape = (MATRIX_PRODUCT_SIZE, MATRIX_PRODUCT_SIZE)
+def has_convolutions(step: object) -> bool:
+    """Does the step's model multiply by convolutions, whose precision cuDNN's switches decide?"""
+    training = getattr(step, "training", None)
+    return training is not None and any(
+        isinstance(module, _ConvNd) for module in training.model.modules()
+    )
+
+
+def matrix_product(device: Device, dtype: str, *, like_convolutions: bool = False) -> Work:
+    """A product of two square matrices: as near to the machine's best as PyTorch gets.
+
+    Args:
+        device: where.
+        dtype: the cell's, which the matrices have too.
+        like_convolutions: on a GPU, use TF32 where convolutions do, and not where products do: the
+            switches are two, and have different defaults.
+    """
+    shape = (device.matrix_size, device.matrix_size)
     of_products = torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
     a, b = (torch.randn(shape, device=device.torch_device, dtype=of_products) for _ in range(2))
     out = torch.empty_like(a)
-    return lambda: torch.mm(a, b, out=out)
+    if device.kind != "cuda" or not like_convolutions:
+        return lambda: torch.mm(a, b, out=out)
+
+    def product() -> None:
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+        try:
+            torch.mm(a, b, out=out)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+
+    return product

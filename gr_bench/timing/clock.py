@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 
 from ..meters.device import Device, Work
 
+ENERGY_S = 2.0
+"""Time for reading the energy of a step: a GPU's counter moves ten times a second or more often."""
+
 WARM_UP_STEPS = 2
 WARM_UP_S = 0.02
 """Steps in one warm-up reading, or fewer that take this long; two readings in a row must agree."""
 
 STEADY = 0.05
 """Warm-up ends when a reading is no more than this part below the one before."""
-
-SAMPLE_S = 5e-3
-"""A sample takes at least this long: 10,000 times what the clock can tell apart, and long enough to
-have its caches back from the sample before."""
 
 
 @dataclass
@@ -37,6 +36,9 @@ class Samples:
     cpu_s: list[float] = field(default_factory=list)
     """(rounds,) seconds a step that this process's threads were on processors."""
 
+    device_s: list[float | None] = field(default_factory=list)
+    """(rounds,) seconds a step of a GPU that does not wait for the host; None: not known."""
+
     position: list[int] = field(default_factory=list)
     """(rounds,) place in the round's order."""
 
@@ -53,33 +55,57 @@ class Sample:
     elapsed_s: float
     waited_s: float
     cpu_s: float
+    device_s: float | None = None
 
 
 def warm_up(device: Device, step: Work, budget_s: float) -> float:
     """Step until the time no longer falls, at most ``budget_s``; returns seconds a step."""
+    steps = device.least_steps  # one alone would show the time to launch it, too
+
+    def work() -> None:
+        for _ in range(steps):
+            step()
+
     end = time.monotonic() + budget_s
     last = float("inf")
     while True:
         readings: list[float] = []
         while len(readings) < WARM_UP_STEPS and sum(readings) < WARM_UP_S:
-            readings.append(device.time(step).seconds)
+            readings.append(device.time(work).seconds / steps)
         now = statistics.median(readings)
         if now > last * (1 - STEADY) or time.monotonic() > end:
             return now
         last = now
 
 
-def steps_in_a_sample(seconds: float) -> int:
-    """Steps of about so many seconds that make a sample of at least :data:`SAMPLE_S`."""
-    return max(1, math.ceil(SAMPLE_S / max(seconds, 1e-9)))
+def steps_in_a_sample(device: Device, seconds: float) -> int:
+    """Steps of about so many seconds that make a sample long enough for the device's clock."""
+    return max(device.least_steps, math.ceil(device.sample_s / max(seconds, 1e-9)))
 
 
 def take_sample(device: Device, step: Work, steps: int) -> Sample:
     """Read the time of ``steps`` steps in a row."""
+    reading = device.sample(step, steps)
+    return Sample(
+        elapsed_s=reading.elapsed_s / steps,
+        waited_s=reading.waited_s / steps,
+        cpu_s=reading.cpu_s / steps,
+        device_s=None if reading.device_s is None else reading.device_s / steps,
+    )
 
-    def work() -> None:
-        for _ in range(steps):
-            step()
 
-    reading = device.time(work)
-    return Sample(reading.elapsed_s / steps, reading.waited_s / steps, reading.cpu_s / steps)
+def joules(device: Device, step: Work) -> float | None:
+    """Joules a step of the whole device over :data:`ENERGY_S` of steps, its idle power included.
+
+    Returns:
+        None where the device does not count its energy.
+    """
+    before = device.energy_j()
+    if before is None:
+        return None
+    steps, end = 0, time.monotonic() + ENERGY_S
+    while steps == 0 or time.monotonic() < end:
+        step()
+        steps += 1
+    after = device.energy_j()  # once all of them are done
+    return None if after is None else (after - before) / steps

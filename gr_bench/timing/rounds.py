@@ -51,6 +51,7 @@ def interleave(
             own.elapsed_s.append(sample.elapsed_s)
             own.waited_s.append(sample.waited_s)
             own.cpu_s.append(sample.cpu_s)
+            own.device_s.append(sample.device_s)
             own.position.append(place)
         done += 1
     return samples

@@ -121,10 +121,11 @@ class RevisionWorker:
         return {}
 
     def prepare(self, key: str, cell: dict[str, Any]) -> dict[str, Any]:
-        """Build a cell's step and warm it up; about the seconds of a step."""
-        self._settle(cell["threads"])
+        """Build a cell's step and warm it up; how many steps make a sample."""
         fields = SimpleNamespace(**cell)
         device = self._devices.get_device(cell["device"])
+        device.select()
+        self._settle(cell["threads"], device)
         step = self._step.build_step(fields, self._registry)
         for _ in range(WARM_UP_STEPS):
             loss = step()
@@ -137,14 +138,14 @@ class RevisionWorker:
         gc.disable()
         return {
             "method": str(step.training.method),
-            "seconds": seconds,
+            "steps": self._clock.steps_in_a_sample(device, seconds),
             "processors": self._pinned,
         }
 
     def time(self, key: str, steps: int) -> dict[str, Any]:
         """One sample of so many steps."""
         step, device, threads = self._steps[key]
-        self._settle(threads)
+        self._settle(threads, device)
         gc.collect()
         return asdict(self._clock.take_sample(device, step, steps))
 
@@ -154,9 +155,10 @@ class RevisionWorker:
         ``peak_bytes`` is the most that was allocated at once while the cell was built and stepped
         three times: whatever lasts is in it, whoever holds it.
         """
-        self._settle(cell["threads"])
         fields = SimpleNamespace(**cell | {"compiled": False})  # counters cannot see into graphs
         device = self._devices.get_device(cell["device"])
+        device.select()
+        self._settle(cell["threads"], device)
         kept: list[Any] = []
 
         def life() -> None:
@@ -174,13 +176,14 @@ class RevisionWorker:
             "operators": calls,
         }
 
-    def _settle(self, threads: int) -> None:
-        """As many threads as the cell says, on processors of their own."""
+    def _settle(self, threads: int, device: Any) -> None:
+        """As many threads as the cell says, on processors of their own, near its device."""
         if threads != self._threads:
             import torch
 
             torch.set_num_threads(threads)
-            self._pinned = self._conditions.pin(threads, self._processors)
+            near = device.near_processors()
+            self._pinned = self._conditions.pin(threads, self._processors, near)
             self._threads = threads
 
 

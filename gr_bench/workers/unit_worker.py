@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gr_bench.experiments.experiment import Unit, Worker
 from gr_bench.experiments.lines import encode
 from gr_bench.experiments.record import Progress, failure
 from gr_bench.meters.conditions import hold_still, pin
+from gr_bench.meters.device import get_device
 from gr_bench.workers.channel import Message, note_at_work, serve
 
 
@@ -45,8 +47,13 @@ def main() -> None:
         folder = Path(request["folder"]) if request["folder"] else None
         unit = Unit(cells, options, folder, Worker(start_s, note))
         torch.set_num_threads(cells[0].threads)
+        near = None
+        with suppress(Exception):  # whatever is wrong with the device, the measurement will tell
+            device = get_device(cells[0].device)
+            device.select()
+            near = device.near_processors()
         allowed = request["processors"]
-        processors = None if allowed is None else pin(cells[0].threads, allowed)
+        processors = None if allowed is None else pin(cells[0].threads, allowed, near)
         own = replace(conditions, processors=processors)
         note_at_work(at_work, "")
         try:

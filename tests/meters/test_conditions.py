@@ -124,6 +124,28 @@ def test_timed_processors_are_of_the_last_cores_each_of_another(
 
 
 @pytest.mark.parametrize(
+    ("threads", "allowed", "near", "chosen"),
+    [
+        (1, range(8), {0, 1, 4, 5}, (1,)),
+        (2, range(8), {0, 1, 4, 5}, (0, 1)),
+        (3, range(8), {0, 1, 4, 5}, (0, 1, 3)),  # the node has two cores
+        (1, [2, 3, 6, 7], {0, 1, 4, 5}, (3,)),  # none of the node is allowed
+        (4, range(8), {0}, (0, 1, 2, 3, 4, 5, 6, 7)),
+        (1, range(8), None, (3,)),
+    ],
+)
+def test_timed_processors_are_near_the_gpu_as_far_as_there_are_some(
+    tmp_path: Path,
+    threads: int,
+    allowed: list[int],
+    near: set[int] | None,
+    chosen: tuple[int, ...],
+) -> None:
+    root = topology(tmp_path, FOUR_CORES)
+    assert timed_processors(threads, allowed, root, near=near) == chosen
+
+
+@pytest.mark.parametrize(
     ("processors", "allowed", "others"),
     [
         ([3], range(8), {0, 1, 2, 4, 5, 6}),  # 7 is of the same core

@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr_bench.meters.hardware import Clock, Processor, clock, core_of, processor, steal_s
+from gr_bench.meters.hardware import (
+    Clock,
+    Processor,
+    clock,
+    core_of,
+    near_processors,
+    processor,
+    steal_s,
+)
 
 CPU = "sys/devices/system/cpu"
 SOURCES = "sys/devices/system/clocksource/clocksource0"
@@ -339,6 +347,25 @@ def test_the_clock_of_a_guest_is_the_one_in_cpuinfo(tmp_path: Path) -> None:
 def test_governors_that_differ_are_all_named(tmp_path: Path) -> None:
     found = clock(tree(tmp_path, PI))
     assert (found.mhz, found.governor, found.turbo) == (1500, "ondemand, performance", True)
+
+
+@pytest.mark.parametrize(
+    ("node", "cpus", "near"),
+    [
+        ("1\n", "4-6,12\n", {4, 5, 6, 12}),
+        ("0\n", "0\n", {0}),
+        ("-1\n", "0-7\n", None),
+        ("1\n", "\n", None),
+        ("1\n", "a-b\n", None),
+    ],
+)
+def test_the_processors_near_a_pci_device_are_its_nodes(
+    node: str, cpus: str, near: set[int] | None, tmp_path: Path
+) -> None:
+    folder = "sys/bus/pci/devices/0000:3b:00.0"
+    root = tree(tmp_path, {f"{folder}/numa_node": node, f"{folder}/local_cpulist": cpus})
+    assert near_processors("0000:3b:00.0", root) == near
+    assert near_processors("0000:3c:00.0", root) is None
 
 
 @pytest.mark.parametrize(("text", "turbo"), [("0\n", False), ("1\n", True), ("\n", None)])

@@ -267,6 +267,47 @@ def test_a_gpus_name_is_no_processors() -> None:
     assert environment.in_words(gpu)["Processor"].startswith("AMD EPYC, ")
 
 
+def test_a_gpu_is_told_with_its_driver_and_switches() -> None:
+    gpu = {
+        "kind": "cuda:1",
+        "name": "NVIDIA A100",
+        "memory_bytes": 40 << 30,
+        "driver": "535.104.05",
+        "power_limit_w": 300.0,
+        "cuda": "12.4",
+        "cudnn": None,
+        "tf32_matmul": False,
+        "tf32_cudnn": True,
+    }
+    assert environment.in_words(other("device", value=gpu))["GPU"] == (
+        "NVIDIA A100 (cuda:1), 40 GiB, driver 535.104.05, CUDA 12.4, limited to 300 W, "
+        "matrix products without TF32, convolutions with TF32"
+    )
+    assert "GPU" not in environment.in_words(NEWER)
+    limited = other("device", value=gpu | {"power_limit_w": 250.0})
+    assert environment.differences(other("device", value=gpu), limited) == [
+        "device power_limit_w 300.0 -> 250.0"
+    ]
+
+
+def test_other_devices_are_described_and_compared() -> None:
+    found = environment.describe("cpu", others=["cpu"])
+    assert {"kind": "cpu", **found["other_devices"]["cpu"]} == found["device"]
+    changed = copy.deepcopy(found)
+    changed["other_devices"]["cpu"]["name"] = "another"
+    (difference,) = environment.differences(found, changed)
+    assert difference.startswith("other_devices cpu name ")
+
+
+def test_variables_that_cuda_reads_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_CUDA_ALLOC_CONF")
+    for name in (*names, "NVIDIA_TF32_OVERRIDE", "OTHER_CUDA_"):
+        monkeypatch.setenv(name, "1")
+    found = environment.describe("cpu")["variables"]
+    assert {*names, "NVIDIA_TF32_OVERRIDE"} <= found.keys()
+    assert "OTHER_CUDA_" not in found
+
+
 def test_where_nothing_is_known_words_are_few() -> None:
     unknown = dict.fromkeys(PROCESSOR)
     bare = NEWER | {"machine": NEWER["machine"] | {"processor": unknown, "cores": None}}

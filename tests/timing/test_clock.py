@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
 from gr_bench.meters.device import Device, Reading, Work
 from gr_bench.meters.device_state import DeviceState
-from gr_bench.timing.clock import SAMPLE_S, Samples, steps_in_a_sample, take_sample, warm_up
+from gr_bench.timing.clock import Samples, joules, steps_in_a_sample, take_sample, warm_up
 
 
 class Simulated(Device):
@@ -70,10 +71,13 @@ def test_warm_up_ends_with_its_budget() -> None:
     assert warm_up(device, for_ever_faster, budget_s=0.0) == 1.0
 
 
+SAMPLE_S = Device.sample_s
+
+
 @pytest.mark.parametrize("cost", [1e-6, 1.7e-4, SAMPLE_S, 0.5])
 def test_a_sample_has_as_many_steps_as_the_clock_needs_and_no_more(cost: float) -> None:
     device = Simulated()
-    steps = steps_in_a_sample(cost)
+    steps = steps_in_a_sample(device, cost)
     assert steps * cost >= SAMPLE_S * (1 - 1e-9)
     assert steps == 1 or (steps - 1) * cost <= SAMPLE_S * (1 + 1e-9)
     sample = take_sample(device, device.costing(cost), steps)
@@ -81,6 +85,29 @@ def test_a_sample_has_as_many_steps_as_the_clock_needs_and_no_more(cost: float) 
     assert sample.elapsed_s == pytest.approx(1.5 * cost)
     assert sample.waited_s == pytest.approx(0.5 * cost)
     assert sample.cpu_s == pytest.approx(2 * cost)
+
+
+@pytest.mark.parametrize(("cost", "steps"), [(1e-3, 50), (4.9e-3, 11), (5e-3, 10), (3.0, 10)])
+def test_a_device_may_want_longer_samples_of_more_steps(cost: float, steps: int) -> None:
+    class Slow(Simulated):
+        sample_s = 50e-3
+        least_steps = 10
+
+    assert steps_in_a_sample(Slow(), cost) == steps
+
+
+def test_joules_are_of_the_steps_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.3 J of whatever comes before, 2 J a step."""
+
+    class Counting(Simulated):
+        def energy_j(self) -> float:
+            return 0.3 + 2 * self.now
+
+    device = Counting()
+    monkeypatch.setattr(time, "monotonic", lambda: device.now)
+    assert joules(device, device.costing(1.0)) == pytest.approx(2.0)
+    assert device.now == 2
+    assert joules(Simulated(), device.costing(1.0)) is None
 
 
 def test_a_step_time_is_elapsed_time_without_the_waiting() -> None:

@@ -43,6 +43,10 @@ RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
 """What a method with two passes keeps to draw the same random numbers twice."""
 
 
+BLOCK_BYTES = 512
+"""PyTorch's CUDA allocator gives out whole blocks of this."""
+
+
 @dataclass(frozen=True)
 class Product:
     """One layer's forward product on a mini-batch."""
@@ -144,11 +148,12 @@ class MemoryBounds:
     """Bounds of a step's peak; ``None``: no bound.
 
     With P the bytes of the parameters: a method that takes its second gradient elsewhere needs θ',
-    one P, at all times. If it also combines both gradients, it holds the first one, another P,
-    through the second pass, in place of what SGD has of its gradient at its own peak: nothing if
-    that lies at the start of the backward pass, and everything if it lies in the optimizer. Double
-    backpropagation has the graphs of both backward passes, g and γ·g alive at once and, at the
-    end, g, γ·g, the new gradient and one more of the largest parameter.
+    one P, at all times: its memory is kept from step to step, on a GPU too. If it also combines
+    both gradients, it holds the first one, another P, through the second pass, in place of what SGD
+    has of its gradient at its own peak: nothing if that lies at the start of the backward pass, and
+    everything if it lies in the optimizer. Double backpropagation has the graphs of both backward
+    passes, g and γ·g alive at once and, at the end, g, γ·g, the new gradient and, on a CPU, one
+    more of the largest parameter.
     """
 
     extra_low_bytes: int | None = None
@@ -167,6 +172,9 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     method, params = training.method, list(training.model.parameters())
     size, buffers = nbytes(params), nbytes(training.model.buffers())
     kept = RANDOM_STATE_BYTES + 2 * buffers
+    on_gpu = any(p.is_cuda for p in params)
+    if on_gpu:  # θ' and the norms, every tensor of them in whole blocks
+        kept += 2 * BLOCK_BYTES * (len(params) + 2)
     if method.parameters.get("gamma") == 0:
         return MemoryBounds()
     if isinstance(method, TwoPoint | CentralGR):
@@ -184,7 +192,7 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     state = (v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v))
     lasting = size + nbytes(state) + nbytes(batch) + buffers
     graphs = saved_bytes(backward) - size - nbytes(batch)
-    at_the_end = 3 * size + max(p.nbytes for p in params)
+    at_the_end = 3 * size + (0 if on_gpu else max(p.nbytes for p in params))
     return MemoryBounds(peak_low_bytes=lasting + max(2 * size + graphs, at_the_end))
 
 

@@ -11,7 +11,7 @@ from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.cost_model import predict
 from gr_bench.experiments.step_cost.record import Counters
-from gr_bench.meters.counters import count_flops
+from gr_bench.meters.counters import count_flops, count_launches
 from gr_bench.meters.device import get_device
 from gr_bench.meters.memory import measure_memory
 from gr_bench.timing.step import build_step
@@ -32,6 +32,7 @@ def counters(cell: StepCostCell) -> Counters:
     return Counters(
         cell=cell,
         flops=count_flops(eager),
+        launches=count_launches(eager) if device.kind == "cuda" else None,
         predicted_flops=predicted.predicted_flops,
         predicted_extra_low_bytes=predicted.predicted_extra_low_bytes,
         predicted_extra_high_bytes=predicted.predicted_extra_high_bytes,

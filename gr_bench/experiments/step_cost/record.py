@@ -65,6 +65,13 @@ class Counters(Record):
     finite: bool
     """Whether the losses were finite."""
 
+    launches: int | None = None
+    """Calls of operators that launch something on a GPU; None on a CPU."""
+
+    peak_allocated_bytes: int | None = None
+    """Of the whole process on a GPU, as is the next; None where it is not counted."""
+
+    peak_reserved_bytes: int | None = None
     predicted_flops: int | None = None
     """The cost model's (:mod:`~gr_bench.experiments.step_cost.cost_model`), as are the next."""
 

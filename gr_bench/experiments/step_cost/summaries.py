@@ -129,6 +129,11 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     cell["method"] = table["spec"] + np.where(table["control"].astype(bool), " (control)", "")
     time = cell.copy()
     time["time (ms)"] = table["time_ms"].map("{:.3g}".format)
+    _add(time, table["device_time_ms"], "device time (ms)", "{:.3g}")
+    _add(time, table["device_time_ratio"], "device time ratio", "{:.3f}")
+    _add(time, table["launch_bound"], "launch-bound", {True: "yes", False: "no"})
+    _add(time, table["launches"], "launches", "{:,.0f}")
+    _add(time, table["energy_j"], "energy (J)", "{:.3g}")
     time["time ratio"] = [_interval(row) for row in table.to_dict("records")]
     time["known to"] = [_known_to(row) for row in table.to_dict("records")]
     time["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
@@ -146,6 +151,9 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     methods = ~table["control"].astype(bool)
     memory = cell[methods].copy()
     memory["peak (MB)"] = (table["peak_memory_bytes"] / mb).map("{:.2f}".format)
+    for key in ("peak_allocated_bytes", "peak_reserved_bytes"):
+        title = f"process {key.removeprefix('peak_').removesuffix('_bytes')} (MB)"
+        _add(memory, table[key] / mb, title, "{:.2f}")
     memory["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
     for part in MEMORY:
         title = f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)"
@@ -163,9 +171,11 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "baseline a second time: its ratio is 1 but for the noise. FLOPs count matrix products "
             "and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
             "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
-            "product in the same rounds. Within: standard error of one process's log-ratio by its "
-            "own rounds; between: standard deviation over processes. Waiting: part of the timed "
-            "wall time in which something else had the processor.",
+            "product in the same rounds. On a GPU, device time is read with the stream held until "
+            "the sample is queued, and a step is launch-bound where its time as trained is more "
+            "than 5 % longer; energy is the whole device's. Within: standard error of one "
+            "process's log-ratio by its own rounds; between: standard deviation over processes. "
+            "Waiting: part of the timed wall time in which something else had the processor.",
             time,
         ),
         Summary(
@@ -186,6 +196,17 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             _cost_model(table[methods], cell[methods]),
         ),
     ]
+
+
+def _add(
+    shown: pd.DataFrame, values: pd.Series[Any], title: str, form: str | Mapping[Any, str]
+) -> None:
+    """Add a column that only a GPU has, where any of its values is known."""
+    if values.notna().any():
+        shown[title] = [
+            "-" if pd.isna(v) else form.format(v) if isinstance(form, str) else form[bool(v)]
+            for v in values
+        ]
 
 
 def _known_to(row: Mapping[Any, Any]) -> str:

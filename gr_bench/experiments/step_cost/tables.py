@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,10 +15,13 @@ from gr_bench.experiments.columns import build_table, cell_columns, in_order
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.record import Check, Counters
-from gr_bench.timing.replicates import is_precise_enough
+from gr_bench.timing.replicates import is_precise_enough, log_ratio
 
 SGD = "sgd"
 """What the cost model's bounds of the extra memory are over."""
+
+LAUNCH_BOUND = 0.05
+"""A step that takes longer by more than this than its kernels do is bound by launching them."""
 
 MEMORY = (
     "parameter_bytes",
@@ -33,6 +36,11 @@ MEASURED = (
     "time_ms",
     "time_ms_low",
     "time_ms_high",
+    "device_time_ms",
+    "device_time_ratio",
+    "launch_bound",
+    "launches",
+    "energy_j",
     "time_ratio",
     "time_ratio_low",
     "time_ratio_high",
@@ -44,6 +52,8 @@ MEASURED = (
     "machine_flops_per_s",
     "machine_share",
     "peak_memory_bytes",
+    "peak_allocated_bytes",
+    "peak_reserved_bytes",
     "extra_parameter_copies",
     "predicted_copies_low",
     "predicted_copies_high",
@@ -73,18 +83,22 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     t-intervals over replicates; all without the time that a step waited for a processor.
     ``half_width`` is how far the ratio's interval reaches, relative; ``target_half_width`` what was
     asked for; ``more_time_s`` about how much longer the cell's block would take to get there.
-    ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method costs just its
-    arithmetic. ``extra_parameter_copies`` = (peak - baseline's peak)/P. ``predicted_flops`` and the
-    bounds ``predicted_copies_low`` and ``_high``, over SGD, are those of
-    :mod:`~gr_bench.experiments.step_cost.cost_model`. ``flops_per_s`` is achieved,
+    ``device_time_ms`` and ``device_time_ratio`` are of a GPU that does not wait for the host (its
+    stream is held until a sample is queued), over the rounds in which that could be read;
+    ``launch_bound`` says that a step as trained takes more than 5 % longer than that. ``launches``
+    are calls of operators that launch something, ``energy_j`` joules a step of the whole device.
+    These are empty on a CPU, as are ``peak_allocated_bytes`` and ``peak_reserved_bytes``, which are
+    those of the whole process. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1
+    where a method costs just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's
+    peak)/P. ``predicted_flops`` and the bounds ``predicted_copies_low`` and ``_high``, over SGD,
+    are those of :mod:`~gr_bench.experiments.step_cost.cost_model`. ``flops_per_s`` is achieved,
     ``machine_flops_per_s`` that of a matrix product in the same rounds, ``machine_share`` their
-    quotient. ``resident_bytes`` is the process's resident memory after the step.
-    ``waiting_share`` is the part of the timed wall time in which the process waited for a processor
-    that others had, ``cpu_share`` that in which its threads were on one. ``within_spread`` is the
-    typical standard error of one replicate's log-ratio by its own rounds, ``between_spread`` the
-    standard deviation over replicates. ``status`` is ``ok``, ``wrong`` (the step computes something
-    else than the plain one, and was not timed), ``loss is not finite``, ``failed`` or
-    ``unsupported``.
+    quotient. ``resident_bytes`` is the process's resident memory after the step. ``waiting_share``
+    is the part of the timed wall time in which the process waited for a processor that others had,
+    ``cpu_share`` that in which its threads were on one. ``within_spread`` is the typical standard
+    error of one replicate's log-ratio by its own rounds, ``between_spread`` the standard deviation
+    over replicates. ``status`` is ``ok``, ``wrong`` (the step computes something else than the
+    plain one, and was not timed), ``loss is not finite``, ``failed`` or ``unsupported``.
     """
     counters = {r.cell.id: r for r in records if isinstance(r, Counters)}
     failures = {r.cell.id: r for r in records if isinstance(r, Failure)}
@@ -146,6 +160,10 @@ def _times(cell: StepCostCell, times: BlockTimes, more_s: float) -> dict[str, An
         "cpu_share": sum(sum(record.cpu_s) for record in own) / (cell.threads * elapsed),
         "allocator": _allocator(cell, own),
     }
+    baselines = {
+        r.replicate: base for r in own if (base := times.baseline(cell, r.replicate)) is not None
+    }
+    row |= _on_device(own, baselines, time.center)
     ratio = times.ratio(cell)
     if ratio is not None:
         row |= {
@@ -160,6 +178,40 @@ def _times(cell: StepCostCell, times: BlockTimes, more_s: float) -> dict[str, An
             "stop_reason": _stop_reason(ratio, own),
         }
     return row
+
+
+def _on_device(
+    own: Sequence[Times], baseline: Mapping[int, Times], elapsed_s: float
+) -> dict[str, Any]:
+    """The columns that a GPU alone has: its own time, and the energy of a step."""
+    row: dict[str, Any] = {}
+    joules = [record.energy_j for record in own if record.energy_j is not None]
+    if joules:
+        row["energy_j"] = statistics.median(joules)
+    known = {r.replicate: s for r in own if (s := _known(_device_s(r)))}
+    if not known:
+        return row
+    device_s = math.exp(statistics.mean(math.log(stats.median(s)) for s in known.values()))
+    row["device_time_ms"] = 1e3 * device_s
+    row["launch_bound"] = elapsed_s > (1 + LAUNCH_BOUND) * device_s
+    pairs = [
+        [(a, b) for a, b in zip(_device_s(r), _device_s(base), strict=True) if a and b]
+        for r in own
+        if (base := baseline.get(r.replicate)) is not None
+    ]
+    logs = [log_ratio(*zip(*found, strict=True)) for found in pairs if found]
+    if logs:
+        row["device_time_ratio"] = math.exp(statistics.mean(logs))
+    return row
+
+
+def _device_s(record: Times) -> tuple[float | None, ...]:
+    """(rounds,) the GPU's own seconds a step; None where there is none or it is not known."""
+    return record.device_s or (None,) * len(record.position)
+
+
+def _known(seconds: Sequence[float | None]) -> list[float]:
+    return [s for s in seconds if s is not None]
 
 
 def _allocator(cell: StepCostCell, replicates: Sequence[Times]) -> str:
@@ -185,7 +237,10 @@ def _counted(own: Counters | None, base: Counters | None) -> dict[str, Any]:
     row = {
         "flops": own.flops,
         "predicted_flops": own.predicted_flops,
+        "launches": own.launches,
         "peak_memory_bytes": own.peak_bytes,
+        "peak_allocated_bytes": own.peak_allocated_bytes,
+        "peak_reserved_bytes": own.peak_reserved_bytes,
         **{part: getattr(own, part) for part in MEMORY},
         "resident_bytes": own.resident_bytes,
     }
@@ -213,14 +268,15 @@ def _bounds(own: Counters | None, sgd: Counters | None) -> dict[str, float]:
 
 SAMPLE = (
     *("replicate", "round", "position", "control", "steps"),
-    *("time_ms", "elapsed_ms", "waited_ms", "cpu_ms"),
+    *("time_ms", "elapsed_ms", "waited_ms", "cpu_ms", "device_ms"),
 )
 
 
 def step_samples(times: BlockTimes) -> pd.DataFrame:
     """A row a sample: its replicate, its round, its place in the round's order, ms a step.
 
-    ``time_ms`` = ``elapsed_ms`` - ``waited_ms``.
+    ``time_ms`` = ``elapsed_ms`` - ``waited_ms``; ``device_ms`` is the GPU's own time, empty where
+    there is none or it is not known.
     """
     rows = [
         {
@@ -234,6 +290,7 @@ def step_samples(times: BlockTimes) -> pd.DataFrame:
             "elapsed_ms": 1e3 * record.elapsed_s[number],
             "waited_ms": 1e3 * record.waited_s[number],
             "cpu_ms": 1e3 * record.cpu_s[number],
+            "device_ms": None if (s := _device_s(record)[number]) is None else 1e3 * s,
         }
         for replicates in times.records.values()
         for record in replicates.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -177,6 +178,58 @@ def test_summaries_show_every_cell() -> None:
         assert list(summary.table["method"]) == ["sgd", SAM.spec, DB.spec]
     time = experiment.summaries(tables)[0].table
     assert list(time["status"]) == ["ok", "failed", "loss is not finite"]
+
+
+# --- on a GPU
+
+
+GPU_SGD, GPU_SAM = cost(device="cuda"), cost("sam", device="cuda")
+ON_GPU = ("device_time_ms", "device_time_ratio", "launch_bound", "launches", "energy_j")
+PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes")
+
+
+def test_a_step_is_launch_bound_where_its_kernels_are_5_percent_faster() -> None:
+    """SGD 3 % above its own time, SAM 60 %; a round that could not be read counts for nothing."""
+    records: list[Record] = []
+    for r in range(2):
+        own = {"device_s": (1.0, None, 4.0), "energy_j": 2.0 + r}
+        records.append(timed(GPU_SGD, r, [1.03, 2.06, 4.12], **own))
+        records.append(timed(GPU_SAM, r, [4.8, 4.8, 12.8], device_s=(3.0, 4.0, 8.0)))
+    table = step_cost(*records)
+    sgd, sam = table.loc["sgd"], table.loc[GPU_SAM.spec]
+    assert sgd["time_ms"] == pytest.approx(2060)
+    assert sgd["device_time_ms"] == pytest.approx(2500)
+    assert sam["device_time_ms"] == pytest.approx(4000)
+    logs = [math.log(3), math.log(2)]  # of the rounds in which both are known
+    assert sam["device_time_ratio"] == pytest.approx(math.exp(np.mean(logs)))
+    assert [sgd["launch_bound"], sam["launch_bound"]] == [False, True]
+    assert sgd["energy_j"] == pytest.approx(2.5)
+    assert np.isnan(sam["energy_j"])
+
+
+def test_a_cpu_has_nothing_of_a_gpus() -> None:
+    records = [counted(SGD), timed(SGD, 0, [1.0])]
+    tables = StepCost().tables(records)
+    assert tables["step_cost"][[*ON_GPU, *PEAKS]].isna().all(axis=None)
+    assert tables["step_samples"]["device_ms"].isna().all()
+    time, memory, *_ = StepCost().summaries(tables)
+    words = ("device", "launch", "energy", "reserved", "allocated")
+    assert not [c for c in (*time.table, *memory.table) if any(w in c for w in words)]
+
+
+def test_what_a_gpu_tells_is_shown() -> None:
+    counters = replace(
+        counted(GPU_SGD), launches=1650, peak_allocated_bytes=2_000_000, peak_reserved_bytes=3 << 20
+    )
+    records = [counters, timed(GPU_SGD, 0, [1.0], device_s=(0.5,), energy_j=1.25)]
+    time, memory, *_ = StepCost().summaries(StepCost().tables([*records, failed(GPU_SAM)]))
+    shown = time.table.iloc[0]
+    assert shown["device time (ms)"] == "500"
+    assert shown["launch-bound"] == "yes"
+    assert shown["launches"] == "1,650"
+    assert shown["energy (J)"] == "1.25"
+    assert memory.table.iloc[0]["process reserved (MB)"] == "3.15"
+    assert time.table.iloc[1]["launch-bound"] == "-"
 
 
 # --- what belongs together

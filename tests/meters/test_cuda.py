@@ -1,0 +1,286 @@
+"""The CUDA device against simulated streams and a library that may say nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gr_bench.meters.device import get_device
+from gr_bench.meters.device_state import DeviceState
+
+pytestmark = pytest.mark.usefixtures("pretended_cuda")
+
+PROPERTIES = SimpleNamespace(
+    name="NVIDIA A100",
+    total_memory=40 << 30,
+    major=8,
+    minor=0,
+    multi_processor_count=108,
+    uuid="1b",
+)
+
+
+def streams() -> Any:
+    from simulated_stream import Streams
+
+    found = Streams()
+    found.install()
+    torch.cuda.get_device_properties = lambda device: PROPERTIES
+    return found
+
+
+# --- times
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_busy_gpu_reads_the_same_both_ways(name: str) -> None:
+    """100 launches of 1 ms that take 0.01 ms to make: the host is far ahead."""
+    gpu = streams()
+    reading = get_device(name).sample(gpu.step(100, 1e-3, 1e-5), 5)
+    assert reading.elapsed_s == pytest.approx(0.5)
+    assert reading.device_s == pytest.approx(0.5)
+    assert reading.waited_s == 0
+
+
+def test_a_launch_bound_step_takes_the_hosts_time_as_trained_and_its_own_on_the_device() -> None:
+    gpu = streams()
+    reading = get_device("cuda").sample(gpu.step(50, 1e-6, 1e-5), 10)
+    assert reading.elapsed_s == pytest.approx(10 * 50 * 1e-5, rel=0.01)
+    assert reading.device_s == pytest.approx(10 * 50 * 1e-6)
+
+
+def test_nothing_waits_inside_a_sample() -> None:
+    """Once for the sample as trained, once for the one that is held, once for the spin's pace."""
+    gpu = streams()
+    get_device("cuda").sample(gpu.step(10, 1e-4, 1e-5), 20)
+    assert gpu.waits == {"event": 3}
+
+
+def test_fewer_steps_are_held_where_the_queue_has_no_room_for_all() -> None:
+    """300 launches a step: three fit into the queue, ten do not."""
+    gpu = streams()
+    device, step = get_device("cuda"), gpu.step(300, 1e-6, 1e-5)
+    for _ in range(2):
+        reading = device.sample(step, 10)
+        assert reading.device_s == pytest.approx(10 * 300 * 1e-6)
+        waits = gpu.waits.pop("event")
+    assert waits == 2  # the second time it is known how many
+
+
+def test_a_step_that_does_not_fit_into_the_queue_has_no_time_of_the_device() -> None:
+    gpu = streams()
+    device, step = get_device("cuda"), gpu.step(2500, 1e-6, 1e-5)
+    for _ in range(2):
+        reading = device.sample(step, 10)
+        assert reading.device_s is None
+        assert reading.elapsed_s == pytest.approx(10 * 2500 * 1e-5, rel=0.01)
+        waits = gpu.waits.pop("event")
+    assert waits == 1
+
+
+def test_a_spin_that_ends_too_soon_is_made_longer() -> None:
+    """The host is slow at every second step, which the fastest of them does not show."""
+    gpu = streams()
+    calls = iter(range(1000))
+
+    def step() -> None:
+        gpu.launch(1e-4, 1e-3 if next(calls) % 2 else 20e-3)
+
+    assert get_device("cuda").sample(step, 1).device_s == pytest.approx(1e-4)
+
+
+def test_events_are_on_the_device_asked_for() -> None:
+    gpu = streams()
+    device = get_device("cuda:1")
+    assert device.sample(gpu.step(100, 1e-3, 1e-5), 5).elapsed_s == pytest.approx(0.5)
+    assert device.time(gpu.step(100, 1e-3, 1e-5)).elapsed_s == pytest.approx(0.1, rel=1e-3)
+    assert {*gpu.events} == {1}
+    assert torch.cuda.current_device() == 0
+    device.select()
+    assert torch.cuda.current_device() == 1
+
+
+def test_a_sample_has_ten_steps_and_50_ms() -> None:
+    from gr_bench.timing.clock import steps_in_a_sample
+
+    device = get_device("cuda")
+    assert steps_in_a_sample(device, 1e-3) == 50
+    assert steps_in_a_sample(device, 0.2) == 10
+
+
+# --- what NVML tells
+
+
+class Refused(Exception):
+    """What the library's errors derive from."""
+
+
+def library(**answers: Callable[..., Any]) -> None:
+    """NVML with these functions; every other one refuses, as on a MIG slice."""
+
+    def refuse(*_: object) -> None:
+        raise Refused
+
+    fake = ModuleType("pynvml")
+    fake.NVMLError = Refused
+    fake.NVML_CLOCK_SM, fake.NVML_CLOCK_MEM, fake.NVML_TEMPERATURE_GPU = 1, 2, 0
+    for name in (
+        *("nvmlInit", "nvmlSystemGetDriverVersion", "nvmlDeviceGetHandleByUUID"),
+        *("nvmlDeviceGetClockInfo", "nvmlDeviceGetTemperature", "nvmlDeviceGetPciInfo"),
+        *("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetEnforcedPowerLimit"),
+    ):  # and none that tells why clocks are throttled: an old library
+        setattr(fake, name, answers.get(name, refuse))
+    sys.modules["pynvml"] = fake
+
+
+HANDLE = {"nvmlInit": lambda: None, "nvmlDeviceGetHandleByUUID": lambda uuid: ("handle", uuid)}
+SILENT = {
+    "no library": None,
+    "no driver": {},
+    "no such GPU": {"nvmlInit": lambda: None},
+    "a slice": HANDLE,
+}
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_what_nvml_does_not_tell_is_not_known(case: str) -> None:
+    streams()
+    if SILENT[case] is None:
+        sys.modules["pynvml"] = None
+    else:
+        library(**SILENT[case])
+    device = get_device("cuda")
+    state = device.state()
+    assert state == DeviceState(load=state.load)
+    assert device.energy_j() is None
+    assert device.near_processors() is None
+    described = device.describe()
+    assert described["name"] == "NVIDIA A100"
+    assert described["driver"] is described["power_limit_w"] is None
+
+
+def test_what_nvml_tells_has_its_units() -> None:
+    def clock(handle: object, which: int) -> int:
+        assert handle == ("handle", "GPU-1b")
+        return {1: 1410, 2: 1215}[which]
+
+    streams()
+    library(
+        **HANDLE,
+        nvmlSystemGetDriverVersion=lambda: b"535.104.05",
+        nvmlDeviceGetClockInfo=clock,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500,
+        nvmlDeviceGetEnforcedPowerLimit=lambda handle: 300_000,
+    )
+    device = get_device("cuda")
+    state = json.loads(json.dumps(asdict(device.state())))
+    assert (state["clock_mhz"], state["memory_clock_mhz"]) == (1410, 1215)
+    assert state["temperature_c"] is state["throttle_reasons"] is None
+    assert device.energy_j() == pytest.approx(2.5)
+    described = json.loads(json.dumps(device.describe()))
+    assert described["driver"] == "535.104.05"
+    assert described["power_limit_w"] == pytest.approx(300)
+    assert {"tf32_matmul", "tf32_cudnn", "cudnn", "cuda"} <= described.keys()
+
+
+def test_the_energy_counter_is_read_when_the_work_is_done() -> None:
+    gpu = streams()
+    library(
+        **HANDLE, nvmlDeviceGetTotalEnergyConsumption=lambda handle: round(1e3 * gpu.host_s * 200)
+    )
+    gpu.launch(3.0, 1e-5)  # 3 s at 200 W
+    assert get_device("cuda").energy_j() == pytest.approx(600, rel=1e-3)
+
+
+# --- memory, products, launches, operators
+
+
+def test_peaks_are_those_of_the_work_alone() -> None:
+    """900 bytes at some time before, 300 at the start, 700 inside."""
+    streams()
+    now, most = 300, 900
+
+    def reset(device: object) -> None:
+        nonlocal most
+        most = now
+
+    def work() -> None:
+        nonlocal now, most
+        now += 400
+        most = max(most, now)
+        now -= 400
+
+    torch.cuda.memory_allocated = lambda device: now
+    torch.cuda.reset_peak_memory_stats = reset
+    torch.cuda.max_memory_allocated = lambda device: most
+    torch.cuda.max_memory_reserved = lambda device: 2 * most
+    device = get_device("cuda:1")
+    assert device.peak_growth(work) == 400
+    assert device.peaks() == (700, 1400)
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+@pytest.mark.parametrize("tf32", [True, False])
+def test_the_matrix_product_is_large_and_in_the_precision_of_the_model(
+    convolutions: bool, tf32: bool
+) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from gr_bench.timing.block import matrix_product
+
+    class Precision(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            seen.append((torch.backends.cuda.matmul.allow_tf32, args[0].shape, args[0].dtype))
+            return func(*args, **(kwargs or {}))
+
+    seen: list[Any] = []
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = not tf32
+    with FakeTensorMode():
+        work = matrix_product(get_device("cuda"), "float32", like_convolutions=convolutions)
+        with Precision():
+            work()
+    assert seen == [(tf32 == convolutions, (4096, 4096), torch.float32)]
+    assert torch.backends.cuda.matmul.allow_tf32 == (not tf32)
+
+
+def test_operators_have_the_gpus_time_and_are_ordered_by_it() -> None:
+    import torch.profiler
+
+    from gr_bench.meters.operators import operators
+
+    def event(key: str, cpu_us: float, device_us: float) -> SimpleNamespace:
+        return SimpleNamespace(
+            key=key, count=10, self_cpu_time_total=cpu_us, self_device_time_total=device_us
+        )
+
+    class Profile:
+        def __init__(self, activities: Any) -> None:
+            asked.extend(activity.name for activity in activities)
+
+        def __enter__(self) -> Profile:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            ended.append({**gpu.waits})
+
+        def key_averages(self) -> list[SimpleNamespace]:
+            names = [event("aten::add", 90, 10), event("aten::mm", 10, 500), event("gemm", 0, 500)]
+            return names
+
+    gpu, asked, ended = streams(), [], []
+    torch.profiler.profile = Profile
+    found = operators(lambda: None, steps=5, device=torch.device("cuda:1"))
+    assert asked == ["CPU", "CUDA"]
+    assert ended == [{"device": 1}]  # what is still on its way belongs to the step
+    assert [(o.name, o.calls) for o in found] == [("aten::mm", 2), ("aten::add", 2)]
+    assert found[0].device_s == pytest.approx(100e-6)
+    assert found[0].self_s == pytest.approx(2e-6)
