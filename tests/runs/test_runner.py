@@ -145,7 +145,7 @@ def test_the_description_says_how_it_ended(accident: Accident) -> None:
 def test_a_unit_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     outcome = execute(trainings("plugged:Hangs", timeout_minutes=0.01), tmp_path)
     assert outcome.failed == 1
-    assert list(load(tmp_path).failures["reason"]) == ["took longer than 0.01 minutes"]
+    assert list(load(tmp_path).failures["reason"]) == ["made no progress for 0.01 minutes"]
     assert not workers()
 
 

@@ -117,7 +117,7 @@ def test_nothing_is_saved_before_it_is_time(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_costs_the_checkpoint_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0)
+    checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0, torch.device("cpu"))
     checkpoint.save_if_due(lambda: {"epoch": 1})
     assert "no checkpoint: " in capsys.readouterr().err
     assert checkpoint.load() is None
