@@ -28,6 +28,8 @@ os.environ["XDG_CACHE_HOME"] = CACHE.name
 FONTS = Path(tempfile.gettempdir(), "gr-bench-tests-matplotlib")
 os.environ.setdefault("MPLCONFIGDIR", str(FONTS))
 
+import cuda_guard  # noqa: E402
+from pretended_process import PretendedProcess  # noqa: E402
 from processes import Ended, Warm  # noqa: E402
 
 settings.register_profile("no deadline", deadline=None)  # no test asserts a wall-clock time
@@ -86,3 +88,22 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """``command("run", "quick")``: gr-bench in a process of its own, its imports paid for once."""
     with Warm(tmp_path_factory.mktemp("commands")) as warm:
         yield warm
+
+
+@pytest.fixture(scope="session")
+def pretended_cuda(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendedProcess]:
+    """A test that asks for this runs where PyTorch believes in two CUDA devices."""
+    if cuda_guard.compiler() is None:
+        pytest.skip("no C++ compiler here, which the pretended CUDA devices need")
+    cuda_guard.library()
+    with PretendedProcess(tmp_path_factory.mktemp("pretended")) as process:
+        yield process
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    process = pyfuncitem.funcargs.get("pretended_cuda")
+    if process is None:
+        return None
+    process.run(pyfuncitem)
+    return True
