@@ -83,6 +83,7 @@ def test_a_gpu_that_is_not_here_is_refused(device: str) -> None:
         places_for(Job(units(device)), gpus=TWO[:1])
 
 
+@pytest.mark.usefixtures("pretended_cuda")
 @pytest.mark.parametrize(
     ("given", "names"),
     [
@@ -93,7 +94,7 @@ def test_a_gpu_that_is_not_here_is_refused(device: str) -> None:
     ],
 )
 def test_gpus_go_by_the_names_that_they_have_been_made_visible_by(
-    pretended_cuda: object, given: str | None, names: list[str]
+    given: str | None, names: list[str]
 ) -> None:
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if given is not None:
