@@ -140,6 +140,7 @@ def compare(
     *,
     suite: str = "compare",
     only: str | None = None,
+    device: str | None = None,
     threshold: str | float = "2%",
     budget: str | float = "5m",
     base_python: str = sys.executable,
@@ -154,6 +155,8 @@ def compare(
         head: the same sort of thing, to be judged against ``base``.
         suite: whose step-cost cells revisions are measured by.
         only: a pattern; only cells that match are measured.
+        device: where revisions are measured: ``cpu``, ``cuda`` or ``cuda:N``; by default where the
+            suite says.
         threshold: the smallest difference that counts, as ``"2%"`` or a part of 1.
         budget: the time for comparing revisions, as ``"5m"`` or in seconds; at least three pairs.
         base_python: the interpreter that runs the base.
@@ -177,6 +180,7 @@ def compare(
         {"base": str(base), "head": str(head)},
         suite=suite,
         only=only,
+        device=device,
         threshold=parse_share(threshold) if isinstance(threshold, str) else threshold,
         budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
         pythons={"base": base_python, "head": head_python},

@@ -190,7 +190,7 @@ def _console() -> Any:
 
 @app.command(
     short_help="Measure this machine's noise.",
-    epilog=_examples("calibrate", "calibrate --budget 10m"),
+    epilog=_examples("calibrate", "calibrate --budget 10m", "calibrate --device cuda:1"),
 )
 @click.option(
     "--budget", metavar="TIME", default="2m", help="About how long to take, as 90s, 2m or 1h."
@@ -198,7 +198,8 @@ def _console() -> Any:
 @click.option(
     "--out", type=_PATH, metavar="DIR", default="runs/calibrate", help="The run's folder."
 )
-def calibrate(budget: str, out: Path) -> None:
+@click.option("--device", default="cpu", help="Measure on cpu, cuda or cuda:N.")
+def calibrate(budget: str, out: Path, device: str) -> None:
     """Measure this machine's noise: equal things timed as if they were different."""
     from gr_bench.units import parse_duration
 
@@ -207,7 +208,7 @@ def calibrate(budget: str, out: Path) -> None:
     from gr_bench.runs.progress import Display
 
     with Display(_console()) as display:
-        lines = measure_noise(budget_s, out, display)
+        lines = measure_noise(budget_s, out, display, device)
     for line in lines:
         print(line)
 
@@ -230,6 +231,9 @@ def calibrate(budget: str, out: Path) -> None:
     help="Whose step-cost cells revisions are measured by: name or TOML file.",
 )
 @click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
+@click.option(
+    "--device", show_default="the suite's", help="Measure revisions on cpu, cuda or cuda:N."
+)
 @click.option(
     "--threshold",
     metavar="SHARE",
@@ -272,6 +276,7 @@ def compare(
     head: str,
     suite: str,
     only: str | None,
+    device: str | None,
     threshold: str,
     budget: str,
     base_python: str,
@@ -303,6 +308,7 @@ def compare(
             head,
             suite=suite,
             only=only,
+            device=device,
             threshold=share,
             budget=budget_s,
             base_python=base_python,

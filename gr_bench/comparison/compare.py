@@ -22,6 +22,7 @@ def compare_sides(
     *,
     suite: str,
     only: str | None,
+    device: str | None,
     threshold: float,
     budget_s: float,
     pythons: Mapping[str, str],
@@ -43,11 +44,15 @@ def compare_sides(
             write_whole(json_file, lambda file: file.write(text.encode()))
 
     if not all(revisions):
+        if device is not None:
+            raise RequestError(
+                "runs were measured where they were measured: give a device for two revisions only"
+            )
         base, head = map(Path, names.values())
         return compare_runs(base, head, threshold, keep)
     return compare_revisions(
         names,
-        load_suite(suite, only=only),
+        load_suite(suite, only=only, device=device),
         pythons=pythons,
         threshold=threshold,
         budget_s=budget_s,

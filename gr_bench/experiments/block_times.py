@@ -166,12 +166,15 @@ def measure_block(
         start_s: seconds that the start of this process took.
     """
     from gr_bench import registry
+    from gr_bench.meters.cuda_context import free_unused
     from gr_bench.timing.block import BlockReplicate
 
     began, begin = time.time(), time.monotonic()
     block = BlockReplicate(cells, registry, options.replicate, at_work)
     for cell, error in block.measure(options.budget_s, options.least_rounds):
         yield failure(cell, error)
+        del error  # and with it the step that raised it, before the others go on
+        free_unused()
     spent_s = time.monotonic() - begin
     energy = block.energy_j()
     operators = block.profile() if options.operators else {}

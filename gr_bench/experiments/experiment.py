@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.grid import AnyGrid
@@ -28,7 +28,7 @@ class Options:
     """The pass, where an experiment has several."""
 
 
-def _nobody(cell: Cell) -> None:
+def _nobody(*cells: Cell) -> None:
     """Nobody is told."""
 
 
@@ -39,9 +39,9 @@ class Worker:
     start_s: float | None = None
     """Seconds from the start of the process until it was ready."""
 
-    at_work: Callable[[Any], None] = _nobody
-    """To be told of the cell whose code is about to run: if that never comes back, it is the cell
-    that is to blame."""
+    at_work: Callable[..., None] = _nobody
+    """To be told of the cell whose code is about to run, or of the cells that run together: if that
+    never comes back, they are to blame, and no other of the unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,10 @@ class Job(Generic[C]):
     refines: bool = False
     """Whether it makes what is there already more precise: it waits until the rest is done."""
 
+    any_gpu: bool = False
+    """Whether a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not
+    on the first one only."""
+
     allocator: str = "held"
     """The memory allocator of its processes (see :mod:`gr_bench.meters.conditions`)."""
 
@@ -114,7 +118,8 @@ class Experiment(ABC, Generic[G, C]):
         """The jobs still to be done for ``cells``, given the records so far; none when done.
 
         The runner asks again after every round of jobs, so a measurement can depend on what the
-        ones before it showed. A cell with a failure among its records is not asked for again.
+        ones before it showed. A cell with a failure among its records is not asked for again, save
+        for other kinds of record than the failure says that it lacks.
 
         Args:
             grid: where the cells are from.
@@ -131,10 +136,14 @@ class Experiment(ABC, Generic[G, C]):
 
     @abstractmethod
     def measure(self, unit: Unit[C]) -> Iterator[Record | Progress]:
-        """Measure one unit, in a worker process. What it raises becomes a failure of its cells."""
+        """Measure one unit, in a worker process. What it raises becomes a failure of those of its
+        cells that have no record yet.
+        """
 
-    def lost(self, unit: Unit[C], cell: C, reason: str) -> Record:
-        """The record of a cell whose process died or hung while it was at work."""
+    def lost(self, unit: Unit[C], cell: C, reason: BaseException | str) -> Record:
+        """The record of a cell that gave none, because of an exception or, in words, of how its
+        process ended while it was at work.
+        """
         return failure(cell, reason)
 
     @abstractmethod

@@ -41,18 +41,30 @@ class Failure(Record):
     unsupported: bool = False
     """By the nature of its parts it cannot work, which is no fault."""
 
+    lacks: str | None = None
+    """The kind of record that could not be had, of a cell that may still give others; None of a
+    cell that is given up."""
+
     @property
     def status(self) -> str:
         """The word for it in tables: ``unsupported`` or ``failed``."""
         return "unsupported" if self.unsupported else "failed"
 
 
-def failure(cell: Cell, error: BaseException | str) -> Failure:
-    """The record of a cell that gave no result, for a reason or because of an exception."""
+def failure(cell: Cell, error: BaseException | str, lacks: str | None = None) -> Failure:
+    """The record of a cell that gave no result, for a reason or because of an exception.
+
+    Args:
+        cell: that gave none.
+        error: the reason.
+        lacks: see :class:`Failure`. What is unsupported is given up.
+    """
     if isinstance(error, str):
-        return Failure(cell=cell, reason=error)
+        return Failure(cell=cell, reason=error, lacks=lacks)
     reason = f"{type(error).__name__}: {error}".strip()
-    return Failure(cell=cell, reason=reason, unsupported=isinstance(error, Unsupported))
+    if isinstance(error, Unsupported):
+        return Failure(cell=cell, reason=reason, unsupported=True)
+    return Failure(cell=cell, reason=reason, lacks=lacks)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ class Conditions:
     processors: tuple[int, ...] | None = None
     """Numbers of the hardware threads that it was kept on; None if it was not."""
 
+    gpu: str | None = None
+    """The GPU that it had for itself, as ``CUDA_VISIBLE_DEVICES`` names it; None if it had none."""
+
 
 def preload(allocator: str) -> dict[str, str]:
     """Environment variables that a process must be started with to use the allocator.

@@ -23,18 +23,25 @@ LEAST_S = 20.0
 """A shorter budget is gone before two processes have started and warmed up."""
 
 
-def calibrate(budget_s: float, folder: Path, watcher: Watcher) -> list[str]:
+def calibrate(budget_s: float, folder: Path, watcher: Watcher, device: str = "cpu") -> list[str]:
     """Measure A/A pairs for about ``budget_s``; write ``calibration.json``; return lines to print.
 
+    Args:
+        budget_s: seconds that it may take.
+        folder: the run's own.
+        watcher: told of everything that happens.
+        device: whose noise is measured.
+
     Raises:
-        RequestError: a budget that is too short, or a folder that cannot be used.
+        RequestError: a budget that is too short, a device that is not here, or a folder that cannot
+            be used.
     """
     if budget_s < LEAST_S:
         raise RequestError(
             f"nothing can be said of noise in {duration(budget_s)}: give at least "
             f"--budget {duration(LEAST_S)}"
         )
-    suite = load_suite("calibrate")
+    suite = load_suite("calibrate", device=device)
     run_suite(suite, folder, LocalExecutor, watcher, fresh=True, budget_s=budget_s)
     results = Results(folder)
     about, records = results.about, results.records

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
-
-import psutil
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments.cell import Cell
@@ -23,6 +19,7 @@ from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.lines import decode
 from gr_bench.experiments.record import Progress, Record
 from gr_bench.meters.conditions import allowed_processors, keep_off, preload, timed_processors
+from gr_bench.runs.places import Place, places_for
 from gr_bench.workers.channel import Message, WorkerDied
 from gr_bench.workers.process import WorkerProcess
 
@@ -53,12 +50,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Crashed:
-    """A unit ended without finishing: a dead worker, a time-out."""
+    """A unit ended without finishing: a dead worker, a time-out, a GPU's context that broke."""
 
     unit: Unit[Any]
     reason: str
-    culprit: Cell | None = None
-    """The cell whose code was running, where that is known."""
+    culprits: tuple[Cell, ...] = ()
+    """The cells whose code was running, where that is known."""
 
 
 Event = Started | Measured | Finished | Crashed
@@ -76,33 +73,40 @@ class Executor(ABC):
 
         Args:
             job: the units.
-            timeout_s: a unit that takes longer is given up.
+            timeout_s: a unit that yields nothing for so long, no progress either, is given up.
             until: no unit is started after this, by ``time.monotonic()``.
         """
 
 
 class LocalExecutor(Executor):
-    """Runs an exclusive job in one fresh process, others in one process for every free core.
+    """Runs an exclusive job in one fresh process, others in one process for every free core or GPU.
+
+    A process for a GPU sees that one alone, where it is ``cuda:0``.
 
     Args:
         folder: the run's; the workers' own output and tracebacks are appended to its
             ``workers.log``, and units have their folders in its ``unfinished``.
-        workers: how many processes a job that is not exclusive may use; by default the number of
-            physical cores, divided by the threads a cell wants.
+        workers: how many processes a job that is not exclusive may use on the CPU; by default the
+            number of physical cores, divided by the threads a cell wants.
+        gpus: the GPUs to be used, ``cuda:0`` first, as ``CUDA_VISIBLE_DEVICES`` names them; by
+            default all that this process may see.
     """
 
-    def __init__(self, folder: Path, workers: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, workers: int | None = None, gpus: Sequence[str] | None = None
+    ) -> None:
         self._folder = folder
         self._workers = workers
+        self._gpus = gpus
 
     def run(self, job: Job[Any], timeout_s: float, until: float | None = None) -> Iterator[Event]:
         """See :meth:`Executor.run`."""
-        waiting = deque(job.units)
-        threads = max(cell.threads for unit in job.units for cell in unit.cells)
-        cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-        wanted = 1 if job.exclusive else self._workers or max(1, cores // threads)
+        waiting = list(job.units)
+        free = places_for(job, self._workers, self._gpus)
+        most = 1 if job.exclusive else len(free)
         workers: list[_Worker] = []
         allowed = allowed_processors()  # before this process narrows what its children inherit
+        threads = max(cell.threads for unit in job.units for cell in unit.cells)
         timed = None
         if job.exclusive:
             near = _near_processors({cell.device for unit in job.units for cell in unit.cells})
@@ -116,24 +120,27 @@ class LocalExecutor(Executor):
                 while waiting or workers:
                     if until is not None and time.monotonic() > until:
                         waiting.clear()
-                    while waiting and len(workers) < wanted:
-                        worker = _Worker(self._folder, log, job, allowed)
+                    while len(workers) < most and (place := _next_place(free, waiting)):
+                        free.remove(place)
+                        worker = _Worker(self._folder, log, job, place, allowed, timeout_s)
                         workers.append(worker)
                         selector.register(worker.process.channel, selectors.EVENT_READ, worker)
-                        yield from worker.start(waiting.popleft(), timeout_s)
+                        yield from worker.start(_take(waiting, place))
                     for key, _ in selector.select(timeout=1.0):
                         ready: _Worker = key.data
                         yield from ready.read()
                     for worker in list(workers):
-                        again = waiting and not job.isolated
-                        if worker.unit is None and again and not worker.dead:
-                            yield from worker.start(waiting.popleft(), timeout_s)
+                        again = not (job.isolated or worker.dead or worker.unit)
+                        if again and _next_place([worker.place], waiting):
+                            yield from worker.start(_take(waiting, worker.place))
                         elif worker.late():
-                            yield from worker.crash(f"took longer than {timeout_s / 60:g} minutes")
+                            minutes = f"{timeout_s / 60:g} minutes"
+                            yield from worker.crash(f"made no progress for {minutes}")
                         if worker.dead or worker.unit is None:
                             selector.unregister(worker.process.channel)
                             workers.remove(worker)
                             worker.stop()
+                            free.append(worker.place)
             finally:
                 for worker in workers:
                     worker.stop()
@@ -150,38 +157,64 @@ def _near_processors(devices: set[str]) -> set[int] | None:
     return get_device(*devices).near_processors()
 
 
+def _next_place(free: Sequence[Place], waiting: Sequence[Unit[Any]]) -> Place | None:
+    """The place of the first unit that has a free one; None if there is no such unit."""
+    return next((place for unit in waiting for place in free if place.takes(unit)), None)
+
+
+def _take(waiting: list[Unit[Any]], place: Place) -> Unit[Any]:
+    """Take the first unit that is measured there from those that wait."""
+    return waiting.pop(next(i for i, unit in enumerate(waiting) if place.takes(unit)))
+
+
 class _Worker:
     """One process of ``gr_bench.workers.unit_worker`` and the unit that it is at."""
 
-    def __init__(self, folder: Path, log: IO[str], job: Job[Any], allowed: set[int] | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: IO[str],
+        job: Job[Any],
+        place: Place,
+        allowed: set[int] | None,
+        timeout_s: float,
+    ) -> None:
         program = [sys.executable, "-m", "gr_bench.workers.unit_worker"]
         self.process = WorkerProcess(
             [*program, job.allocator],
             log,
-            environment=preload(job.allocator),
+            environment=place.environment | preload(job.allocator),
         )
+        self.place = place
         self.unit: Unit[Any] | None = None
         self.dead = False
         self._folder = folder
         self._log = log
         self._processors = sorted(allowed) if job.exclusive and allowed is not None else None
         self._ready = False
+        self._timeout_s = timeout_s
         self._deadline = 0.0
 
-    def start(self, unit: Unit[Any], timeout_s: float) -> Iterator[Event]:
+    def start(self, unit: Unit[Any]) -> Iterator[Event]:
         """Hand the worker a unit."""
         self.unit = unit
-        self._deadline = time.monotonic() + timeout_s
+        self._renew()
         yield Started(unit)
         self.process.channel.send(
             {
                 "experiment": unit.cells[0].experiment,
                 "cells": [asdict(cell) for cell in unit.cells],
+                "device": self.place.device,
+                "gpu": self.place.gpu,
                 "options": {"kind": unit.options.kind, **asdict(unit.options)},
                 "folder": str(own) if (own := self._of(unit)) else None,
                 "processors": self._processors,
             }
         )
+
+    def _renew(self) -> None:
+        """Give the unit at hand its time anew."""
+        self._deadline = time.monotonic() + self._timeout_s
 
     def read(self) -> Iterator[Event]:
         """The worker's messages since it was last asked, as events."""
@@ -203,10 +236,13 @@ class _Worker:
             return
         unit = self.unit
         assert unit is not None
+        self._renew()
         if "record" in message:
             yield Measured(unit, decode(message["record"]))
         elif "progress" in message:
             yield Measured(unit, Progress(message["progress"]))
+        elif "broken" in message:
+            yield from self.crash(message["broken"])
         else:
             self.unit = None
             yield Finished(unit)  # all that it said has been dealt with when we go on
@@ -218,7 +254,7 @@ class _Worker:
         return None if unit.folder is None else self._folder / UNFINISHED / unit.folder
 
     def late(self) -> bool:
-        """True if the unit at hand has had its time."""
+        """True if the unit at hand has not been heard of in its time."""
         return self.unit is not None and time.monotonic() > self._deadline
 
     def crash(self, reason: str) -> Iterator[Event]:
@@ -227,8 +263,7 @@ class _Worker:
         unit, self.unit = self.unit, None
         if unit is not None:
             at_work = self.process.at_work
-            culprit = next((cell for cell in unit.cells if cell.id == at_work), None)
-            yield Crashed(unit, reason, culprit)
+            yield Crashed(unit, reason, tuple(cell for cell in unit.cells if cell.id in at_work))
 
     def stop(self) -> None:
         """End the process, at once if it is at work."""

@@ -89,8 +89,8 @@ class Display(AbstractContextManager["Display"]):
                 self._units.remove_task(self._tasks.pop(unit))
                 self._tally.done(unit.kind)
                 if isinstance(event, Crashed):
-                    who = event.culprit or unit
-                    self._say(f"failed: {who}: {event.reason}", style="red")
+                    for who in event.culprits or (unit,):
+                        self._say(f"failed: {who}: {event.reason}", style="red")
                 if not self._console.is_terminal:
                     self._line(unit)
         self._refresh()

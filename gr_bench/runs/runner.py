@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments import get_experiment
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs import environment
@@ -18,7 +21,7 @@ from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
 from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import Store, open_store
-from gr_bench.runs.suite import Plan, Suite
+from gr_bench.runs.suite import Suite
 
 
 class Watcher(Protocol):
@@ -107,10 +110,10 @@ def run_suite(
         try:
             executor = make_executor(folder)
             while True:
-                plan, job, left = _next_job(suite, store, before, until, watcher)
-                if plan is None or job is None:
+                job, left = _next_job(suite, store, before, until, watcher)
+                if job is None:
                     break
-                _do(plan, job, store, executor, suite.timeout_s, until, watcher)
+                _do(job, store, executor, suite.timeout_s, until, watcher)
             left = {kind: count for kind, count in left.items() if count}
             status = "budget spent" if left else "done"
         finally:
@@ -133,8 +136,8 @@ def run_suite(
 
 def _next_job(
     suite: Suite, store: Store, before: int, until: float | None, watcher: Watcher
-) -> tuple[Plan | None, Job[Any] | None, dict[str, int]]:
-    """The next job and its plan, or None when nothing is left to do or the time is gone.
+) -> tuple[Job[Any] | None, dict[str, int]]:
+    """The next job, or None when nothing is left to do or the time is gone; and what is to come.
 
     Failures from before this execution are not held against a cell. What makes something known
     more precise comes after all that is not known yet.
@@ -146,22 +149,45 @@ def _next_job(
     known += store.records[before:]
     left_s = None if until is None else max(0.0, until - time.monotonic())
     remaining: Counter[str] = Counter()
-    found: list[tuple[Plan, Job[Any]]] = []
+    found: list[Job[Any]] = []
     for plan in suite.plans:
         own = [r for r in known if r.cell.experiment == plan.experiment.name]
         remaining.update(plan.experiment.remaining_units(plan.grid, plan.cells, own))
         if left_s != 0:
-            jobs = plan.experiment.pending(plan.grid, plan.cells, own, left_s)
-            found += [(plan, job) for job in jobs]
+            found += plan.experiment.pending(plan.grid, plan.cells, own, left_s)
     watcher.remaining_units(dict(remaining), left_s)
-    first = [pair for pair in found if not pair[1].refines] or found
-    if not first:
-        return None, None, dict(remaining)
-    return *first[0], dict(remaining)
+    first = [job for job in found if not job.refines] or found
+    return _side_by_side(first) if first else None, dict(remaining)
+
+
+def _side_by_side(jobs: Sequence[Job[Any]]) -> Job[Any]:
+    """The first job, with the units of the others that can be measured beside it.
+
+    Grids have a device each: so all GPUs are used, and not one grid's after the other's. A cell
+    that several grids have is in one unit only.
+    """
+    first = jobs[0]
+    if first.exclusive:
+        return first
+    units: list[Unit[Any]] = []
+    taken: set[str] = set()
+    for unit in itertools.chain.from_iterable(j.units for j in jobs if _sort(j) == _sort(first)):
+        ids = {cell.id for cell in unit.cells}
+        if not ids & taken:
+            units.append(unit)
+            taken |= ids
+    return replace(first, units=tuple(units))
+
+
+def _sort(job: Job[Any]) -> tuple[object, ...]:
+    """The common part of jobs whose units can be measured side by side."""
+    cells = [cell for unit in job.units for cell in unit.cells]
+    kinds = {unit.kind for unit in job.units}
+    threads = max(cell.threads for cell in cells)
+    return kinds, threads, replace(job, units=())
 
 
 def _do(
-    plan: Plan,
     job: Job[Any],
     store: Store,
     executor: Executor,
@@ -178,18 +204,20 @@ def _do(
             store.append(event.result)
             have[event.unit].add(event.result.cell.id)
         elif isinstance(event, Crashed):
+            experiment = get_experiment(event.unit.cells[0].experiment)
             for cell in to_blame(event, have[event.unit]):
-                store.append(plan.experiment.lost(event.unit, cell, event.reason))
+                store.append(experiment.lost(event.unit, cell, event.reason))
         watcher.event(event)
 
 
 def to_blame(crash: Crashed, have: set[str]) -> list[Any]:
-    """The cells that a crash is recorded for: the one whose code was running, where that is known.
+    """The cells that a crash is recorded for: those whose code was running, where that is known.
 
-    The others are then measured again without it. Cells that had their records are not among them.
+    The others are then measured again without them. Cells that had their records are not among
+    them.
     """
     lost = [cell for cell in crash.unit.cells if cell.id not in have]
-    return [crash.culprit] if crash.culprit in lost else lost
+    return [cell for cell in lost if cell in crash.culprits] or lost
 
 
 def _now() -> str:

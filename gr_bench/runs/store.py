@@ -6,7 +6,8 @@ import fcntl
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -144,13 +145,20 @@ def journal_of(folder: Path) -> Path | None:
 
 def latest(records: Iterable[Record]) -> list[Record]:
     """Records without the failures after which the same cell was tried again."""
-    records = list(records)
-    last = {record.cell.id: index for index, record in enumerate(records)}
-    return [
-        record
-        for index, record in enumerate(records)
-        if not isinstance(record, Failure) or index == last[record.cell.id]
-    ]
+    later: dict[str, set[str]] = defaultdict(set)
+    kept = []
+    for record in reversed(list(records)):
+        if not isinstance(record, Failure) or not _is_superseded(record, later[record.cell.id]):
+            kept.append(record)
+        later[record.cell.id].add(record.kind)
+    return kept[::-1]
+
+
+def _is_superseded(failed: Failure, later: Collection[str]) -> bool:
+    """True of a failure if its cell had a record of one of these kinds afterwards."""
+    if failed.lacks is None:
+        return bool(later)
+    return failed.lacks in later or failed.kind in later
 
 
 def _mend(journal: Path) -> None:

@@ -35,7 +35,8 @@ class _Head(BaseModel):
     title: str
     description: str = ""
     timeout_minutes: float = Field(60.0, gt=0)
-    """A unit of work that takes longer is stopped and recorded as failed."""
+    """A unit of work that yields neither a result nor progress for so long is stopped; what it has
+    not finished is recorded as failed."""
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
     """Time for a run of the suite, as ``90s``, ``5m`` or ``1h``."""

@@ -85,7 +85,7 @@ class BlockReplicate(Generic[C]):
             try:
                 self._device = get_device(cell.device)
                 step = build_step(cell, self._registry)
-                step()
+                self._device.time(step)  # what fails on a GPU fails here, and not in another's step
             except Exception as error:  # the others of the block go on
                 yield cell, error
             else:

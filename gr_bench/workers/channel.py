@@ -3,7 +3,7 @@
 A worker that is ready says ``{"ready": true}``. A request goes in at its standard input; answers
 come out of what was its standard output, any number of them, each as soon as it is known, and then
 ``{"done": true}``. What the measured code prints goes to the log. Beside it, a worker notes in a
-small file which cell's code is about to run, so that the coordinator knows whose fault it is when
+small file which cells' code is about to run, so that the coordinator knows whose fault it is when
 nothing comes back.
 """
 
@@ -17,14 +17,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, Any
 
 Message = dict[str, Any]
 
-AT_WORK_BYTES = 64
-"""Length of the note of who is at work."""
+AT_WORK_BYTES = 4096
+"""The most that the note of who is at work can have."""
 
 
 class TookTooLong(Exception):
@@ -108,14 +108,16 @@ def serve(handle: Callable[[Message], Iterator[Message]]) -> None:
         out.write('{"done": true}\n')
 
 
-def note_at_work(descriptor: int, name: str) -> None:
+def note_at_work(descriptor: int, names: Iterable[str]) -> None:
     """Note whose code is about to run; it takes a microsecond and wakes nobody."""
-    os.pwrite(descriptor, name.encode()[:AT_WORK_BYTES].ljust(AT_WORK_BYTES), 0)
+    line = " ".join(names).encode()[: AT_WORK_BYTES - 1]
+    os.pwrite(descriptor, line + b"\n", 0)
 
 
-def read_at_work(descriptor: int) -> str:
-    """The id of the cell that was at work last; empty if none was."""
-    return os.pread(descriptor, AT_WORK_BYTES, 0).decode(errors="replace").strip()
+def read_at_work(descriptor: int) -> list[str]:
+    """The ids of the cells that were at work last; none if none was."""
+    line, _, _ = os.pread(descriptor, AT_WORK_BYTES, 0).partition(b"\n")
+    return line.decode(errors="replace").split()
 
 
 def die_with_parent() -> None:

@@ -74,8 +74,8 @@ class WorkerProcess:
         self.kill()
 
     @property
-    def at_work(self) -> str:
-        """The id of the cell whose code it ran last, or is running; empty if none."""
+    def at_work(self) -> list[str]:
+        """The ids of the cells whose code it ran last, or is running; none if none."""
         return read_at_work(self._at_work.fileno())
 
     def death(self) -> str:

@@ -4,7 +4,12 @@
 
 ``AT_WORK`` is the number of the open file in which it notes whose code is about to run, ``STARTED``
 the time when it was started. A request with ``processors`` is one to be timed: the worker takes
-what it needs of them for itself alone.
+what it needs of them for itself alone. A worker for a GPU sees no other one, so that the cells'
+device goes by another name here, the request's ``device``; what is said and noted of a cell has the
+cell's own.
+
+An error that breaks the CUDA context ends the process: its last words are ``{"broken": reason}``,
+which is the reason of the cells at work.
 """
 
 from __future__ import annotations
@@ -16,12 +21,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gr_bench.experiments import get_experiment
 from gr_bench.experiments.cell import Cell
-from gr_bench.experiments.experiment import Unit, Worker
+from gr_bench.experiments.experiment import Experiment, Unit, Worker
 from gr_bench.experiments.lines import encode
-from gr_bench.experiments.record import Progress, failure
+from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.meters.conditions import hold_still, pin
 from gr_bench.meters.device import get_device
 from gr_bench.workers.channel import Message, note_at_work, serve
@@ -33,41 +39,68 @@ def main() -> None:
     conditions = hold_still(allocator)
     start_s = time.monotonic() - started
 
-    def note(cell: Cell) -> None:
-        note_at_work(at_work, cell.id)
-
     def measure(request: Message) -> Iterator[Message]:
         import torch
 
+        from gr_bench.meters.cuda_context import free_unused, is_broken
+
         experiment = get_experiment(request["experiment"])
-        cells = tuple(experiment.cell(**fields) for fields in request["cells"])
+        cells = [experiment.cell(**fields) for fields in request["cells"]]
+        local = [replace(cell, device=request["device"]) for cell in cells]
+        own = {here.id: cell for here, cell in zip(local, cells, strict=True)}
+
+        def note(*at: Cell) -> None:
+            note_at_work(at_work, [own[cell.id].id for cell in at])
+
         settings = dict(request["options"])
         kind = settings.pop("kind")
         (options,) = (cls(**settings) for cls in experiment.options if cls.kind == kind)
         folder = Path(request["folder"]) if request["folder"] else None
-        unit = Unit(cells, options, folder, Worker(start_s, note))
-        torch.set_num_threads(cells[0].threads)
+        unit = Unit(tuple(local), options, folder, Worker(start_s, note))
+        threads = cells[0].threads
+        torch.set_num_threads(threads)
         near = None
         with suppress(Exception):  # whatever is wrong with the device, the measurement will tell
-            device = get_device(cells[0].device)
+            device = get_device(request["device"])
             device.select()
             near = device.near_processors()
         allowed = request["processors"]
-        processors = None if allowed is None else pin(cells[0].threads, allowed, near)
-        own = replace(conditions, processors=processors)
-        note_at_work(at_work, "")
-        try:
-            for result in experiment.measure(unit):
-                if isinstance(result, Progress):
-                    yield {"progress": result.part}
-                else:
-                    yield {"record": encode(replace(result, conditions=own))}
-        except Exception as error:
-            traceback.print_exc()
-            for cell in cells:
-                yield {"record": encode(replace(failure(cell, error), conditions=own))}
+        processors = None if allowed is None else pin(threads, allowed, near)
+        note()
+        for result in _results(experiment, unit):
+            if isinstance(result, Progress):
+                yield {"progress": result.part}
+                continue
+            if isinstance(result, Failure) and is_broken():
+                yield {"broken": result.reason}
+                sys.exit("the CUDA context is broken")
+            yield {
+                "record": encode(
+                    replace(
+                        result,
+                        cell=own[result.cell.id],
+                        conditions=replace(conditions, processors=processors, gpu=request["gpu"]),
+                    )
+                )
+            }
+        free_unused()
 
     serve(measure)
+
+
+def _results(experiment: Experiment[Any, Any], unit: Unit[Any]) -> Iterator[Record | Progress]:
+    """What a unit yields; after an exception, failures of the cells that have no record yet."""
+    done = set()
+    try:
+        for result in experiment.measure(unit):
+            if isinstance(result, Record):
+                done.add(result.cell.id)
+            yield result
+    except Exception as error:
+        traceback.print_exc()
+        for cell in unit.cells:
+            if cell.id not in done:
+                yield experiment.lost(unit, cell, error)
 
 
 if __name__ == "__main__":

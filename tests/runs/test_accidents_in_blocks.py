@@ -88,7 +88,7 @@ def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:
 def test_who_hangs_in_a_later_step_is_a_failure_and_the_others_are_timed(tmp_path: Path) -> None:
     suite = block(f"breaking:HangsLater(at={LATER})", timeout_minutes=0.25)
     records = execute(suite, tmp_path)
-    assert failures(records) == {"breaking:HangsLater": "took longer than 0.25 minutes"}
+    assert failures(records) == {"breaking:HangsLater": "made no progress for 0.25 minutes"}
     assert timed(records) == {"sgd"}
 
 

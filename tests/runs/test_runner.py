@@ -145,8 +145,24 @@ def test_the_description_says_how_it_ended(accident: Accident) -> None:
 def test_a_unit_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     outcome = execute(trainings("plugged:Hangs", timeout_minutes=0.01), tmp_path)
     assert outcome.failed == 1
-    assert list(load(tmp_path).failures["reason"]) == ["took longer than 0.01 minutes"]
+    assert list(load(tmp_path).failures["reason"]) == ["made no progress for 0.01 minutes"]
     assert not workers()
+
+
+# --- several grids
+
+
+def test_trainings_of_several_grids_are_one_job_and_a_cell_that_two_have_is_trained_once(
+    tmp_path: Path,
+) -> None:
+    """In the plural, as when every grid has a GPU of its own."""
+    grids = [trainings("sgd", "sam").resolved, trainings("sam", "f-gr").resolved]
+    both = [grid for resolved in grids for grid in resolved["generalization"]]
+    suite = build_suite("test", {"title": "test", "generalization": both})
+    watcher = Noted()
+    assert execute(suite, tmp_path, watcher).measured_now == 3
+    assert len(watcher.outlooks) == 2  # before the only job, and when all is done
+    assert sorted(load(tmp_path).generalization["method"]) == ["f-gr", "sam", "sgd"]
 
 
 # --- going on

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gr_bench import load, registry
+from gr_bench import load
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs.executor import LocalExecutor
 from gr_bench.runs.outcome import Outcome
@@ -16,22 +14,7 @@ from gr_bench.runs.runner import Unwatched, run_suite
 from gr_bench.runs.store import read_journal
 from gr_bench.runs.suite import build_suite
 
-
-@pytest.fixture(autouse=True)
-def numbers_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The experiment ``numbers`` as an installed package's, here and in worker processes."""
-    site = tmp_path / "site"
-    metadata = site / "numbers-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: numbers\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[gr_bench.experiments]\nnumbers = numbers_experiment:Numbers\n"
-    )
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
-    registry._select_entry_points.cache_clear()
-    yield
-    registry._select_entry_points.cache_clear()
+pytestmark = pytest.mark.usefixtures("numbers_installed")
 
 
 def execute(folder: Path, *, noted: bool) -> Outcome:

@@ -85,7 +85,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             return timings
         units = plan.units(grid, plan.wanted(grid, cells, records), records)
         random.Random(0).shuffle(units)
-        return [Job(tuple(units))] if units else []
+        return [Job(tuple(units), any_gpu=True)] if units else []
 
     def remaining_units(
         self,
@@ -109,7 +109,13 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
 
         options = unit.options
         if isinstance(options, TrainingOptions):
-            yield from train_all(unit.cells, options.trainer, unit.folder, options.checkpoint_s)
+            yield from train_all(
+                unit.cells,
+                options.trainer,
+                unit.folder,
+                options.checkpoint_s,
+                unit.worker.at_work,
+            )
         elif isinstance(options, TimesOptions):
             yield from measure_block(unit.cells, options, unit.worker.at_work, unit.worker.start_s)
 

@@ -123,11 +123,16 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
 
             yield from map(counters, unit.cells)
 
-    def lost(self, unit: Unit[StepCostCell], cell: StepCostCell, reason: str) -> Record:
-        """A variant that takes its process down in the check computes something else."""
-        if isinstance(unit.options, CheckOptions):
+    def lost(
+        self, unit: Unit[StepCostCell], cell: StepCostCell, reason: BaseException | str
+    ) -> Record:
+        """A variant that takes its process down in the check computes something else. A cell that
+        cannot be counted, as when the counting itself is out of memory, may still be timed.
+        """
+        if isinstance(unit.options, CheckOptions) and isinstance(reason, str):
             return Check(cell=cell, agrees=False, where=reason)
-        return failure(cell, reason)
+        counting = isinstance(unit.options, CountersOptions)
+        return failure(cell, reason, lacks=Counters.kind if counting else None)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``step_cost``, a row a cell; ``step_samples``, a row a sample; ``step_operators``, a row
@@ -181,10 +186,12 @@ class _State:
     def __init__(
         self, grid: StepCostGrid, cells: Sequence[StepCostCell], records: Sequence[Record]
     ) -> None:
-        lost = {record.cell.id for record in records if isinstance(record, Failure)}
+        failures = [record for record in records if isinstance(record, Failure)]
+        lost = {record.cell.id for record in failures if record.lacks is None}
         lost |= {r.cell.id for r in records if isinstance(r, Check) and not r.agrees}
         checked = {record.cell.id for record in records if isinstance(record, Check)}
         counted = {record.cell.id for record in records if isinstance(record, Counters)}
+        counted |= {record.cell.id for record in failures if record.lacks == Counters.kind}
         alive = [cell for cell in cells if cell.id not in lost]
         self.unchecked = [c for c in alive if not c.is_plain and c.id not in checked]
         self.uncounted = [cell for cell in alive if cell.id not in counted]

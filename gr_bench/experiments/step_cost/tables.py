@@ -98,10 +98,12 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     ``cpu_share`` that in which its threads were on one. ``within_spread`` is the typical standard
     error of one replicate's log-ratio by its own rounds, ``between_spread`` the standard deviation
     over replicates. ``status`` is ``ok``, ``wrong`` (the step computes something else than the
-    plain one, and was not timed), ``loss is not finite``, ``failed`` or ``unsupported``.
+    plain one, and was not timed), ``not counted`` (the counters failed, the times are right),
+    ``loss is not finite``, ``failed`` or ``unsupported``.
     """
     counters = {r.cell.id: r for r in records if isinstance(r, Counters)}
-    failures = {r.cell.id: r for r in records if isinstance(r, Failure)}
+    failures = {r.cell.id: r for r in records if isinstance(r, Failure) and r.lacks is None}
+    uncounted = {r.cell.id for r in records if isinstance(r, Failure) and r.lacks == Counters.kind}
     wrong = {r.cell.id for r in records if isinstance(r, Check) and not r.agrees}
     cells = {r.cell.id: r.cell for r in records if isinstance(r.cell, StepCostCell)}
     by_workload = {
@@ -130,6 +132,8 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
             row["status"] = failures[cell.id].status
         elif cell.id in wrong:
             row["status"] = "wrong"
+        elif cell.id in uncounted:
+            row["status"] = "not counted"
         else:
             finite = cell.id not in counters or counters[cell.id].finite
             row["status"] = "ok" if finite else "loss is not finite"

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 from synthetic import counted, timed
 
+from gr_bench.errors import Unsupported
 from gr_bench.experiments.block_times import TimesOptions
 from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
 from gr_bench.experiments.step_cost.experiment import StepCost
-from gr_bench.experiments.step_cost.record import Check, CheckOptions, Counters
+from gr_bench.experiments.step_cost.record import Check, CheckOptions, Counters, CountersOptions
+from gr_bench.runs.store import latest
 
 EXPERIMENT = StepCost()
 SAME_OPTIONS = ("target", "most_replicates", "left_s")
@@ -122,11 +124,35 @@ def test_a_wide_target_is_reached_with_the_least_replicates() -> None:
     assert replicates(units, "mlp(depth=1)") == [0, 1, 2]
 
 
-def test_a_cell_whose_counters_fail_is_not_timed() -> None:
-    units, _ = play(grid(), fails=lambda cell, unit: "db-gr" in cell.spec)
-    timed_methods = {cell.spec for unit in units[6:] for cell in unit.cells}
-    assert timed_methods == {"sgd", "sam(rho=0.05)"}
-    assert replicates(units, "mlp(depth=1)") == [0, 1, 2]
+def test_a_cell_whose_counters_fail_is_timed() -> None:
+    units, records = play(
+        grid(),
+        fails=lambda cell, unit: "db-gr" in cell.spec and isinstance(unit.options, CountersOptions),
+    )
+    assert passes(units) == ["counters"] * 6 + ["times"] * 2 * 3
+    assert all(len(unit.cells) == 3 for unit in units[6:])
+    table = EXPERIMENT.tables(latest(records))["step_cost"].set_index("method")
+    lost = table.loc["db-gr"]
+    assert set(lost["status"]) == {"not counted"}
+    assert lost["time_ratio"].notna().all()
+    assert lost[["flops", "peak_memory_bytes"]].isna().all(axis=None)
+    assert set(table.loc[["sgd", "sam"], "status"]) == {"ok"}
+    assert sum(isinstance(record, Failure) for record in latest(records)) == 2
+
+
+def test_counters_that_are_had_later_put_an_end_to_their_failure() -> None:
+    cell = EXPERIMENT.cells(grid())[0]
+    unit = Unit((cell,), CountersOptions())
+    lost = EXPERIMENT.lost(unit, cell, MemoryError("all of it"))
+    assert latest([lost, timed(cell, 0, [0.1])])[0] is lost
+    assert lost not in latest([lost, timed(cell, 0, [0.1]), counted(cell)])
+
+
+def test_a_cell_whose_counters_are_unsupported_is_not_timed() -> None:
+    cell = EXPERIMENT.cells(grid())[0]
+    lost = EXPERIMENT.lost(Unit((cell,), CountersOptions()), cell, Unsupported("never"))
+    (job, *_) = EXPERIMENT.pending(grid(), [cell], [lost]) or [None]
+    assert job is None
 
 
 def test_a_cell_that_fails_later_leaves_its_block() -> None:
@@ -142,7 +168,7 @@ def test_a_cell_that_fails_later_leaves_its_block() -> None:
 
 
 @pytest.mark.parametrize("stage", ["counters", "times"])
-def test_without_its_baseline_a_block_is_timed_and_ends(stage: str) -> None:
+def test_a_block_whose_baseline_fails_is_timed_and_ends(stage: str) -> None:
     units, records = play(
         grid(),
         fails=lambda cell, unit: cell.spec == "sgd" and unit.options.kind == stage,
@@ -150,13 +176,13 @@ def test_without_its_baseline_a_block_is_timed_and_ends(stage: str) -> None:
     )
     assert replicates(units, "mlp(depth=1)") == [0, 1, 2]
     table = EXPERIMENT.tables(records)["step_cost"]
-    assert table["time_ratio"].isna().all()
+    assert table["time_ratio"].isna().all() == (stage == "times")
     assert table.loc[table["method"] == "sam", "time_ms"].notna().all()
 
 
 def test_nothing_is_left_when_everything_fails() -> None:
     units, _ = play(grid(), fails=lambda cell, unit: True)
-    assert passes(units) == ["counters"] * 6
+    assert passes(units) == ["counters"] * 6 + ["times"] * 2
 
 
 def test_a_run_goes_on_where_its_records_end() -> None:

@@ -60,6 +60,48 @@ class HangsLater(ExitsLater):
 
 
 @dataclass(frozen=True)
+class OutOfMemoryLater(ExitsLater):
+    """Finds no memory in step ``at``, nor afterwards."""
+
+    name: ClassVar[str] = "out-of-memory-later"
+
+    def end(self) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@dataclass(frozen=True)
+class OutOfMemoryCounted(SGD):
+    """Finds no memory while its memory is being counted."""
+
+    name: ClassVar[str] = "out-of-memory-counted"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        if torch.autograd._profiler_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class BreaksContext(ExitsLater):
+    """Breaks a pretended CUDA context in step ``at``: no step of the process succeeds any more."""
+
+    name: ClassVar[str] = "breaks-context"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        return super().backward(loss_fn, params)
+
+    def end(self) -> None:
+        def fail() -> None:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+        torch.cuda.is_initialized = lambda: True
+        torch.cuda.synchronize = fail
+        fail()
+
+
+@dataclass(frozen=True)
 class WaitsLater(ExitsLater):
     """Makes the file ``at work`` in step ``at``, and waits until there is one called ``go on``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,12 +14,14 @@ from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.columns import build_table, cell_columns
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.grid import AnyGrid, DeviceName, Methods
-from gr_bench.experiments.record import Record
+from gr_bench.experiments.record import Progress, Record
+
+STUCK = 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberCell(Cell):
-    """A number; a negative one takes its process down."""
+    """A number; a negative one takes its process down, :data:`STUCK` does not come back."""
 
     experiment: ClassVar[str] = "numbers"
 
@@ -29,12 +32,17 @@ class NumberCell(Cell):
 
 @dataclass(frozen=True, kw_only=True)
 class Square(Record):
-    """The number's square, and the process that found it."""
+    """The number's square, and the process that found it, with its device."""
 
     kind: ClassVar[str] = "square"
 
     square: int
     process: int
+    device: str
+    """As the process calls it."""
+
+    visible: str | None
+    """The GPUs that the process may see."""
 
 
 class NumberGrid(AnyGrid):
@@ -87,13 +95,22 @@ class Numbers(Experiment[NumberGrid, NumberCell]):
     ) -> dict[str, int]:
         return {self.name: len(self.pending(grid, cells, records))}
 
-    def measure(self, unit: Unit[NumberCell]) -> Iterator[Record]:
+    def measure(self, unit: Unit[NumberCell]) -> Iterator[Record | Progress]:
         for cell in unit.cells:
             if cell.noted:
                 unit.worker.at_work(cell)
             if cell.number < 0:
                 os._exit(7)
-            yield Square(cell=cell, square=cell.number**2, process=os.getpid())
+            yield Square(
+                cell=cell,
+                square=cell.number**2,
+                process=os.getpid(),
+                device=cell.device,
+                visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+            )
+            yield Progress(0.5)
+            if cell.number == STUCK:
+                time.sleep(3600)
 
     def tables(self, records: Sequence[Record]) -> dict[str, pd.DataFrame]:
         rows = [

@@ -19,12 +19,14 @@ from gr_bench.experiments.generalization.cell import (
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning.selection import chosen
+from gr_bench.experiments.generalization.planning.work import runs_an_hour
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.spec import parse
 from gr_bench.timing.replicates import LEAST_ROUNDS, Precision
 
 MOST_RUNS = 40
-"""Runs of a unit: more would gain little, and cost more if the unit failed."""
+"""Runs of a unit: more would gain little, and cost more if the unit failed. Of large models there
+are fewer, so that a unit is about an hour's work."""
 
 TIMING = Precision(target=0.02, least_replicates=5, most_replicates=10)
 """How well the ratios behind equal time are to be known: they are rounded to a tenth."""
@@ -151,9 +153,18 @@ def units(
     options = TrainingOptions(trainer=grid.trainer, checkpoint_s=grid.checkpoint_seconds)
     found = []
     for fleet in fleets.values():
-        for first in range(0, len(fleet), MOST_RUNS):
-            part = fleet[first : first + MOST_RUNS]
+        most = _most_runs(fleet)
+        for first in range(0, len(fleet), most):
+            part = fleet[first : first + most]
             if left := tuple(cell for cell in part if cell.id not in have):
                 name = hashlib.sha256(" ".join(cell.id for cell in part).encode()).hexdigest()[:16]
                 found.append(Unit(left, options, Path(name)))
     return found
+
+
+def _most_runs(fleet: Sequence[GeneralizationCell]) -> int:
+    """The most runs of a unit, of cells that could be one fleet."""
+    if len(fleet) == 1:
+        return 1
+    in_an_hour = runs_an_hour(fleet[0])
+    return MOST_RUNS if in_an_hour is None else min(MOST_RUNS, in_an_hour)

@@ -46,10 +46,10 @@ class CheckpointFolder:
         write_whole(path, lambda file: file.write(json.dumps(plain).encode()))
         return pieces
 
-    def checkpoint(self, piece: int) -> Checkpoint:
-        """The checkpoint that keeps the state of a piece."""
+    def checkpoint(self, piece: int, device: torch.device) -> Checkpoint:
+        """The checkpoint that keeps the state of a piece, which is trained on a device."""
         path = None if self._folder is None else self._folder / f"{piece}.pt"
-        return Checkpoint(path, self._every_s)
+        return Checkpoint(path, self._every_s, device)
 
 
 class Checkpoint:
@@ -58,11 +58,14 @@ class Checkpoint:
     Args:
         path: of its file; None keeps nothing.
         every_s: seconds between two savings.
+        device: that the training is on. CUDA is left alone by a training on the CPU, and one on a
+            GPU may go on on any other.
     """
 
-    def __init__(self, path: Path | None, every_s: float) -> None:
+    def __init__(self, path: Path | None, every_s: float, device: torch.device) -> None:
         self._path = path
         self._every_s = every_s
+        self._device = device
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -71,8 +74,8 @@ class Checkpoint:
             return None
         kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
         torch.set_rng_state(kept["random_state"])
-        if kept["cuda_random_states"]:
-            torch.cuda.set_rng_state_all(kept["cuda_random_states"])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(kept["cuda_random_state"], self._device)
         state: dict[str, Any] = kept["state"]
         return state
 
@@ -86,7 +89,9 @@ class Checkpoint:
         kept = {
             "state": state(),
             "random_state": torch.get_rng_state(),
-            "cuda_random_states": torch.cuda.get_rng_state_all(),
+            "cuda_random_state": (
+                torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+            ),
         }
         try:
             write_whole(self._path, lambda file: torch.save(kept, file))

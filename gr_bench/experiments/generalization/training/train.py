@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
 from gr_bench.experiments.generalization.record import Curvature, EpochResult, Training
-from gr_bench.experiments.generalization.training.checkpoint import Checkpoint, CheckpointFolder
+from gr_bench.experiments.generalization.training.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    Piece,
+)
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import divide
 from gr_bench.experiments.generalization.training.loop import Loop
@@ -24,9 +29,10 @@ from gr_bench.experiments.generalization.training.trainer import (
     Evaluation,
     Trainer,
 )
-from gr_bench.experiments.record import Progress
+from gr_bench.experiments.record import Failure, Progress, failure
+from gr_bench.meters.cuda_context import free_unused
 from gr_bench.meters.curvature import TOLERANCE, sharpness
-from gr_bench.meters.device import get_device
+from gr_bench.meters.device import Device, get_device
 from gr_bench.timing.step import load_data
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.label_noise import with_label_noise
@@ -38,8 +44,11 @@ def train_all(
     how: TrainerChoice,
     folder: Path | None = None,
     checkpoint_s: float = math.inf,
-) -> Iterator[Training | Progress]:
+    at_work: Callable[..., None] = lambda *cells: None,
+) -> Iterator[Training | Failure | Progress]:
     """Train cells that could be a fleet; yield each part's records when it is done.
+
+    A part that fails costs its own cells alone.
 
     Args:
         cells: alike in everything but seed, learning rate and the numbers of their method.
@@ -47,6 +56,7 @@ def train_all(
         folder: where checkpoints are kept, and looked for; an earlier start's cells may have been
             more than ``cells``.
         checkpoint_s: seconds, at least, between two checkpoints.
+        at_work: told which cells are about to be trained together.
 
     Raises:
         RequestError: no such device or data set here.
@@ -57,18 +67,32 @@ def train_all(
     kept = CheckpointFolder(folder, checkpoint_s)
     wanted = {cell.id for cell in cells}
     pieces = [
-        (piece, kept.checkpoint(number))
+        (piece, kept.checkpoint(number, device.torch_device))
         for number, piece in enumerate(kept.pieces(lambda: divide(cells, data, device, how)))
         if any(cell.id in wanted for cell in piece)
     ]
     for done, (piece, checkpoint) in enumerate(pieces):
-        single = len(piece) == 1 and how != "fleet"
-        trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
-        for result in train(trainer, data, checkpoint):
-            if isinstance(result, Progress):
-                yield Progress((done + result.part) / len(pieces))
-            elif result.cell.id in wanted:
-                yield result
+        left = {cell.id: cell for cell in piece if cell.id in wanted}
+        at_work(*left.values())
+        try:
+            for result in _train_piece(piece, data, device, how, checkpoint):
+                if isinstance(result, Progress):
+                    yield Progress((done + result.part) / len(pieces))
+                elif left.pop(result.cell.id, None):
+                    yield result
+        except Exception as error:
+            traceback.print_exc()
+            yield from (failure(cell, error) for cell in left.values())
+        free_unused()  # of a trainer that is gone
+
+
+def _train_piece(
+    piece: Piece, data: Dataset, device: Device, how: TrainerChoice, checkpoint: Checkpoint
+) -> Iterator[Training | Progress]:
+    """Train cells that are trained together, all or one."""
+    single = len(piece) == 1 and how != "fleet"
+    trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
+    yield from train(trainer, data, checkpoint)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from gr_bench.runs.runner import Unwatched, run_suite
 from gr_bench.runs.suite import build_suite
 
 EPOCHS = 4
+RANDOM_STATE = ("get_rng_state", "get_rng_state_all", "set_rng_state", "set_rng_state_all")
 SETTINGS: dict[str, Any] = {"batch_size": 16, "epochs": EPOCHS, "weight_decay": 1e-3}
 IMAGES = {"dataset": "random(shape=(1, 8, 8), num_classes=3, samples=64)"}
 CASES = {
@@ -117,10 +118,45 @@ def test_nothing_is_saved_before_it_is_time(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_costs_the_checkpoint_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0)
+    checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0, torch.device("cpu"))
     checkpoint.save_if_due(lambda: {"epoch": 1})
     assert "no checkpoint: " in capsys.readouterr().err
     assert checkpoint.load() is None
+
+
+# --- the random state of a GPU
+
+
+def test_a_checkpoint_of_a_training_on_the_cpu_leaves_cuda_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("CUDA would be initialised")
+
+    for name in RANDOM_STATE:
+        monkeypatch.setattr(torch.cuda, name, fail)
+    checkpoint = Checkpoint(tmp_path / "0.pt", 0.0, torch.device("cpu"))
+    checkpoint.save_if_due(lambda: {"epoch": 1})
+    assert checkpoint.load() == {"epoch": 1}
+
+
+@pytest.mark.usefixtures("pretended_cuda")
+def test_a_training_on_a_gpu_goes_on_on_another_where_there_are_fewer(tmp_path: Path) -> None:
+    """Of two GPUs, the second one's training; then on the only one."""
+    states = [torch.full((16,), index, dtype=torch.uint8) for index in range(2)]
+    torch.cuda.get_rng_state = lambda device: states[torch.device(device).index]
+    torch.cuda.get_rng_state_all = lambda: states
+    path = tmp_path / "0.pt"
+    Checkpoint(path, 0.0, torch.device("cuda:1")).save_if_due(lambda: {"epoch": 1})
+
+    def only_one(state: torch.Tensor, device: torch.device) -> None:
+        left[torch.device(device).index] = state
+
+    left = [torch.zeros(16, dtype=torch.uint8)]
+    torch.cuda.set_rng_state = only_one
+    torch.cuda.set_rng_state_all = lambda new: [only_one(s, i) for i, s in enumerate(new)]
+    assert Checkpoint(path, 0.0, torch.device("cuda:0")).load() == {"epoch": 1}
+    assert left[0].equal(states[1])
 
 
 # --- in processes
