@@ -56,7 +56,8 @@ class Step:
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}
 
     def __enter__(self) -> Step:
-        devices = {p.device for p in self.params if p.is_cuda}
+        # a CUDA graph that is being captured cannot be rewound: it may not draw random numbers
+        devices = set() if _is_capturing() else {p.device for p in self.params if p.is_cuda}
         self._random_states = [(device, torch.cuda.get_rng_state(device)) for device in devices]
         self._cpu_random_state = torch.get_rng_state()
         return self
@@ -169,6 +170,10 @@ class _OutermostCalls:
     def _leave(self, *_: object) -> None:
         self.__exit__()
         self.__enter__()
+
+
+def _is_capturing() -> bool:
+    return torch.backends.cuda.is_built() and torch.cuda.is_current_stream_capturing()
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:

@@ -14,7 +14,7 @@ from ..meters.device_state import DeviceState
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, steps_in_a_sample, take_sample, warm_up
 from .rounds import collector_at_rest, in_building_order, interleave
-from .step import MIXED, StepFields, StepRegistry, build_step, parameter_dtype
+from .step import StepFields, StepRegistry, build_step, product_dtype
 
 MATRIX_PRODUCT = "matrix product"
 MATRIX_PRODUCT_SIZE = 512
@@ -85,7 +85,7 @@ class BlockReplicate(Generic[C]):
             try:
                 self._device = get_device(cell.device)
                 step = build_step(cell, self._registry)
-                step()
+                step.settle()
             except Exception as error:  # the others of the block go on
                 yield cell, error
             else:
@@ -168,7 +168,8 @@ class BlockReplicate(Generic[C]):
 def matrix_product(device: Device, dtype: str) -> Work:
     """A product of two square matrices: as near to the machine's best as PyTorch gets."""
     shape = (MATRIX_PRODUCT_SIZE, MATRIX_PRODUCT_SIZE)
-    of_products = torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
-    a, b = (torch.randn(shape, device=device.torch_device, dtype=of_products) for _ in range(2))
+    a, b = (
+        torch.randn(shape, device=device.torch_device, dtype=product_dtype(dtype)) for _ in range(2)
+    )
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out)

@@ -197,11 +197,28 @@ def test_an_overflow_in_any_pass_leaves_everything_as_it_was(method: Method, fus
     assert not same(problem.state(), before)
 
 
-@pytest.mark.parametrize("method", [UnnormalizedSAM(rho=0.1), ForwardGR(gamma=0.1, epsilon=0.1)])
+class Shifted(nn.Module):
+    """A parameter that saturates where it is infinite, and an overflow in its gradient alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(6))
+        self.last = nn.Linear(6, 3)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.last(torch.tanh(x + Overflow.apply(self.shift, self.calls == 1)))
+
+
+@pytest.mark.parametrize(
+    "method", [UnnormalizedSAM(rho=0.1), ForwardGR(gamma=0.1, epsilon=0.1)], ids=str
+)
 def test_an_overflow_that_the_second_pass_does_not_see_is_known_of(method: Method) -> None:
-    """θ' is infinite in saturated units, and its gradients are finite."""
-    problem = Problem(torch.float32, overflow_in=1)
-    problem.model.norm = nn.Identity()
+    """θ' is infinite in a saturated unit, and the gradients there are finite."""
+    problem = Problem(torch.float32)
+    problem.model = Shifted()
+    problem.optimizer = torch.optim.SGD(problem.model.parameters(), lr=0.1)
     own = scaler()
     before = problem.state()
     scaled_step(method, problem.loss, problem.model, problem.optimizer, own)
