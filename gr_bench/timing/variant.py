@@ -140,7 +140,7 @@ def in_force(variant: str) -> Iterator[None]:
 
     products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     tf32, benchmark = (products.allow_tf32, cudnn.allow_tf32), cudnn.benchmark
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     workspace = os.environ.get(WORKSPACE)
     try:
         if on & {TF32, NO_TF32}:
@@ -149,7 +149,8 @@ def in_force(variant: str) -> Iterator[None]:
             cudnn.benchmark = True
         if DETERMINISTIC in on:
             os.environ.setdefault(WORKSPACE, ":4096:8")
-            torch.use_deterministic_algorithms(True)
+            # the same as use_deterministic_algorithms, which imports the compiler to tell it too
+            torch.set_deterministic_debug_mode("error")
         yield
     except RuntimeError as error:
         if DETERMINISTIC in on and "deterministic implementation" in str(error):
@@ -159,7 +160,7 @@ def in_force(variant: str) -> Iterator[None]:
         products.allow_tf32, cudnn.allow_tf32 = tf32
         cudnn.benchmark = benchmark
         if DETERMINISTIC in on:
-            torch.use_deterministic_algorithms(deterministic)
+            torch.set_deterministic_debug_mode(deterministic)
             if workspace is None:
                 os.environ.pop(WORKSPACE, None)
 
