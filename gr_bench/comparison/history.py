@@ -25,7 +25,10 @@ PLOTTED = {
     "flops": "FLOPs (million)",
 }
 MILLION = 1e6
-BLOCK = ["model", "dataset", "batch_size", "threads", "dtype", "device", "compiled", "allocator"]
+BLOCK = [
+    *("model", "dataset", "batch_size", "threads", "dtype", "device"),
+    *("compiled", "variant", "allocator"),
+]
 COMMIT_LETTERS = 8
 
 

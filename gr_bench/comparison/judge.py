@@ -17,6 +17,7 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.runs import environment
 from gr_bench.runs.suite import Suite
 from gr_bench.timing.replicates import log_ratio
+from gr_bench.timing.variant import PLAIN
 
 
 def compare_revisions(
@@ -149,11 +150,15 @@ def _cells(suite: Suite) -> list[StepCostCell]:
     cells = [
         cell
         for cell in suite.cells
-        if isinstance(cell, StepCostCell) and not cell.control and cell.allocator == "held"
+        if isinstance(cell, StepCostCell)
+        and not cell.control
+        and cell.allocator == "held"
+        and cell.variant == PLAIN
     ]
     if not cells:
         raise RequestError(
-            f"suite {suite.name!r} has no step_cost cell with the held allocator to compare by"
+            f"suite {suite.name!r} has no step_cost cell to compare by: one with the held "
+            "allocator and the plain variant"
         )
     return cells
 

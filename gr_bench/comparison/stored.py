@@ -211,6 +211,7 @@ def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:
             "dtype",
             "device",
             "compiled",
+            "variant",
             "allocator",
         ):
             key, old, new = apart[0]

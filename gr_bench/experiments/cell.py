@@ -9,6 +9,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+LATER = "added later"
+
+
+def added_later(default: Any) -> Any:
+    """A field that older cells have not, with the value that theirs would be.
+
+    It is part of a cell's identity only where it differs from that, so that runs that were begun
+    before go on.
+    """
+    return dataclasses.field(default=default, metadata={LATER: True})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -26,11 +37,20 @@ class Cell:
     dtype: str
     threads: int
     compiled: bool = False
+    variant: str = added_later("plain")
+    """Further switches of the step (:mod:`gr_bench.timing.variant`)."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that it is told by: those :func:`added_later` only where they differ."""
+        later = {f.name: f.default for f in dataclasses.fields(self) if LATER in f.metadata}
+        fields = dataclasses.asdict(self).items()
+        return {key: value for key, value in fields if key not in later or value != later[key]}
 
     @property
     def id(self) -> str:
-        """Identity: a hash of the experiment's name and all fields."""
-        text = json.dumps([self.experiment, dataclasses.asdict(self)], sort_keys=True)
+        """A hash of the experiment's name and the identity."""
+        text = json.dumps([self.experiment, self.identity], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -48,6 +68,7 @@ class Cell:
 
     def __str__(self) -> str:
         how = " compiled" if self.compiled else ""
+        how += "" if self.variant == "plain" else f" {self.variant}"
         size = f"batch {self.batch_size}{how}"
         return " / ".join((self.experiment, self.model, self.dataset, size, self.spec))
 

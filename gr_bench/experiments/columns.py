@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PARAMETERS = "parameters"
 """The entry of a row that :func:`build_table` spreads over columns."""
 
-WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled")
+WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
 
 
 def cell_columns(cell: Cell) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def in_order(table: DataFrame, *more: str) -> DataFrame:
 
     The order does not depend on which worker was done first.
     """
-    by = ["model", "dataset", "batch_size", "threads", "dtype", "device"]
+    by = ["model", "dataset", "batch_size", "threads", "dtype", "device", "variant"]
     placed = table.assign(_place=table["spec"].map(method_place).astype(int))
     placed = placed.sort_values([*by, "_place", "spec", *more], kind="stable", ignore_index=True)
     return placed.drop(columns="_place")

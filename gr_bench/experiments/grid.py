@@ -46,7 +46,7 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Sizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-Dtype = Literal["float32", "float64", "bfloat16", "bfloat16-mixed"]
+Dtype = Literal["float32", "float64", "bfloat16", "bfloat16-mixed", "float16-mixed"]
 Methods = Annotated[Names, AfterValidator(_known_methods)]
 DeviceName = Annotated[str, AfterValidator(check_device_name)]
 
@@ -77,8 +77,8 @@ class Grid(AnyGrid):
     batch_sizes: Sizes
     device: DeviceName = "cpu"
     dtypes: Annotated[list[Dtype], Field(min_length=1)] = ["float32"]
-    """Of parameters and data. ``bfloat16-mixed`` has both in float32, and training's forward passes
-    under ``torch.autocast``."""
+    """Of parameters and data. ``bfloat16-mixed`` and ``float16-mixed`` have both in float32, and
+    training's forward passes under ``torch.autocast``; the latter with a gradient scaler."""
 
     threads: Sizes = [1]
     compiled: Annotated[list[bool], Field(min_length=1)] = [False]

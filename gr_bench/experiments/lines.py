@@ -25,13 +25,13 @@ class NewerSchema(ValueError):
 def encode(record: Record) -> str:
     """A record as one line of JSON."""
     data = dataclasses.asdict(record)
-    cell = data.pop("cell")
+    del data["cell"]
     plain = {
         "schema": SCHEMA,
         "experiment": record.cell.experiment,
         "id": record.cell.id,
         "kind": record.kind,
-        "cell": cell,
+        "cell": record.cell.identity,
         "data": data,
     }
     return json.dumps(plain)

@@ -38,6 +38,7 @@ APART = (
     "dtype",
     "device",
     "compiled",
+    "variant",
     "allocator",
 )
 """Columns that belong to a workload, and are worth a word only where they differ."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
     from .flooding import Flooding
+    from .scaling import ScaledLoss, scaled_step
     from .step import LossFunction, Step
     from .two_point import (
         ASAM,
@@ -45,10 +46,12 @@ __all__ = [
     "ForwardGR",
     "LossFunction",
     "Method",
+    "ScaledLoss",
     "Step",
     "TwoPoint",
     "UnnormalizedSAM",
     "get",
+    "scaled_step",
     "stack",
 ]
 
@@ -73,8 +76,10 @@ METHODS: dict[str, type[Method]]
 _PUBLIC = {where.partition(":")[2]: where for where in BUILT_IN.values()} | {
     "LossFunction": ".step:LossFunction",
     "Method": ".base:Method",
+    "ScaledLoss": ".scaling:ScaledLoss",
     "Step": ".step:Step",
     "TwoPoint": ".two_point:TwoPoint",
+    "scaled_step": ".scaling:scaled_step",
     "stack": ".fleet:stack",
 }
 

@@ -65,6 +65,9 @@ class Method(ABC):
     """Whether the class keeps runs apart when its numbers are vectors, one entry for each run (see
     :func:`gr_bench.methods.stack`). It is not inherited: a subclass says so itself."""
 
+    scalable: ClassVar[bool] = False
+    """Whether it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
+
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
 

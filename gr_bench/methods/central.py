@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .base import Method, require_at_least_zero, require_positive
 from .fleet import differentiate, is_zero
+from .scaling import LossScale
 from .step import LossFunction, Step
-from .two_point import offset
+from .two_point import keep_share, offset
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class CentralGR(Method):
     epsilon: float = 0.05
     name: ClassVar[str] = "c-gr"
     stackable: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
@@ -47,18 +49,21 @@ class CentralGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            differentiate(self, loss)
+            scale = LossScale(loss_fn, loss)
+            differentiate(self, loss, scale.value)
             moved = step.with_gradient()
             if moved and not is_zero(self.gamma):
                 weight = self.gamma / (2 * self.epsilon)
                 gradients = [p.grad for p in moved if p.grad is not None]
+                scale.unscale(moved)
                 with torch.no_grad():
                     elsewhere = offset(moved, gradients, self.epsilon, self)
+                keep_share(moved, 1.0, scale.value)
                 with step.at(moved, elsewhere):
-                    differentiate(self, step.again(), weight)
+                    differentiate(self, step.again(), weight * scale.value)
                 with torch.no_grad():
                     for p, value in zip(moved, elsewhere, strict=True):
                         value.neg_().add_(p, alpha=2)
                 with step.at(moved, elsewhere):
-                    differentiate(self, step.again(), -weight)
+                    differentiate(self, step.again(), -weight * scale.value)
             return loss.detach()

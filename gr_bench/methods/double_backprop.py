@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .base import Method, require_at_least_zero
-from .fleet import differentiate, is_zero, per_run
+from .fleet import differentiate, is_zero, per_run, root_gradient
+from .scaling import LossScale
 from .step import LossFunction, Step
 
 
@@ -35,6 +36,7 @@ class DoubleBackpropGR(Method):
     gamma: float = 0.1
     name: ClassVar[str] = "db-gr"
     stackable: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
     needs_second_derivatives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -50,21 +52,23 @@ class DoubleBackpropGR(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
+            scale = LossScale(loss_fn, loss).value
             if is_zero(self.gamma) or not step.params or not loss.requires_grad:
-                differentiate(self, loss)
+                differentiate(self, loss, scale)
                 return loss.detach()
-            one = torch.ones_like(loss) if self.runs > 1 else None
+            root = root_gradient(self, loss, scale)
             gradients = torch.autograd.grad(
-                loss, step.params, one, create_graph=True, allow_unused=True
+                loss, step.params, root, create_graph=True, allow_unused=True
             )
             # A gradient without a graph is constant in θ: its row of Hg is zero.
             curved = [g for g in gradients if g is not None and g.requires_grad]
             # Not with inputs=params: autograd would then pass over an operation without a second
             # derivative, whose node leads to no parameter, instead of raising.
-            torch.autograd.backward([loss, *curved], [one, *map(self._penalty_gradient, curved)])
+            penalties = [self._penalty_gradient(g, scale) for g in curved]
+            torch.autograd.backward([loss, *curved], [root, *penalties])
             return loss.detach()
 
-    def _penalty_gradient(self, g: Tensor) -> Tensor:
-        """γ·g, the derivative of (γ/2)·‖g‖² with respect to g."""
-        gamma: float | Tensor = self.gamma
-        return g.detach() * (per_run(gamma, g) if isinstance(gamma, Tensor) else gamma)
+    def _penalty_gradient(self, scaled: Tensor, scale: float | Tensor) -> Tensor:
+        """γ·g, the derivative of S·(γ/2)·‖g‖² with respect to S·g, given S·g."""
+        gamma = self.gamma / scale
+        return scaled.detach() * (per_run(gamma, scaled) if isinstance(gamma, Tensor) else gamma)

@@ -58,15 +58,19 @@ def is_zero(value: float | Tensor) -> bool:
     return not isinstance(value, Tensor) and value == 0
 
 
+def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> Tensor | None:
+    """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1."""
+    if isinstance(weight, Tensor):
+        return per_run(weight, loss).expand_as(loss)
+    if weight != 1 or method.runs > 1:
+        return torch.full_like(loss, weight)
+    return None
+
+
 def differentiate(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> None:
     """Accumulate the gradient of weight·loss, summed over the method's runs, into ``p.grad``.
 
     Raises:
         RuntimeError: from autograd, if the loss of a method that is not stacked is no scalar.
     """
-    if isinstance(weight, Tensor):
-        loss.backward(per_run(weight, loss).expand_as(loss))
-    elif weight != 1 or method.runs > 1:
-        loss.backward(torch.full_like(loss, weight))
-    else:
-        loss.backward()
+    loss.backward(root_gradient(method, loss, weight))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .base import Method, require_at_least_zero
 from .fleet import differentiate, per_run
+from .scaling import LossScale
 from .step import LossFunction, Step
 
 
@@ -30,6 +31,7 @@ class Flooding(Method):
     level: float = 0.05
     name: ClassVar[str] = "flooding"
     stackable: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -42,5 +44,5 @@ class Flooding(Method):
             loss = step.first()
             level: float | Tensor = self.level
             above = loss - (per_run(level, loss) if isinstance(level, Tensor) else level)
-            differentiate(self, above.abs())
+            differentiate(self, above.abs(), LossScale(loss_fn, loss).value)
             return loss.detach()

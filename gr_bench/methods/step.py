@@ -22,7 +22,8 @@ from torch.utils.hooks import RemovableHandle
 LossFunction = Callable[[], Tensor]
 """A forward pass. One that has a method ``again`` knows its own buffers: ``again()`` is then the
 further pass on the same mini-batch, from the buffers that the first one found and without a trace
-in them."""
+in them. One that has a ``scaler`` is differentiated under it
+(:class:`gr_bench.methods.ScaledLoss`)."""
 
 
 class Step:
@@ -51,11 +52,12 @@ class Step:
         self._given = list({id(p): p for p in params}.values())
         self.params = [p for p in self._given if p.requires_grad]
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
-        self._norm_copies: list[_Copies] = []
+        self._norm_copies: list[Copies] = []
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}
 
     def __enter__(self) -> Step:
-        devices = {p.device for p in self.params if p.is_cuda}
+        # a CUDA graph that is being captured cannot be rewound: it may not draw random numbers
+        devices = set() if _is_capturing() else {p.device for p in self.params if p.is_cuda}
         self._random_states = [(device, torch.cuda.get_rng_state(device)) for device in devices]
         self._cpu_random_state = torch.get_rng_state()
         return self
@@ -97,7 +99,7 @@ class Step:
             elif module not in self._others:
                 self._others[module] = _saved(module)
         if buffers:
-            self._norm_copies.append(_Copies(buffers))
+            self._norm_copies.append(Copies(buffers))
 
     def again(self) -> Tensor:
         """The loss at the parameters' present values, same mini-batch and random draws.
@@ -170,6 +172,10 @@ class _OutermostCalls:
         self.__enter__()
 
 
+def _is_capturing() -> bool:
+    return torch.backends.cuda.is_built() and torch.cuda.is_current_stream_capturing()
+
+
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
     """Does it normalise by the batch and leave its statistics alone when told not to track them?
 
@@ -178,24 +184,31 @@ def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
     return isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward
 
 
-class _Copies:
+class Copies:
     """The values of many small buffers, copied in one piece for each dtype and device."""
 
     def __init__(self, buffers: list[Tensor]) -> None:
         alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
         for buffer in buffers:
             alike[buffer.dtype, buffer.device].append(buffer)
-        self._copies = [
-            (group, torch.cat([b if b.ndim == 1 else b.view(-1) for b in group]))
-            for group in alike.values()
-        ]
+        self._copies = [(group, _in_one_piece(group)) for group in alike.values()]
 
     @torch.no_grad()
-    def put_back(self) -> None:
-        """Give every buffer the value that it had."""
+    def put_back(self, where: Tensor | None = None) -> None:
+        """Give every buffer the value that it had.
+
+        Args:
+            where: one truth value, on the buffers' device; where it is false nothing changes.
+        """
         for group, values in self._copies:
-            for buffer, value in zip(group, values.split([b.numel() for b in group]), strict=True):
-                buffer.copy_(value.view_as(buffer))
+            if where is not None:
+                values = torch.where(where, values, _in_one_piece(group))
+            pieces = values.split([b.numel() for b in group])
+            torch._foreach_copy_(group, [v.view_as(b) for v, b in zip(pieces, group, strict=True)])
+
+
+def _in_one_piece(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([t if t.ndim == 1 else t.reshape(-1) for t in tensors])
 
 
 class _SavedBuffer(NamedTuple):
@@ -210,12 +223,13 @@ class _SavedBuffer(NamedTuple):
 def _saved(module: nn.Module) -> list[_SavedBuffer]:
     return [
         # An expanded buffer cannot be written to, so there is nothing to copy back.
-        _SavedBuffer(module, name, b, None if b is None or _is_expanded(b) else b.clone())
+        _SavedBuffer(module, name, b, None if b is None or is_expanded(b) else b.clone())
         for name, b in module._buffers.items()
     ]
 
 
-def _is_expanded(tensor: Tensor) -> bool:
+def is_expanded(tensor: Tensor) -> bool:
+    """True if some of its elements share their memory, so that it cannot be written to."""
     return any(
         stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
     )

@@ -21,12 +21,15 @@ from torch import Tensor
 
 from .base import Method, require_at_least_zero, require_positive
 from .fleet import differentiate, is_zero, per_run
+from .scaling import LossScale
 from .step import LossFunction, Step
 
 
 @dataclass(frozen=True)
 class TwoPoint(Method):
     """The kernel of the family; a subclass says what :attr:`weight` and :meth:`scale` are."""
+
+    scalable: ClassVar[bool] = True
 
     @property
     def gradient_evaluations(self) -> int:
@@ -51,32 +54,38 @@ class TwoPoint(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            differentiate(self, loss)
+            scale = LossScale(loss_fn, loss)
+            differentiate(self, loss, scale.value)
             moved = step.with_gradient()
             if moved and not is_zero(self.weight):
+                scale.unscale(moved)
                 with torch.no_grad():
                     elsewhere = self.perturbed(moved)
-                keep_share(moved, 1 - self.weight)
+                keep_share(moved, 1 - self.weight, scale.value)
                 with step.at(moved, elsewhere):
-                    differentiate(self, step.again(), self.weight)
+                    differentiate(self, step.again(), self.weight * scale.value)
                 for p in moved:
                     if p.grad is None:  # no gradient at θ': d = c·0
                         p.grad = torch.zeros_like(p)
             return loss.detach()
 
 
-def keep_share(params: list[Tensor], share: float | Tensor) -> None:
-    """g <- share·g in place; with a share of 0 the memory of g is let go."""
+def keep_share(params: list[Tensor], share: float | Tensor, scale: float | Tensor = 1.0) -> None:
+    """g <- share·scale·g in place; with a share of 0 the memory of g is let go."""
     if is_zero(share):
         for p in params:
             p.grad = None
         return
     gradients = [p.grad for p in params if p.grad is not None]
-    if isinstance(share, Tensor):
+    factor = share * scale
+    if not isinstance(factor, Tensor):
+        if factor != 1:
+            torch._foreach_mul_(gradients, factor)
+    elif factor.ndim == 0:
+        torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
+    else:
         for g in gradients:
-            g.mul_(per_run(share, g))
-    elif share != 1:
-        torch._foreach_mul_(gradients, share)
+            g.mul_(per_run(factor, g))
 
 
 def offset(
@@ -127,6 +136,7 @@ class SGD(Method):
 
     name: ClassVar[str] = "sgd"
     stackable: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
     gradient_evaluations: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
@@ -134,7 +144,7 @@ class SGD(Method):
         for p in params:
             p.grad = None
         loss = loss_fn()
-        differentiate(self, loss)
+        differentiate(self, loss, LossScale(loss_fn, loss).value)
         return loss.detach()
 
 

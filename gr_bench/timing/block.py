@@ -15,7 +15,7 @@ from ..meters.device_state import DeviceState
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, joules, steps_in_a_sample, take_sample, warm_up
 from .rounds import collector_at_rest, in_building_order, interleave
-from .step import MIXED, StepFields, StepRegistry, build_step, parameter_dtype
+from .step import StepFields, StepRegistry, build_step, product_dtype
 
 MATRIX_PRODUCT = "matrix product"
 
@@ -85,7 +85,9 @@ class BlockReplicate(Generic[C]):
             try:
                 self._device = get_device(cell.device)
                 step = build_step(cell, self._registry)
-                self._device.time(step)  # what fails on a GPU fails here, and not in another's step
+                self._device.time(
+                    step.settle
+                )  # what fails on a GPU fails here, not in another's step
             except Exception as error:  # the others of the block go on
                 yield cell, error
             else:
@@ -197,8 +199,9 @@ def matrix_product(device: Device, dtype: str, *, like_convolutions: bool = Fals
             switches are two, and have different defaults.
     """
     shape = (device.matrix_size, device.matrix_size)
-    of_products = torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
-    a, b = (torch.randn(shape, device=device.torch_device, dtype=of_products) for _ in range(2))
+    a, b = (
+        torch.randn(shape, device=device.torch_device, dtype=product_dtype(dtype)) for _ in range(2)
+    )
     out = torch.empty_like(a)
     if device.kind != "cuda" or not like_convolutions:
         return lambda: torch.mm(a, b, out=out)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Unsupported
+from ..methods.scaling import scaled_step
 from ..workloads.loss import cross_entropy
+from .variant import CUDA_GRAPH, FUSED, REDUCE_OVERHEAD, memory_format, refuse, switches
 
 if TYPE_CHECKING:
     from ..methods import Method
@@ -24,8 +27,14 @@ SEED = 0
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 """Of the optimizer in every step that is timed."""
 
-MIXED = "bfloat16-mixed"
-"""The dtype of a cell with float32 parameters whose forward pass is cast to bfloat16."""
+MIXED = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
+"""The dtypes of cells with float32 parameters whose forward passes are cast, and to what."""
+
+SCALED = "float16-mixed"
+"""The dtype of cells with a gradient scaler."""
+
+MOST_OVERFLOWS = 64
+"""Steps in which a scale may fall before it counts as settled: from 2^16 it is then at 2^-48."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -60,6 +69,10 @@ class StepFields(Protocol):
     @property
     def compiled(self) -> bool:
         """True if forward and backward passes run under ``torch.compile``."""
+
+    @property
+    def variant(self) -> str:
+        """Further switches (:mod:`gr_bench.timing.variant`)."""
 
 
 class StepRegistry(Protocol):
@@ -115,9 +128,15 @@ class Training:
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     """Around the forward pass (see :func:`autocast`)."""
 
+    scaler: torch.amp.GradScaler | None = None
+    """Of float16's gradients."""
+
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One step on one mini-batch; returns the detached loss before it."""
-        loss = self.method.backward(self.loss_on(inputs, targets), self.model.parameters())
+        loss_fn = self.loss_on(inputs, targets)
+        if self.scaler is not None:
+            return scaled_step(self.method, loss_fn, self.model, self.optimizer, self.scaler)
+        loss = self.method.backward(loss_fn, self.model.parameters())
         self.optimizer.step()
         return loss
 
@@ -137,26 +156,51 @@ class TimedStep:
 
     training: Training
     batch: Batch
+    run: Callable[[], Tensor] = field(init=False)
+    """The step as it is timed: as it is written, or replayed."""
+
+    def __post_init__(self) -> None:
+        self.run = partial(self.training.step, *self.batch)
 
     def __call__(self) -> Tensor:
         """One step; returns the detached loss before it."""
-        return self.training.step(*self.batch)
+        return self.run()
+
+    def settle(self) -> Tensor:
+        """One step that does not overflow; returns the detached loss before it.
+
+        A gradient scaler begins with a scale that may be too high and lowers it step by step. Each
+        attempt draws the same random numbers. Without a scaler the first step is the one.
+        """
+        scaler = self.training.scaler
+        for _ in range(MOST_OVERFLOWS):
+            torch.manual_seed(SEED)
+            scale = scaler.get_scale() if scaler else 1.0
+            loss = self()
+            if scaler is None or scaler.get_scale() >= scale:
+                break
+        return loss
 
 
 def parameter_dtype(dtype: str) -> torch.dtype:
     """Of parameters and data: under mixed precision, float32."""
-    found: torch.dtype = torch.float32 if dtype == MIXED else getattr(torch, dtype)
+    found: torch.dtype = torch.float32 if dtype in MIXED else getattr(torch, dtype)
     return found
 
 
+def product_dtype(dtype: str) -> torch.dtype:
+    """Of matrix products."""
+    return MIXED[dtype] if dtype in MIXED else parameter_dtype(dtype)
+
+
 def autocast(dtype: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """The context of training's forward passes: ``torch.autocast`` to bfloat16, or nothing.
+    """The context of training's forward passes: ``torch.autocast``, or nothing.
 
     Parameters, gradients and optimizer state stay in float32. Evaluation, the gradient norm and the
     Hessian are those of the float32 network.
     """
-    if dtype == MIXED:
-        return lambda: torch.autocast(device.type, torch.bfloat16)
+    if dtype in MIXED:
+        return lambda: torch.autocast(device.type, MIXED[dtype])
     return nullcontext
 
 
@@ -188,20 +232,36 @@ def build_training(
 
     Raises:
         RequestError: a name or value that the registry refuses.
-        Unsupported: a method that differentiates twice, in a compiled cell.
+        Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
+            gradient scaler, where there is one; a variant that cannot work.
     """
     method = registry.build_method(cell.spec)
     if cell.compiled and method.needs_second_derivatives:
         raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
+    if cell.dtype == SCALED and not getattr(method, "scalable", False):
+        raise Unsupported(f"{method.name} knows of no gradient scaler, which float16 needs")
+    refuse(cell, method, data.input_shape)
+    on = switches(cell.variant)
     device = torch.device(cell.device)
     torch.manual_seed(seed)
     network = registry.build_model(cell.model, data.input_shape, data.num_classes)
-    network = network.to(device, parameter_dtype(cell.dtype))
-    optimizer = EagerSGD(
-        network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+    network = network.to(
+        device, parameter_dtype(cell.dtype), memory_format=memory_format(cell.variant)
     )
-    forward = torch.compile(network) if cell.compiled else network
-    return Training(network, forward, optimizer, method, autocast(cell.dtype, device))
+    optimizer = EagerSGD(
+        network.parameters(),
+        lr=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        fused=True if FUSED in on else None,
+    )
+    forward = network
+    if cell.compiled:
+        forward = torch.compile(network)
+    elif REDUCE_OVERHEAD in on:
+        forward = torch.compile(network, mode=REDUCE_OVERHEAD)
+    scaler = torch.amp.GradScaler(device.type) if cell.dtype == SCALED else None
+    return Training(network, forward, optimizer, method, autocast(cell.dtype, device), scaler)
 
 
 def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
@@ -211,6 +271,14 @@ def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
     initial values, so that every method and every round times the same arithmetic.
     """
     data = load_data(cell, registry)
+    training = build_training(cell, data, registry)
     inputs = data.train.inputs[: cell.batch_size].clone()
+    inputs = inputs.contiguous(memory_format=memory_format(cell.variant))
     targets = data.train.targets[: cell.batch_size].clone()
-    return TimedStep(build_training(cell, data, registry), (inputs, targets))
+    step = TimedStep(training, (inputs, targets))
+    if CUDA_GRAPH in switches(cell.variant):
+        from .capture import capture
+
+        passes = training.method.gradient_evaluations
+        step.run = capture(step.run, training.model, passes, inputs.device)
+    return step

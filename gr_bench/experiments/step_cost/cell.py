@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell
 from gr_bench.experiments.grid import Grid
 from gr_bench.meters.conditions import Allocator
+from gr_bench.timing.variant import (
+    PLAIN,
+    REDUCE_OVERHEAD,
+    spell_variant,
+    switches,
+    without_graphs,
+)
+
+Variant = Annotated[str, AfterValidator(spell_variant)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +56,14 @@ class StepCostCell(TimedCell):
     @property
     def is_plain(self) -> bool:
         """A step that is run as it is written, in float32: what variants of it are held to."""
-        return not self.compiled and self.dtype in ("float32", "float64")
+        eager = not self.compiled and self.variant == PLAIN
+        return eager and self.dtype in ("float32", "float64")
+
+    @property
+    def unreplayed(self) -> Self:
+        """The same step launched anew every time: no CUDA graph, though it may be compiled."""
+        compiled = self.compiled or REDUCE_OVERHEAD in switches(self.variant)
+        return replace(self, compiled=compiled, variant=without_graphs(self.variant))
 
     def __str__(self) -> str:
         how = "" if self.allocator == "held" else f" / {self.allocator} allocator"
@@ -72,6 +88,9 @@ class StepCostGrid(Grid):
 
     allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
     """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""
+
+    variants: Annotated[list[Variant], Field(min_length=1)] = [PLAIN]
+    """Switches of the step (:mod:`gr_bench.timing.variant`), as ``tf32+channels-last+fused``."""
 
     replicates: Annotated[int, Field(ge=2)] = 5
     """Freshly started processes that every block is measured in, at least."""

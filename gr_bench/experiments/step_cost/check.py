@@ -1,4 +1,4 @@
-"""A variant of a step held to the plain one: compiled, or in another precision.
+"""A variant of a step held to the plain one: compiled, in another precision, with other switches.
 
 A kernel that computes something else may well be fast. Before a cell that is not plain eager is
 timed, its gradients and running statistics are compared with the plain step's from the same
@@ -7,7 +7,6 @@ parameters on the same mini-batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -16,7 +15,15 @@ from torch import Tensor
 from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.record import Check
-from gr_bench.timing.step import MIXED, TimedStep, build_step, parameter_dtype
+from gr_bench.timing.step import build_step, parameter_dtype, product_dtype
+from gr_bench.timing.variant import (
+    NO_TF32,
+    PLAIN,
+    REDUCE_OVERHEAD,
+    TF32,
+    in_force,
+    switches,
+)
 
 ROUNDINGS = 200.0
 """Relative error that rounding explains, in units of the coarsest dtype's epsilon: hundreds of
@@ -27,39 +34,53 @@ NEGLIGIBLE = 1e-3
 a batch norm, a bias has no gradient but rounding."""
 
 
+TF32_EPS = 2.0**-10
+"""Relative spacing of TF32's numbers, which have float16's mantissa."""
+
+
 def check(cell: StepCostCell) -> Check:
     """Compare one step of a variant with the plain one.
 
-    A compiled cell is held to the eager step of its own method and dtype. One in a coarse precision
-    is held, with plain gradients, to float32: a finite difference of coarse gradients is mostly
-    rounding, whoever computes it.
+    A compiled cell, and one with further switches, is held to the plain eager step of its own
+    method and dtype. One in a coarse precision is held, with plain gradients, to float32, and one
+    that sets the precision of products to PyTorch's own: a finite difference of coarse gradients is
+    mostly rounding, whoever computes it.
     """
-    if cell.compiled:
+    on = switches(cell.variant)
+    if cell.compiled or REDUCE_OVERHEAD in on:
         from torch._inductor import config
 
         config.fallback_random = True  # dropout draws the eager step's masks
-        plain, variant = replace(cell, compiled=False), cell
+    variant = cell
+    if cell.compiled or on:
+        if on & {TF32, NO_TF32}:
+            variant = replace(cell, spec="sgd")
+        plain = replace(variant, compiled=False, variant=PLAIN)
     else:
         variant = replace(cell, spec="sgd")
         plain = replace(variant, dtype="float32")
-    tolerance = ROUNDINGS * torch.finfo(_coarsest(cell.dtype)).eps
-    found, expected = (dict(_results(build_step(c, registry))) for c in (variant, plain))
+    tolerance = ROUNDINGS * _coarsest(cell)
+    found, expected = (_results(c) for c in (variant, plain))
     where, error = worst_difference(found, expected)
     agrees = error <= tolerance
     return Check(cell=cell, agrees=agrees, where=where, error=error, tolerance=tolerance)
 
 
-def _coarsest(dtype: str) -> torch.dtype:
-    return torch.bfloat16 if dtype == MIXED else parameter_dtype(dtype)
+def _coarsest(cell: StepCostCell) -> float:
+    """The epsilon of the coarsest products in a step or in the one that it is held to."""
+    eps = torch.finfo(product_dtype(cell.dtype)).eps
+    in_tf32 = cell.device.startswith("cuda") and parameter_dtype(cell.dtype) == torch.float32
+    return max(eps, TF32_EPS) if in_tf32 else eps
 
 
-def _results(step: TimedStep) -> Iterator[tuple[str, Tensor]]:
+def _results(cell: StepCostCell) -> dict[str, Tensor]:
     """Loss, gradients and buffers after one step."""
-    yield "loss", step()
+    with in_force(cell.variant):
+        step = build_step(cell, registry)
+        found = {"loss": step.settle()}
     for name, p in step.training.model.named_parameters():
-        yield f"gradient of {name}", torch.zeros_like(p) if p.grad is None else p.grad
-    for name, buffer in step.training.model.named_buffers():
-        yield name, buffer
+        found[f"gradient of {name}"] = torch.zeros_like(p) if p.grad is None else p.grad
+    return found | dict(step.training.model.named_buffers())
 
 
 def worst_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> tuple[str, float]:

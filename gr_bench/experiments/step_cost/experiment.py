@@ -26,6 +26,7 @@ from gr_bench.experiments.record import Failure, Progress, Record, failure
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
 from gr_bench.experiments.step_cost.record import Check, CheckOptions, Counters, CountersOptions
 from gr_bench.timing.replicates import Precision
+from gr_bench.timing.variant import in_force
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,10 +43,14 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
     options = (CheckOptions, CountersOptions, TimesOptions)
 
     def cells(self, grid: StepCostGrid) -> list[StepCostCell]:
-        """One cell for every point of the grid and allocator, and the controls."""
+        """One cell for every point of the grid, variant and allocator, and the controls."""
         cells: list[StepCostCell] = []
-        for point, allocator in itertools.product(grid.points(), grid.allocators):
-            cell = StepCostCell(baseline=grid.baseline, allocator=allocator, **point)
+        for point, variant, allocator in itertools.product(
+            grid.points(), grid.variants, grid.allocators
+        ):
+            cell = StepCostCell(
+                baseline=grid.baseline, allocator=allocator, variant=variant, **point
+            )
             cells.append(cell)
             if grid.control and cell.is_baseline:
                 cells.append(replace(cell, control=True))
@@ -113,7 +118,10 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
         """A variant's check, a cell's counters, or the times of a block in this replicate."""
         options = unit.options
         if isinstance(options, TimesOptions):
-            yield from measure_block(unit.cells, options, unit.worker.at_work, unit.worker.start_s)
+            with in_force(unit.cells[0].variant):
+                yield from measure_block(
+                    unit.cells, options, unit.worker.at_work, unit.worker.start_s
+                )
         elif isinstance(options, CheckOptions):
             from gr_bench.experiments.step_cost.check import check
 
@@ -121,7 +129,9 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
         else:
             from gr_bench.experiments.step_cost.measure import counters
 
-            yield from map(counters, unit.cells)
+            for cell in unit.cells:
+                with in_force(cell.variant):
+                    yield counters(cell)
 
     def lost(
         self, unit: Unit[StepCostCell], cell: StepCostCell, reason: BaseException | str

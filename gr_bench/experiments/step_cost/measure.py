@@ -18,16 +18,22 @@ from gr_bench.timing.step import build_step
 
 
 def counters(cell: StepCostCell) -> Counters:
-    """Peak memory and FLOPs of a steady-state step: what does not depend on the clock."""
+    """Peak memory and FLOPs of a steady-state step: what does not depend on the clock.
+
+    A graph that is replayed allocates nothing: its memory is that of the step without it.
+    """
     device = get_device(cell.device)
-    step = build_step(cell, registry)
+    cell_read = cell.unreplayed
+    step = build_step(cell_read, registry)
+    step.settle()
     loss = torch.stack([step() for _ in range(2)])
     training = step.training
     memory = measure_memory(
         step, device, training.model, training.optimizer, training.method, step.batch
     )
     # the counter cannot look into compiled graphs; the arithmetic is the same without them
-    eager = build_step(replace(cell, compiled=False), registry) if cell.compiled else step
+    compiled = cell_read.compiled
+    eager = build_step(replace(cell_read, compiled=False), registry) if compiled else step
     predicted = predict(eager.training, eager.batch)
     return Counters(
         cell=cell,

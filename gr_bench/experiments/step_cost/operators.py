@@ -56,11 +56,12 @@ def step_operators(times: BlockTimes) -> pd.DataFrame:
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The costliest operators of every workload, each method's times side by side."""
     rows = []
-    for key, part in table.groupby(WORKLOAD, sort=False):
+    workload = style.with_differing(table, *WORKLOAD)
+    for key, part in table.groupby(workload, sort=False):
         labels = style.in_order(part["spec"])
         totals = part.groupby("spec")["self_ms"].sum()
         costly = part[part["spec"] == totals.idxmax()].head(SHOWN)
-        where = dict(zip(WORKLOAD, key, strict=True))
+        where = dict(zip(workload, key, strict=True))
         for name in [None, *costly["operator"]]:
             row: dict[str, Any] = {**where, "operator": name or "all operators"}
             for label in labels:

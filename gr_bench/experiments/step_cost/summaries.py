@@ -72,7 +72,10 @@ def _baseline(table: pd.DataFrame) -> str:
 
 
 def _block_columns(table: pd.DataFrame) -> list[str]:
-    return ["model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "allocator"]
+    return [
+        *("model", "dataset", "batch_size", "device", "dtype", "threads"),
+        *("compiled", "variant", "allocator"),
+    ]
 
 
 def warnings(table: pd.DataFrame) -> list[str]:
@@ -124,7 +127,7 @@ def _named(rows: pd.DataFrame) -> str:
 
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The times and ratios of every cell, then its memory."""
-    cell = table[["model", "dataset", "batch_size", "threads", "compiled", "allocator"]].copy()
+    cell = table[[c for c in _block_columns(table) if c != "device"]].copy()
     cell = cell.loc[:, [c for c in cell if c in ("model", "dataset") or cell[c].nunique() > 1]]
     cell["method"] = table["spec"] + np.where(table["control"].astype(bool), " (control)", "")
     time = cell.copy()

@@ -134,3 +134,24 @@ class DiesWhenCompiled(OffWhenCompiled):
         if torch.compiler.is_compiling():
             os._exit(7)
         return super().forward(inputs)
+
+
+class OffInChannelsLast(nn.Module):
+    """A convolution that is another one where its channels are last in memory."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(input_shape[0], num_classes, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        last = self.convolution.weight.is_contiguous(memory_format=torch.channels_last)
+        logits: Tensor = (3.0 if last else 1.0) * self.convolution(inputs).mean((2, 3))
+        return logits
+
+
+class Dropped(nn.Sequential):
+    """A linear layer after dropout: with another mask, another loss."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        size = math.prod(input_shape)
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.Linear(size, num_classes))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from gr_bench.errors import Unsupported
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.trainer import (
     EVALUATION_BATCH,
@@ -30,6 +31,7 @@ class Fleet(Trainer):
 
     Raises:
         ValueError: methods of different classes, or one that cannot be stacked.
+        Unsupported: a gradient scaler, whose overflows are one run's own.
     """
 
     name = "fleet"
@@ -37,6 +39,8 @@ class Fleet(Trainer):
     def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
         super().__init__(cells, data, device)
         runs = [self._built(cell) for cell in cells]
+        if runs[0].scaler is not None:
+            raise Unsupported("runs with a gradient scaler are trained one by one: trainer = loop")
         self._method = stack([run.method for run in runs], device.torch_device)
         self._model = runs[0].model
         self._autocast = runs[0].autocast

@@ -61,8 +61,8 @@ def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> l
         how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
     """
     alone: list[Piece] = [[cell] for cell in cells]
-    # bfloat16 rounds the two by per cents apart
-    rounds_apart = cells[0].dtype == MIXED
+    # 16 bits round the two by per cents apart
+    rounds_apart = cells[0].dtype in MIXED
     if how == "loop" or (how == "auto" and (len(cells) == 1 or rounds_apart)):
         return alone
     together = in_memory(cells, data, device)

@@ -44,12 +44,13 @@ class Loop(Trainer):
         return [parameter_norm(self.training.model.parameters())]
 
     def _own_state(self) -> dict[str, Any]:
-        model = self.training.model
-        return {
+        model, scaler = self.training.model, self.training.scaler
+        state = {
             "params": dict(model.named_parameters()),
             "buffers": dict(model.named_buffers()),  # also those that a state dict leaves out
             "optimizer": self.training.optimizer.state_dict(),
         }
+        return state if scaler is None else state | {"scaler": scaler.state_dict()}
 
     @torch.no_grad()
     def _set_own_state(self, state: dict[str, Any]) -> None:
@@ -59,6 +60,8 @@ class Loop(Trainer):
         for name, value in state["buffers"].items():
             model.get_buffer(name).copy_(value)
         self.training.optimizer.load_state_dict(state["optimizer"])
+        if self.training.scaler is not None:
+            self.training.scaler.load_state_dict(state["scaler"])
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
