@@ -16,6 +16,8 @@ from gr_bench.meters.device import Device
 from gr_bench.timing.block import BlockReplicate
 from gr_bench.timing.replicates import LEAST_ROUNDS, log_ratio
 
+MODEL, DATA, BATCH = "mlp(depth=4, width=512)", "random(shape=(512,))", 32
+
 MARGIN = 0.02
 """Of the ratio. One process knows it less well than a run's several: see ``gr-bench calibrate``."""
 
@@ -54,9 +56,7 @@ def check_pair(device: Device, seconds: float) -> Iterator[Check]:
 
 def time_pair(device: Device, seconds: float) -> PairTimes:
     """Replicates of the pair until it is known that the two are equal, or the time is gone."""
-    baseline = DoctorCell(
-        "sgd", "mlp(depth=4, width=512)", "random", 32, str(device.torch_device), is_baseline=True
-    )
+    baseline = DoctorCell("sgd", MODEL, DATA, BATCH, str(device.torch_device), is_baseline=True)
     control = replace(baseline, is_baseline=False, is_control=True)
     times = PairTimes()
     end = time.monotonic() + seconds
