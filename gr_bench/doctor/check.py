@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,9 @@ from gr_bench.stats import Interval
 Verdict = Literal["pass", "fail", "unknown"]
 """``fail``: the harness or the device is wrong; ``unknown``: it could not be decided here, or the
 conditions make times less certain."""
+
+Tell = Callable[[], None]
+"""Called between measurements, so that the time left can be shown."""
 
 Number = float | int | str | bool | None
 
@@ -23,7 +27,7 @@ class Check:
     meaning: str
     """What was found, in one line."""
 
-    measured: dict[str, Number] = field(default_factory=dict)
+    measured: Mapping[str, Number] = field(default_factory=dict)
     """Numbers by name, with units in their names; None is not known."""
 
     advice: str | None = None

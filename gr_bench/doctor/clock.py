@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gr_bench.doctor.check import Check, judge
+from gr_bench.doctor.check import Check, Tell, judge
 from gr_bench.doctor.work import independent_s, lasting, products, products_taking, synchronize
 from gr_bench.meters.device import Device, Reading, Work
 from gr_bench.stats import Interval, hodges_lehmann
@@ -67,11 +67,14 @@ def read_bracketed(device: Device, work: Work) -> Bracketed:
     return Bracketed(reading, inner_s, outer_s, inner_cpu_s, outer_cpu_s)
 
 
-def check_clock(device: Device, seconds: float) -> Iterator[Check]:
+def check_clock(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Long readings by the device's clock, against the wall clock; on a CPU, its waiting too."""
     piece = products(device, products_taking(device, PIECE_S))
     work = lasting(device, piece, seconds / (3 * READINGS))
-    readings = [read_bracketed(device, work) for _ in range(READINGS)]
+    readings = []
+    for _ in range(READINGS):
+        tell()
+        readings.append(read_bracketed(device, work))
     yield _clock(readings)
     if device.kind == "cpu" and torch.get_num_threads() == 1:
         yield _waiting(readings)

@@ -6,11 +6,10 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
-from gr_bench.doctor.check import Check
+from gr_bench.doctor.check import Check, Number
 from gr_bench.meters.conditions import Conditions, hold_still
 from gr_bench.meters.device import Device
 from gr_bench.meters.device_state import DeviceState
@@ -47,7 +46,7 @@ def as_timed() -> Iterator[Conditions]:
 def allocator_check(conditions: Conditions) -> Check:
     """Does the C allocator keep memory, and do denormals count as zero?"""
     held = conditions.allocator == "held"
-    measured = {
+    measured: dict[str, Number] = {
         "allocator": conditions.allocator,
         "denormals_flushed": conditions.denormals_flushed,
     }
@@ -111,7 +110,7 @@ def _cpu_clocks(states: list[DeviceState]) -> Check:
     return Check("clocks", "unknown", words, measured, advice)
 
 
-def _clock_numbers(states: list[DeviceState]) -> dict[str, Any]:
+def _clock_numbers(states: list[DeviceState]) -> dict[str, Number]:
     return {
         "clock_mhz_before": states[0].clock_mhz,
         "clock_mhz_after": states[-1].clock_mhz,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gr_bench import registry
-from gr_bench.doctor.check import Check
+from gr_bench.doctor.check import Check, Tell
 from gr_bench.doctor.steps import step_on
 from gr_bench.meters.device import Device
 from gr_bench.timing.step import TimedStep
@@ -34,17 +34,18 @@ Judge = Callable[[Device, str], str | None]
 """From a method's spec to what it breaks, in words; None if nothing."""
 
 
-def check_contract(device: Device, seconds: float) -> Iterator[Check]:
+def check_contract(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Every built-in method on a net with batch norm and on one with dropout."""
-    yield judge_methods(device, "parameters", "bit-exact after a step", _parameters)
-    yield judge_methods(device, "batch norm", "moves once a step", _batch_norm)
-    yield judge_methods(device, "dropout", "one mask a step", _dropout)
+    yield judge_methods(device, "parameters", "bit-exact after a step", _parameters, tell)
+    yield judge_methods(device, "batch norm", "moves once a step", _batch_norm, tell)
+    yield judge_methods(device, "dropout", "one mask a step", _dropout, tell)
 
 
-def judge_methods(device: Device, name: str, kept: str, judge: Judge) -> Check:
+def judge_methods(device: Device, name: str, kept: str, judge: Judge, tell: Tell) -> Check:
     """One rule, asked of every built-in method with its default numbers."""
     broken = {}
     for spec in registry.METHODS.built_in:
+        tell()
         try:
             words = judge(device, spec)
         except Exception as error:  # a method that raises keeps no contract

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from gr_bench.doctor.check import Check
+from gr_bench.doctor.check import Check, Tell
 from gr_bench.doctor.steps import step_on
 from gr_bench.meters.counters import count_flops
 from gr_bench.meters.device import Device
@@ -19,7 +19,7 @@ PRODUCTS = {"sgd": 3 * LAYERS - 1, "f-gr": 6 * LAYERS - 2, "db-gr": 9 * LAYERS -
 """Of a step on an MLP of equal layers, in units of one layer's forward product."""
 
 
-def check_memory(device: Device, seconds: float) -> Iterator[Check]:
+def check_memory(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Allocations in whole MiB, which a GPU's allocator does not round up."""
     kept = _take(device, 16)
 
@@ -57,7 +57,7 @@ def _take(device: Device, mib: int) -> torch.Tensor:
     return torch.empty(mib * MIB, dtype=torch.uint8, device=device.torch_device)
 
 
-def check_flops(device: Device, seconds: float) -> Iterator[Check]:
+def check_flops(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Steps on an MLP of L equal layers: 3L - 1, 6L - 2 and 9L - 5 products of one layer."""
     product = 2 * BATCH * WIDTH**2
     model = f"mlp(depth={LAYERS}, width={WIDTH})"

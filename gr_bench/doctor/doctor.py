@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gr_bench.doctor.check import Check
+from gr_bench.doctor.check import Check, Tell
 from gr_bench.doctor.clock import check_clock
 from gr_bench.doctor.conditions import allocator_check, as_timed, clocks_check, others_check
 from gr_bench.doctor.contract import check_contract
@@ -34,7 +34,7 @@ class Part:
     names: tuple[str, ...]
     """Of its checks, the first of which stands for all if they cannot be made."""
 
-    make: Callable[[Device, float], Iterator[Check]]
+    make: Callable[[Device, float, Tell], Iterator[Check]]
     """The checks on a device, in about so many seconds."""
 
     share: float = 0.0
@@ -74,12 +74,17 @@ def examine(
     with as_timed() as conditions:
         states = [device.state()]
         for part in PARTS:
-            progress(time.monotonic() - begin, part.names[0])
+            what = part.names[0]
+
+            def tell(what: str = what) -> None:
+                progress(time.monotonic() - begin, what)
+
+            tell()
             if part.share and any(c.name == "clock" and c.verdict == "fail" for c in found):
                 found += [_left_out(name) for name in part.names]
                 continue
             try:
-                for check in part.make(device, part.share * budget_s):
+                for check in part.make(device, part.share * budget_s, tell):
                     found.append(check)
             except Exception as error:  # the other checks go on
                 found.append(_raised(part.names[0], error))

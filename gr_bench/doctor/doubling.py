@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from gr_bench import stats
-from gr_bench.doctor.check import Check, judge
+from gr_bench.doctor.check import Check, Tell, judge
 from gr_bench.doctor.work import products, products_taking
 from gr_bench.meters.device import Device
 from gr_bench.timing.clock import Sample, steps_in_a_sample, take_sample, warm_up
@@ -24,7 +24,7 @@ KERNEL_S = 2e-3
 REPEATS = 5
 
 
-def check_doubling(device: Device, seconds: float) -> Iterator[Check]:
+def check_doubling(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Matrix products in one kernel, and twice as many: read in rounds, as steps are."""
     begin = time.monotonic()
     count = products_taking(device, KERNEL_S)
@@ -37,6 +37,7 @@ def check_doubling(device: Device, seconds: float) -> Iterator[Check]:
     logs = []
     with collector_at_rest():
         for repeat in range(REPEATS):
+            tell()
             samples = interleave(
                 [list(works)],
                 take,

@@ -21,7 +21,12 @@ def lines(checks: Sequence[Check]) -> Iterator[str]:
         yield head + textwrap.shorten(check.meaning, WIDTH - len(head), placeholder=" ...")
     for check in checks:
         if check.advice is not None:
-            yield from textwrap.wrap(f"{check.name}: {check.advice}", WIDTH, subsequent_indent="  ")
+            yield from textwrap.wrap(
+                f"{check.name}: {check.advice}",
+                WIDTH,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            )
     counts = Counter(check.verdict for check in checks)
     words = {"pass": "passed", "fail": "failed", "unknown": "not known"}
     yield ", ".join(f"{counts[v]} {word}" for v, word in words.items() if counts[v])  # type: ignore[index]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gr_bench import registry, stats
-from gr_bench.doctor.check import Check, judge
+from gr_bench.doctor.check import Check, Tell, judge
 from gr_bench.doctor.conditions import load_check
 from gr_bench.doctor.rate import rate_check
 from gr_bench.doctor.steps import DoctorCell
@@ -45,16 +45,16 @@ class PairTimes:
         return stats.ratio_interval(self.log_ratios, stats.CALLING_CONFIDENCE)
 
 
-def check_pair(device: Device, seconds: float) -> Iterator[Check]:
+def check_pair(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Time equal steps as if they were different; what else the rounds tell goes with them."""
-    times = time_pair(device, seconds)
+    times = time_pair(device, seconds, tell)
     yield pair_check(times)
     yield rate_check(device, statistics.median(times.flops_per_s))
     if device.kind == "cpu":
         yield load_check(times.waited_s / times.elapsed_s)
 
 
-def time_pair(device: Device, seconds: float) -> PairTimes:
+def time_pair(device: Device, seconds: float, tell: Tell) -> PairTimes:
     """Replicates of the pair until it is known that the two are equal, or the time is gone."""
     baseline = DoctorCell("sgd", MODEL, DATA, BATCH, str(device.torch_device), is_baseline=True)
     control = replace(baseline, is_baseline=False, is_control=True)
@@ -63,6 +63,7 @@ def time_pair(device: Device, seconds: float) -> PairTimes:
     while len(times.log_ratios) < LEAST_REPLICATES or (
         time.monotonic() < end and judge(times.ratio, 1.0, MARGIN) != "pass"
     ):
+        tell()
         block = BlockReplicate(
             [baseline, control], registry, len(times.log_ratios), at_work=lambda cell: None
         )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gr_bench.doctor.check import Check
+from gr_bench.doctor.check import Check, Tell
 from gr_bench.doctor.contract import BATCH, DATA, WITH_BATCH_NORM, WITH_DROPOUT, judge_methods
 from gr_bench.doctor.steps import step_on
 from gr_bench.meters.device import Device
@@ -32,9 +32,9 @@ class HostReads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def check_synchronisation(device: Device, seconds: float) -> Iterator[Check]:
+def check_synchronisation(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Steps of every method with whatever reads a value back told, and CUDA's detector raising."""
-    yield judge_methods(device, "synchronisation", "none in a step", _reads)
+    yield judge_methods(device, "synchronisation", "none in a step", _reads, tell)
 
 
 def _reads(device: Device, spec: str) -> str | None:
