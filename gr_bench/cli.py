@@ -214,6 +214,36 @@ def calibrate(budget: str, out: Path, device: str) -> None:
 
 
 @app.command(
+    short_help="Tell whether the harness measures right on a device.",
+    epilog=_examples("doctor", "doctor --device cuda:0", "doctor --budget 30s --json"),
+)
+@click.option("--device", default="cpu", help="The device to check: cpu, cuda or cuda:N.")
+@click.option("--budget", metavar="TIME", default="2m", help="The longest that it may take, about.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"checks": [...]} instead.')
+def doctor(device: str, budget: str, as_json: bool) -> None:
+    """Tell whether the harness measures right on a device: exit code 1 if a check fails.
+
+    Each check asks for something whose answer is known: a kernel with twice the work, a pair of
+    equal steps, a known allocation. What noise leaves open is unknown, and no failure.
+    """
+    from gr_bench.meters.device_name import check_device_name
+    from gr_bench.units import parse_duration
+
+    check_device_name(device)
+    budget_s = parse_duration(budget)
+    from gr_bench.doctor import page
+    from gr_bench.doctor.doctor import examine
+    from gr_bench.runs.progress import budget_bar
+
+    with budget_bar(_console(), budget_s) as progress:
+        checks = examine(device, budget_s, progress)
+    for line in [page.as_json(checks)] if as_json else page.lines(checks):
+        print(line)
+    if any(check.verdict == "fail" for check in checks):
+        raise click.exceptions.Exit(FAILED)
+
+
+@app.command(
     short_help="Tell whether HEAD is slower or larger than BASE.",
     epilog=_examples(
         "compare git:main git:HEAD",

@@ -87,7 +87,7 @@ class BlockReplicate(Generic[C]):
                 step = build_step(cell, self._registry)
                 self._device.time(
                     step.settle
-                )  # what fails on a GPU fails here, not in another's step
+                )  # what fails on a GPU fails here
             except Exception as error:  # the others of the block go on
                 yield cell, error
             else:

@@ -1,0 +1,107 @@
+"""``gr-bench doctor``: every check in its turn, within a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from gr_bench.doctor.check import Check, Tell
+from gr_bench.doctor.clock import check_clock
+from gr_bench.doctor.conditions import allocator_check, as_timed, clocks_check, others_check
+from gr_bench.doctor.contract import check_contract
+from gr_bench.doctor.counts import check_flops, check_memory
+from gr_bench.doctor.doubling import check_doubling
+from gr_bench.doctor.pair import check_pair
+from gr_bench.doctor.synchronisation import check_synchronisation
+from gr_bench.errors import RequestError
+from gr_bench.meters.device import Device, get_device
+from gr_bench.units import duration
+
+LEAST_S = 5.0
+"""In less, no equal pair can be told to be equal."""
+
+ProgressCallback = Callable[[float, str], None]
+"""Told the seconds that have passed, and what is being checked."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A few checks that are made together."""
+
+    names: tuple[str, ...]
+    """Of its checks, the first of which stands for all if they cannot be made."""
+
+    make: Callable[[Device, float, Tell], Iterator[Check]]
+    """The checks on a device, in about so many seconds."""
+
+    share: float = 0.0
+    """Of the budget; what does not depend on the clock takes what it needs."""
+
+
+PARTS = (
+    Part(("clock",), check_clock, 0.1),
+    Part(("twice the work",), check_doubling, 0.15),
+    Part(("equal pair", "flop rate"), check_pair, 0.5),
+    Part(("memory",), check_memory),
+    Part(("flops",), check_flops),
+    Part(("parameters", "batch norm", "dropout"), check_contract),
+    Part(("synchronisation",), check_synchronisation),
+)
+
+
+def examine(
+    device_name: str, budget_s: float, progress: ProgressCallback = lambda spent_s, what: None
+) -> list[Check]:
+    """Check the harness on a device in about ``budget_s``, sooner where nothing is in doubt.
+
+    Where the clock is wrong, what is timed by it is left out: it would say the same once more, or
+    go on for ever.
+
+    Raises:
+        RequestError: no such device here, or a budget that is too short.
+    """
+    if budget_s < LEAST_S:
+        raise RequestError(
+            f"nothing can be said of a device in {duration(budget_s)}: give at least "
+            f"--budget {duration(LEAST_S)}"
+        )
+    device = get_device(device_name)
+    begin = time.monotonic()
+    found: list[Check] = []
+    with as_timed() as conditions:
+        states = [device.state()]
+        for part in PARTS:
+            what = part.names[0]
+
+            def tell(what: str = what) -> None:
+                progress(time.monotonic() - begin, what)
+
+            tell()
+            if part.share and any(c.name == "clock" and c.verdict == "fail" for c in found):
+                found += [_left_out(name) for name in part.names]
+                continue
+            try:
+                for check in part.make(device, part.share * budget_s, tell):
+                    found.append(check)
+            except Exception as error:  # the other checks go on
+                found.append(_raised(part.names[0], error))
+            if part.share:
+                states.append(device.state())
+    found.append(clocks_check(device, states))
+    if device.kind != "cpu":
+        found.append(others_check(device))
+    return [*found, allocator_check(conditions)]
+
+
+def _left_out(name: str) -> Check:
+    return Check(name, "unknown", "not asked: the clock is wrong", {}, "see to the clock first")
+
+
+def _raised(name: str, error: Exception) -> Check:
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, torch.OutOfMemoryError):
+        return Check(name, "unknown", words, {}, "free some of the device's memory")
+    return Check(name, "fail", words, {}, "the step or kernel does not run here as it should")

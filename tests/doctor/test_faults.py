@@ -1,0 +1,281 @@
+"""Every planted fault is named by its check and by no other, on the CPU, with the real pieces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from gr_bench import registry
+from gr_bench.doctor import counts, doctor
+from gr_bench.doctor.check import Check
+from gr_bench.doctor.doubling import check_doubling
+from gr_bench.meters.device import CPU, Reading, Work
+from gr_bench.methods import ForwardGR, LossFunction, Step
+from gr_bench.timing import block
+
+BUDGET_S = 0.3
+"""Too little to tell that a pair is equal, and enough for every fault."""
+
+
+Examine = Callable[[], dict[str, Check]]
+
+
+@pytest.fixture
+def examined(monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """All checks on the CPU, by name, in the least time that they take."""
+    monkeypatch.setattr(doctor, "LEAST_S", 0.0)
+    return lambda: {check.name: check for check in doctor.examine("cpu", BUDGET_S)}
+
+
+@pytest.fixture(params=["without times", pytest.param("all", marks=pytest.mark.slow)])
+def counted(
+    request: pytest.FixtureRequest, examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> Examine:
+    """The same for faults that no time has in it: by default without what is timed."""
+    if request.param != "all":
+        parts = tuple(p for p in doctor.PARTS if not p.share or p.names == ("clock",))
+        monkeypatch.setattr(doctor, "PARTS", parts)
+    return examined
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ForwardGR]], None]:
+    """Puts a class in the place of F-GR's."""
+
+    def put(cls: type[ForwardGR]) -> None:
+        methods = registry.Registry("method", {**registry.METHODS.built_in, "f-gr": cls})
+        monkeypatch.setattr(registry, "METHODS", methods)
+
+    return put
+
+
+def failed(checks: dict[str, Check]) -> list[str]:
+    return [name for name, check in checks.items() if check.verdict == "fail"]
+
+
+def test_without_a_fault_nothing_fails(examined: Examine) -> None:
+    checks = examined()
+    assert failed(checks) == []
+    exact = ("memory", "flops", "parameters", "batch norm", "dropout", "synchronisation")
+    assert {checks[name].verdict for name in exact} == {"pass"}
+    assert next(iter(checks)) == "clock"
+
+
+# --- the device
+
+
+def fault_in_time(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[Reading], Reading]
+) -> Callable[[CPU, Work], Reading]:
+    """Changes every reading of the CPU's clock."""
+    right = CPU.time
+    monkeypatch.setattr(CPU, "time", lambda self, work: change(right(self, work)))
+    return right
+
+
+@pytest.mark.parametrize("rate", [0.9, 1.1])
+def test_a_clock_off_by_a_tenth(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    fault_in_time(monkeypatch, lambda r: replace(r, elapsed_s=rate * r.elapsed_s))
+    checks = examined()
+    assert failed(checks) == ["clock"]
+    measured = checks["clock"].measured
+    assert measured["rate_low"] == pytest.approx(rate, rel=0.05)
+    assert {checks[n].verdict for n in ("twice the work", "equal pair", "flop rate")} == {"unknown"}
+
+
+def test_a_clock_that_stands_still_does_not_keep_the_doctor(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_in_time(monkeypatch, lambda r: replace(r, elapsed_s=0.0))
+    assert failed(examined()) == ["clock"]
+
+
+def test_an_account_of_waiting_that_never_was(
+    counted: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_in_time(monkeypatch, lambda r: replace(r, waited_s=0.8 * r.waited_s + 0.2 * r.elapsed_s))
+    assert failed(counted()) == ["waiting"]
+
+
+@pytest.mark.parametrize("nbytes", [-1_000_000, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_meter_that_miscounts(
+    counted: Examine, monkeypatch: pytest.MonkeyPatch, nbytes: int
+) -> None:
+    right = CPU.peak_growth
+    monkeypatch.setattr(CPU, "peak_growth", lambda self, work: right(self, work) + nbytes)
+    checks = counted()
+    assert failed(checks) == ["memory"]
+    assert checks["memory"].measured["missed_bytes"] == -nbytes
+
+
+def test_flops_counted_twice(counted: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = counts.count_flops
+    monkeypatch.setattr(counts, "count_flops", lambda step: 2 * right(step))
+    assert failed(counted()) == ["flops"]
+
+
+def test_time_that_goes_by_outside_the_work() -> None:
+    """A reading that has as much again of something else in it: twice the work takes 1.5 times."""
+
+    class Late(CPU):
+        def time(self, work: Work) -> Reading:
+            reading = super().time(work)
+            self.least = min(getattr(self, "least", reading.seconds), reading.seconds)
+            return replace(reading, elapsed_s=reading.elapsed_s + self.least)
+
+    (check,) = check_doubling(Late("cpu"), 0.5, tell=lambda: None)
+    assert check.verdict == "fail"
+    assert isinstance(check.measured["ratio"], float)
+    assert check.measured["ratio"] < 1.8
+
+
+def test_equal_steps_that_are_not_equal(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = block.build_step
+
+    def build(cell: block.BlockCell, own: block.StepRegistry) -> Work:
+        step = right(cell, own)
+        return (lambda: (step(), step())) if cell.is_control else step
+
+    monkeypatch.setattr(block, "build_step", build)
+    checks = examined()
+    assert failed(checks) == ["equal pair"]
+    assert checks["equal pair"].measured["ratio"] == pytest.approx(2, rel=0.3)
+
+
+# --- methods
+
+
+@dataclass(frozen=True)
+class Rounding(ForwardGR):
+    """F-GR that restores θ by subtracting what it has added."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        own = list(params)
+        loss = super().backward(loss_fn, own)
+        with torch.no_grad():
+            for p in own:
+                assert p.grad is not None
+                p.add_(p.grad, alpha=self.epsilon).sub_(p.grad, alpha=self.epsilon)
+        return loss
+
+
+@dataclass(frozen=True)
+class Reading0(ForwardGR):
+    """F-GR that looks whether the loss is finite."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        loss = super().backward(loss_fn, params)
+        loss.item()
+        return loss
+
+
+@dataclass(frozen=True)
+class Asking(ForwardGR):
+    """F-GR that branches on a tensor."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        loss = super().backward(loss_fn, params)
+        return loss if loss > 0 else -loss
+
+
+@dataclass(frozen=True)
+class Twice(ForwardGR):
+    """F-GR by hand: its second pass moves batch norm once more."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        own = list(params)
+        state = torch.get_rng_state()
+        for p in own:
+            p.grad = None
+        loss = loss_fn()
+        loss.backward()
+        kept = [p.data for p in own]
+        torch.set_rng_state(state)
+        for p in own:
+            assert p.grad is not None
+            p.data = p.data + self.epsilon * p.grad
+            p.grad.mul_(1 - self.weight)
+        (self.weight * loss_fn()).backward()
+        for p, value in zip(own, kept, strict=True):
+            p.data = value
+        return loss.detach()
+
+
+@dataclass(frozen=True)
+class Broken(ForwardGR):
+    """F-GR with an operation that is not to be had on the device."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        raise NotImplementedError("no such kernel")
+
+
+@pytest.mark.parametrize(
+    ("method", "names"),
+    [
+        (Rounding, ["parameters"]),
+        (Reading0, ["synchronisation"]),
+        pytest.param(Asking, ["synchronisation"], marks=pytest.mark.slow),
+        (Twice, ["batch norm"]),
+        pytest.param(
+            Broken,
+            ["flops", "parameters", "batch norm", "dropout", "synchronisation"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_method_that_breaks_the_contract(
+    counted: Examine,
+    use: Callable[[type[ForwardGR]], None],
+    method: type[ForwardGR],
+    names: list[str],
+) -> None:
+    use(method)
+    checks = counted()
+    assert failed(checks) == names
+    for name in names:
+        if name != "flops":
+            assert checks[name].measured["broken"] == "f-gr"
+
+
+def test_a_fresh_mask_in_the_second_pass(counted: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Step, "again", lambda self: self._loss_fn())
+    checks = counted()
+    assert failed(checks) == ["dropout"]
+    assert checks["dropout"].measured["broken"] == (
+        "sam, f-gr, b-gr, c-gr, unnormalized-sam, gnp, asam"
+    )
+
+
+def test_memory_that_others_have_is_not_the_harness_s_fault(
+    counted: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def peak_growth(self: CPU, work: Work) -> int:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(CPU, "peak_growth", peak_growth)
+    checks = counted()
+    assert failed(checks) == []
+    assert checks["memory"].verdict == "unknown"
+
+
+@pytest.mark.slow
+def test_busy_neighbours_make_no_right_harness_fail() -> None:
+    """Two loops beside it, and all processors for them: what noise hides is unknown."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        checks = {check.name: check for check in doctor.examine("cpu", 10.0)}
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    assert failed(checks) == []
+    assert checks["clock"].verdict == "pass"
