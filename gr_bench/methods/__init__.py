@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base import Method
     from .central import CentralGR
+    from .data_parallel import PerWorker
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
     from .flooding import Flooding
@@ -46,6 +47,7 @@ __all__ = [
     "ForwardGR",
     "LossFunction",
     "Method",
+    "PerWorker",
     "ScaledLoss",
     "Step",
     "TwoPoint",
@@ -76,6 +78,7 @@ METHODS: dict[str, type[Method]]
 _PUBLIC = {where.partition(":")[2]: where for where in BUILT_IN.values()} | {
     "LossFunction": ".step:LossFunction",
     "Method": ".base:Method",
+    "PerWorker": ".data_parallel:PerWorker",
     "ScaledLoss": ".scaling:ScaledLoss",
     "Step": ".step:Step",
     "TwoPoint": ".two_point:TwoPoint",

@@ -90,12 +90,15 @@ class Method(ABC):
         (but for :class:`~gr_bench.methods.SGD`, which says why). Nothing in here waits for the
         device.
 
+        On a model in ``DistributedDataParallel`` d is that of the mean loss over workers, the same
+        on all of them (or the mean of their own d, see :class:`~gr_bench.methods.PerWorker`).
+
         Args:
             loss_fn: runs a forward pass and returns the scalar loss, not yet differentiated.
             params: the parameters; those with ``requires_grad=False`` are passed over.
 
         Returns:
-            The detached loss at the unperturbed θ, NaN or infinite if it is so.
+            The detached loss at the unperturbed θ, NaN or infinite if it is so; of this worker.
         """
 
     @property
@@ -105,6 +108,11 @@ class Method(ABC):
 
         A class whose steps all cost the same says it as a class variable.
         """
+
+    @property
+    def forward_passes(self) -> int:
+        """Calls of the loss function in a step: one a gradient, unless a method says otherwise."""
+        return self.gradient_evaluations
 
     @property
     def parameters(self) -> dict[str, Any]:

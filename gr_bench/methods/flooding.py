@@ -43,6 +43,7 @@ class Flooding(Method):
         with Step(loss_fn, params) as step:
             loss = step.first()
             level: float | Tensor = self.level
-            above = loss - (per_run(level, loss) if isinstance(level, Tensor) else level)
-            differentiate(self, above.abs(), LossScale(loss_fn, loss).value)
+            (height,) = step.mean_over_workers([loss.detach()])
+            above = height - (per_run(level, loss) if isinstance(level, Tensor) else level)
+            differentiate(self, loss, above.sign() * LossScale(loss_fn, loss).value)
             return loss.detach()

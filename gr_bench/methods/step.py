@@ -17,7 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
+
+from .data_parallel import PerWorker, mean_over_workers
 
 LossFunction = Callable[[], Tensor]
 """A forward pass. One that has a method ``again`` knows its own buffers: ``again()`` is then the
@@ -41,6 +44,8 @@ class Step:
     it, while they are in training mode. Statistics kept elsewhere are not known here: a direct call
     of ``torch.nn.functional.batch_norm`` on plain tensors moves them in every pass.
 
+    A model in ``DistributedDataParallel`` is known when ``loss_fn`` calls the wrapper itself.
+
     Args:
         loss_fn: runs a forward pass and returns the scalar loss, not yet differentiated.
         params: the parameters to train; those with ``requires_grad=False`` are not moved, and lose
@@ -54,6 +59,8 @@ class Step:
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
         self._norm_copies: list[Copies] = []
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}
+        self.parallel: DistributedDataParallel | None = None
+        """The wrapper that the first pass called."""
 
     def __enter__(self) -> Step:
         # a CUDA graph that is being captured cannot be rewound: it may not draw random numbers
@@ -85,6 +92,9 @@ class Step:
 
     def _note(self, called: nn.Module) -> None:
         """Save the buffers of ``called`` and of the modules inside it, before they can move."""
+        if isinstance(called, DistributedDataParallel):
+            self.parallel = called
+            return
         pending = [called]
         buffers: list[Tensor] = []
         while pending:
@@ -110,8 +120,26 @@ class Step:
         torch.set_rng_state(self._cpu_random_state)
         for device, state in self._random_states:
             torch.cuda.set_rng_state(state, device)
+        if self.parallel is not None:
+            # The first pass had the buffers of the first worker; they would be sent once more, over
+            # statistics that other workers have moved since.
+            self.parallel.require_forward_param_sync = False
         again: LossFunction = getattr(self._loss_fn, "again", self._loss_fn)
         return again()
+
+    def mean_over_workers(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The mean of every tensor over data-parallel workers; the tensors where there are none.
+
+        For what a method reads of a pass before ``p.grad`` has been reduced. With a
+        :class:`PerWorker` loss, and inside the wrapper's ``no_sync``, every worker has its own. All
+        workers must ask alike.
+        """
+        wrapper = self.parallel
+        if wrapper is None or not wrapper.require_backward_grad_sync:
+            return tensors
+        if isinstance(self._loss_fn, PerWorker):
+            return tensors
+        return mean_over_workers(tensors, wrapper)
 
     @contextmanager
     def at(self, params: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
@@ -148,7 +176,8 @@ class _OutermostCalls:
     """Calls ``note(module)`` before every outermost module call inside its ``with``.
 
     PyTorch's global hook slows every call of every module while it stands, so it is taken away
-    while the outermost module runs and set up again when that is done.
+    while the outermost module runs and set up again when that is done. Around a data-parallel
+    wrapper it stays: the module inside is called next, once it has the first worker's buffers.
     """
 
     def __init__(self, note: Callable[[nn.Module], None]) -> None:
@@ -163,6 +192,9 @@ class _OutermostCalls:
             self._handles.pop().remove()
 
     def _enter(self, module: nn.Module, _: object) -> None:
+        if isinstance(module, DistributedDataParallel):
+            self._note(module)
+            return
         self.__exit__()
         self._handles.append(module.register_forward_hook(self._leave, always_call=True))
         self._note(module)
