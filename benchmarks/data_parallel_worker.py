@@ -103,7 +103,7 @@ def read(
             step()
         seconds = torch.tensor(take(name, 1).elapsed_s, device=device.torch_device)
         distributed.broadcast(seconds, 0)
-        counts[name] = steps_in_a_sample(float(seconds))
+        counts[name] = steps_in_a_sample(device, float(seconds))
     with collector_at_rest():
         samples = interleave(
             [list(steps)],

@@ -79,13 +79,21 @@ class RevisionWorker:
         import gr_bench.registry
 
         self._registry = gr_bench.registry
-        self._conditions, self._devices, self._clock, self._step, self._counters = (
+        (
+            self._conditions,
+            self._devices,
+            self._clock,
+            self._step,
+            self._variant,
+            self._counters,
+        ) = (
             importlib.import_module(f"{COORDINATOR}.{name}")
             for name in (
                 "meters.conditions",
                 "meters.device",
                 "timing.clock",
                 "timing.step",
+                "timing.variant",
                 "meters.counters",
             )
         )
@@ -155,7 +163,9 @@ class RevisionWorker:
         ``peak_bytes`` is the most that was allocated at once while the cell was built and stepped
         three times: whatever lasts is in it, whoever holds it.
         """
-        fields = SimpleNamespace(**cell | {"compiled": False})  # counters cannot see into graphs
+        # counters cannot see into graphs
+        eager = {"compiled": False, "variant": self._variant.without_graphs(cell["variant"])}
+        fields = SimpleNamespace(**cell | eager)
         device = self._devices.get_device(cell["device"])
         device.select()
         self._settle(cell["threads"], device)

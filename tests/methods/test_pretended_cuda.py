@@ -38,6 +38,7 @@ def step_on_cuda(spec: str, model: str, dtype: str = "float32") -> TimedStep:
         device="cuda",
         dtype=dtype,
         compiled=False,
+        variant="plain",
     )
     step = build_step(cell, registry)
     step()

@@ -90,6 +90,7 @@ CELL = {
     "dtype": "float32",
     "threads": 1,
     "compiled": False,
+    "variant": "plain",
 }
 
 
