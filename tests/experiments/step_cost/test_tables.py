@@ -213,6 +213,7 @@ def test_a_cpu_has_nothing_of_a_gpus() -> None:
     assert tables["step_cost"][[*ON_GPU, *PEAKS]].isna().all(axis=None)
     assert tables["step_samples"]["device_ms"].isna().all()
     time, memory, *_ = StepCost().summaries(tables)
+    assert "GPU" not in time.caption
     words = ("device", "launch", "energy", "reserved", "allocated")
     assert not [c for c in (*time.table, *memory.table) if any(w in c for w in words)]
 
@@ -223,6 +224,7 @@ def test_what_a_gpu_tells_is_shown() -> None:
     )
     records = [counters, timed(GPU_SGD, 0, [1.0], device_s=(0.5,), energy_j=1.25)]
     time, memory, *_ = StepCost().summaries(StepCost().tables([*records, failed(GPU_SAM)]))
+    assert "launch-bound where" in time.caption
     shown = time.table.iloc[0]
     assert shown["device time (ms)"] == "500"
     assert shown["launch-bound"] == "yes"
