@@ -79,3 +79,23 @@ def test_times_are_medians_over_replicates_without_the_control() -> None:
     found.append(profiled(0, 9.0, control=True))
     (row,) = StepCost().tables(found)["step_operators"].to_dict("records")
     assert (row["calls"], row["self_ms"], row["share"], row["replicates"]) == (3, 2, 1, 3)
+
+
+def test_on_a_gpu_the_kernels_time_counts() -> None:
+    """Addition keeps the processor busy, and the product the GPU."""
+    found = (Operator("aten::add", 9.0, 8e-3, 1e-3), Operator("aten::mm", 3.0, 1e-3, 3e-3))
+    experiment = StepCost()
+    tables = experiment.tables([timed(cost(device="cuda"), 0, [1.0], operators=found)])
+    rows = tables["step_operators"].to_dict("records")
+    assert [(r["operator"], r["device_ms"], r["self_ms"], r["share"]) for r in rows] == [
+        ("aten::mm", 3, 1, 0.75),
+        ("aten::add", 1, 8, 0.25),
+    ]
+    (shown,) = (s.table for s in experiment.summaries(tables) if s.name == "step_operators")
+    assert list(shown["sgd"]) == ["4.00 (12)", "3.00 (3)", "1.00 (9)"]
+
+
+def test_on_a_cpu_there_is_no_kernels_time() -> None:
+    found = (Operator("aten::mm", calls=3.0, self_s=1e-3),)
+    table = StepCost().tables([timed(cost(), 0, [1.0], operators=found)])["step_operators"]
+    assert table["device_ms"].isna().all()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import build_table, cell_columns, in_order
 from gr_bench.experiments.experiment import Picture, Summary
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.meters.operators import KINDS, kind
+from gr_bench.meters.operators import KINDS, Operator, kind
 
-FOUND = ("operator", "kind", "calls", "self_ms", "share", "replicates")
+FOUND = ("operator", "kind", "calls", "self_ms", "device_ms", "share", "replicates")
 SHOWN = 10
 """Operators in the summary: those that the costliest method spends most on."""
 
@@ -29,37 +30,66 @@ WORKLOAD = ["model", "dataset", "batch_size", "threads"]
 def step_operators(times: BlockTimes) -> pd.DataFrame:
     """A row an operator of a cell, the controls left out.
 
-    ``calls`` and ``self_ms`` are of one step, medians over replicates; ``share`` is the part of the
-    self time of all operators; ``kind`` is one of :data:`gr_bench.meters.operators.KINDS`.
+    ``calls``, ``self_ms`` on the processor and ``device_ms`` of the kernels on a GPU (empty where
+    there is none) are of one step, medians over replicates; ``share`` is the part of the time of
+    all operators, on the GPU if there is one; ``kind`` is one of
+    :data:`gr_bench.meters.operators.KINDS`.
     """
     rows = []
     for replicates in times.records.values():
         own = [record for record in replicates.values() if record.operators]
         if not own or not isinstance(own[0].cell, StepCostCell) or own[0].cell.control:
             continue
-        readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        readings: dict[str, list[Operator]] = defaultdict(list)
         for record in own:
             for operator in record.operators:
-                readings[operator.name].append((operator.calls, 1e3 * operator.self_s))
-        found = {name: np.median(pairs, axis=0).tolist() for name, pairs in readings.items()}
-        total = sum(self_ms for _, self_ms in found.values())
+                readings[operator.name].append(operator)
+        found = [
+            {
+                "operator": name,
+                "kind": kind(name),
+                "calls": median(operator.calls for operator in several),
+                "self_ms": 1e3 * median(operator.self_s for operator in several),
+                "device_ms": _device_ms(several),
+                "replicates": len(own),
+            }
+            for name, several in readings.items()
+        ]
+        total = sum(map(_cost_ms, found))
         rows += [
-            cell_columns(own[0].cell)
-            | dict(zip(FOUND, (name, kind(name), calls, ms, ms / total, len(own)), strict=True))
-            for name, (calls, ms) in found.items()
+            cell_columns(own[0].cell) | row | {"share": _cost_ms(row) / total if total else None}
+            for row in found
         ]
     table = build_table(rows, FOUND)
-    table["_falling"] = -table["self_ms"].astype(float)
+    table["_falling"] = -_costs_ms(table)
     return in_order(table, "_falling").drop(columns="_falling")
+
+
+def _device_ms(several: Sequence[Operator]) -> float | None:
+    known = [operator.device_s for operator in several if operator.device_s is not None]
+    return 1e3 * median(known) if known else None
+
+
+def _cost_ms(row: Mapping[str, Any]) -> float:
+    """The time that counts: on the GPU, or where there is none on the processor."""
+    device_ms = row["device_ms"]
+    return float(row["self_ms"] if device_ms is None else device_ms)
+
+
+def _costs_ms(table: pd.DataFrame) -> pd.Series[float]:
+    """:func:`_cost_ms` of every row."""
+    device_ms = table["device_ms"].astype(float)
+    return device_ms.where(device_ms.notna(), table["self_ms"].astype(float))
 
 
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The costliest operators of every workload, each method's times side by side."""
     rows = []
+    table = table.assign(cost_ms=_costs_ms(table))
     workload = style.with_differing(table, *WORKLOAD)
     for key, part in table.groupby(workload, sort=False):
         labels = style.in_order(part["spec"])
-        totals = part.groupby("spec")["self_ms"].sum()
+        totals = part.groupby("spec")["cost_ms"].sum()
         costly = part[part["spec"] == totals.idxmax()].head(SHOWN)
         where = dict(zip(workload, key, strict=True))
         for name in [None, *costly["operator"]]:
@@ -67,7 +97,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             for label in labels:
                 own = part[part["spec"] == label]
                 own = own if name is None else own[own["operator"] == name]
-                row[label] = f"{own['self_ms'].sum():.2f} ({own['calls'].sum():.0f})"
+                row[label] = f"{own['cost_ms'].sum():.2f} ({own['calls'].sum():.0f})"
             rows.append(row)
     if not rows:
         return []
@@ -77,10 +107,10 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         Summary(
             "step_operators",
             "The costliest operators",
-            "Milliseconds of a step in each operator itself, without those that it calls, and how "
-            "often it is called, from PyTorch's profiler, which slows short calls somewhat; "
-            "medians over processes. The "
-            "operators are those on which the costliest method spends most.",
+            "Milliseconds of a step in each operator itself, without those that it calls (on a "
+            "GPU: in its kernels), and how often it is called, from PyTorch's profiler, which "
+            "slows short calls somewhat; medians over processes. The operators are those on which "
+            "the costliest method spends most.",
             shown.drop(columns=alike).fillna("-"),
         )
     ]
@@ -103,13 +133,14 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
 
 
 def _by_kind(table: pd.DataFrame) -> Figure:
+    table = table.assign(cost_ms=_costs_ms(table))
     groups = list(style.workloads(table, *WORKLOAD))
     labels = style.in_order(table["spec"])
     names = style.short(labels)
     shades = dict(zip(KINDS, sns.color_palette("colorblind", len(KINDS)), strict=True))
     figure, axes = style.panels(len(groups), names.values())
     for ax, (title, part) in zip(axes, groups, strict=True):
-        by_kind = part.groupby(["spec", "kind"])["self_ms"].sum()
+        by_kind = part.groupby(["spec", "kind"])["cost_ms"].sum()
         ms = np.array([[float(by_kind.get((m, name), 0.0)) for name in KINDS] for m in labels])
         share = ms / ms[0].sum()
         for column, name in enumerate(KINDS):

@@ -20,6 +20,13 @@ BUSY = 0.05
 FEW = 3
 """Things that a warning names."""
 
+ON_GPU = (
+    " On a GPU: device time is that of a stream held until all of a sample is queued; a step is "
+    "launch-bound where as trained it takes more than 5 % longer; launches are calls of operators "
+    "that launch something; energy is the whole device's."
+)
+"""What is said of the times of a GPU."""
+
 HEADLINES = (
     ("time_ratio", "time ratio", "{:.2f}"),
     ("flop_ratio", "FLOP ratio", "{:.2f}"),
@@ -162,6 +169,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         title = f"{part.removesuffix('_bytes').replace('_', ' ')} (MB)"
         memory[title] = (table[part] / mb).map("{:.2f}".format)
     memory["process resident (MB)"] = (table["resident_bytes"] / mb).map("{:.0f}".format)
+    on_gpu = ON_GPU if table["device"].astype(str).str.startswith("cuda").any() else ""
     return [
         Summary(
             "step_time",
@@ -174,11 +182,9 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "baseline a second time: its ratio is 1 but for the noise. FLOPs count matrix products "
             "and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
             "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
-            "product in the same rounds. On a GPU, device time is read with the stream held until "
-            "the sample is queued, and a step is launch-bound where its time as trained is more "
-            "than 5 % longer; energy is the whole device's. Within: standard error of one "
-            "process's log-ratio by its own rounds; between: standard deviation over processes. "
-            "Waiting: part of the timed wall time in which something else had the processor.",
+            "product in the same rounds. Within: standard error of one process's log-ratio by its "
+            "own rounds; between: standard deviation over processes. Waiting: part of the timed "
+            "wall time in which something else had the processor." + on_gpu,
             time,
         ),
         Summary(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -167,7 +167,7 @@ def _times(cell: StepCostCell, times: BlockTimes, more_s: float) -> dict[str, An
     baselines = {
         r.replicate: base for r in own if (base := times.baseline(cell, r.replicate)) is not None
     }
-    row |= _on_device(own, baselines, time.center)
+    row |= _on_device(own, baselines)
     ratio = times.ratio(cell)
     if ratio is not None:
         row |= {
@@ -184,29 +184,45 @@ def _times(cell: StepCostCell, times: BlockTimes, more_s: float) -> dict[str, An
     return row
 
 
-def _on_device(
-    own: Sequence[Times], baseline: Mapping[int, Times], elapsed_s: float
-) -> dict[str, Any]:
+def _on_device(own: Sequence[Times], baseline: Mapping[int, Times]) -> dict[str, Any]:
     """The columns that a GPU alone has: its own time, and the energy of a step."""
     row: dict[str, Any] = {}
     joules = [record.energy_j for record in own if record.energy_j is not None]
     if joules:
         row["energy_j"] = statistics.median(joules)
-    known = {r.replicate: s for r in own if (s := _known(_device_s(r)))}
+    known = [seconds for r in own if (seconds := _known(_device_s(r)))]
     if not known:
         return row
-    device_s = math.exp(statistics.mean(math.log(stats.median(s)) for s in known.values()))
-    row["device_time_ms"] = 1e3 * device_s
-    row["launch_bound"] = elapsed_s > (1 + LAUNCH_BOUND) * device_s
-    pairs = [
-        [(a, b) for a, b in zip(_device_s(r), _device_s(base), strict=True) if a and b]
+    row["device_time_ms"] = 1e3 * _geometric_mean(stats.median(seconds) for seconds in known)
+    excess = _mean_ratio((r.step_s, _device_s(r)) for r in own)
+    assert excess is not None
+    row["launch_bound"] = excess > 1 + LAUNCH_BOUND
+    ratio = _mean_ratio(
+        (_device_s(r), _device_s(base))
         for r in own
         if (base := baseline.get(r.replicate)) is not None
-    ]
-    logs = [log_ratio(*zip(*found, strict=True)) for found in pairs if found]
-    if logs:
-        row["device_time_ratio"] = math.exp(statistics.mean(logs))
+    )
+    if ratio is not None:
+        row["device_time_ratio"] = ratio
     return row
+
+
+def _mean_ratio(
+    pairs: Iterable[tuple[Sequence[float | None], Sequence[float | None]]],
+) -> float | None:
+    """Geometric mean over replicates of the ratio of two times, from rounds that know both."""
+    ratios = []
+    for times, others in pairs:
+        both = [
+            (a, b) for a, b in zip(times, others, strict=True) if a is not None and b is not None
+        ]
+        if both:
+            ratios.append(math.exp(log_ratio([a for a, _ in both], [b for _, b in both])))
+    return _geometric_mean(ratios) if ratios else None
+
+
+def _geometric_mean(values: Iterable[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, values)))
 
 
 def _device_s(record: Times) -> tuple[float | None, ...]:
