@@ -29,7 +29,9 @@ def check_doubling(device: Device, seconds: float, tell: Tell) -> Iterator[Check
     begin = time.monotonic()
     count = products_taking(device, KERNEL_S)
     works = {ONCE: products(device, count), TWICE: products(device, 2 * count)}
-    steps = steps_in_a_sample(min(warm_up(device, work, seconds / 10) for work in works.values()))
+    steps = steps_in_a_sample(
+        device, min(warm_up(device, work, seconds / 10) for work in works.values())
+    )
 
     def take(name: str, steps: int) -> Sample:
         return take_sample(device, works[name], steps)

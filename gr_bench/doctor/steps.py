@@ -22,6 +22,7 @@ class DoctorCell:
     is_control: bool = False
     dtype: str = "float32"
     compiled: bool = False
+    variant: str = ""
 
     @property
     def id(self) -> str:
