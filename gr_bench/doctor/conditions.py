@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from gr_bench.doctor.check import Check, Number
+from gr_bench.meters import nvml
 from gr_bench.meters.conditions import Conditions, hold_still
 from gr_bench.meters.device import Device
 from gr_bench.meters.device_state import DeviceState
@@ -141,18 +141,10 @@ def others_check(device: Device) -> Check:
 
 def other_processes(device: Device) -> int | None:
     """The number of other processes that compute on the GPU; None where nobody tells."""
-    try:
-        nvml = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-    except Exception:  # missing, or a library without a driver
+    uuid = str(getattr(torch.cuda.get_device_properties(device.torch_device), "uuid", ""))
+    found = nvml.ask(uuid, "ComputeRunningProcesses")
+    if found is None:
         return None
-    try:
-        uuid = torch.cuda.get_device_properties(device.torch_device).uuid
-        gpu = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-        running = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
-    except nvml.NVMLError:
-        return None
-    finally:
-        nvml.nvmlShutdown()
+    running = {process.pid for process in found}
     # in a container the process has another number outside: then one of those is this one
     return len(running - {os.getpid()}) if os.getpid() in running else max(0, len(running) - 1)

@@ -69,6 +69,7 @@ def examine(
             f"--budget {duration(LEAST_S)}"
         )
     device = get_device(device_name)
+    device.select()
     begin = time.monotonic()
     found: list[Check] = []
     with as_timed() as conditions:

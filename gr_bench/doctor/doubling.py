@@ -14,7 +14,7 @@ from gr_bench.timing.replicates import LEAST_ROUNDS, log_ratio
 from gr_bench.timing.rounds import collector_at_rest, interleave
 
 MARGIN = 0.1
-"""Twice the data miss a cache more often. A clock that stops before the work is done reads 1."""
+"""Twice the results miss a cache more often. A clock that stops before the work is done reads 1."""
 
 ONCE, TWICE = "once", "twice"
 

@@ -21,6 +21,10 @@ MODEL, DATA, BATCH = "mlp(depth=4, width=512)", "random(shape=(512,))", 32
 MARGIN = 0.02
 """Of the ratio. One process knows it less well than a run's several: see ``gr-bench calibrate``."""
 
+REPLICATES = 24
+"""In the time that there is, about: they differ by where in memory each has its steps, so that many
+short ones tell more than a few long ones."""
+
 LEAST_REPLICATES = 6
 """Even, so that each of the two is built first as often as the other."""
 
@@ -67,7 +71,7 @@ def time_pair(device: Device, seconds: float, tell: Tell) -> PairTimes:
         block = BlockReplicate(
             [baseline, control], registry, len(times.log_ratios), at_work=lambda cell: None
         )
-        for _, error in block.measure(seconds / (2 * LEAST_REPLICATES), LEAST_ROUNDS):
+        for _, error in block.measure(seconds / REPLICATES, LEAST_ROUNDS):
             raise error
         samples = block.samples
         times.log_ratios.append(log_ratio(samples[control].step_s, samples[baseline].step_s))

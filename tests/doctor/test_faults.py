@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from gr_bench import registry
 from gr_bench.doctor import counts, doctor
 from gr_bench.doctor.check import Check
 from gr_bench.doctor.doubling import check_doubling
-from gr_bench.meters.device import CPU, Reading, Work
+from gr_bench.meters.cpu import CPU
+from gr_bench.meters.device import Reading, Work
 from gr_bench.methods import ForwardGR, LossFunction, Step
 from gr_bench.timing import block
+from gr_bench.timing.step import TimedStep
 
 BUDGET_S = 0.3
 """Too little to tell that a pair is equal, and enough for every fault."""
@@ -140,9 +144,14 @@ def test_time_that_goes_by_outside_the_work() -> None:
 def test_equal_steps_that_are_not_equal(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     right = block.build_step
 
-    def build(cell: block.BlockCell, own: block.StepRegistry) -> Work:
+    class TwoSteps(TimedStep):
+        def __call__(self) -> Tensor:
+            super().__call__()
+            return super().__call__()
+
+    def build(cell: block.BlockCell, own: block.StepRegistry) -> TimedStep:
         step = right(cell, own)
-        return (lambda: (step(), step())) if cell.is_control else step
+        return TwoSteps(step.training, step.batch) if cell.is_control else step
 
     monkeypatch.setattr(block, "build_step", build)
     checks = examined()
@@ -210,6 +219,35 @@ class Twice(ForwardGR):
 
 
 @dataclass(frozen=True)
+class Uncounted(ForwardGR):
+    """F-GR after which the variances that batch norm tracks are a thousandth too large."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        norms: dict[_BatchNorm, None] = {}
+
+        def note(module: nn.Module, _: object) -> None:
+            if isinstance(module, _BatchNorm):
+                norms[module] = None
+
+        with register_module_forward_pre_hook(note):
+            loss = super().backward(loss_fn, params)
+        for norm in norms:
+            assert norm.running_var is not None
+            norm.running_var.mul_(1.001)
+        return loss
+
+
+@dataclass(frozen=True)
+class Drawing(ForwardGR):
+    """F-GR that draws a random number of its own."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        loss = super().backward(loss_fn, params)
+        torch.rand(())
+        return loss
+
+
+@dataclass(frozen=True)
 class Broken(ForwardGR):
     """F-GR with an operation that is not to be had on the device."""
 
@@ -224,6 +262,7 @@ class Broken(ForwardGR):
         (Reading0, ["synchronisation"]),
         pytest.param(Asking, ["synchronisation"], marks=pytest.mark.slow),
         (Twice, ["batch norm"]),
+        (Uncounted, ["batch norm"]),
         pytest.param(
             Broken,
             ["flops", "parameters", "batch norm", "dropout", "synchronisation"],
@@ -241,18 +280,48 @@ def test_a_method_that_breaks_the_contract(
     use(method)
     checks = counted()
     assert failed(checks) == names
+    if method is Twice:
+        assert "moved 2 times" in checks["batch norm"].meaning
+    if method is Uncounted:
+        assert "statistics are not those of one pass" in checks["batch norm"].meaning
     for name in names:
         if name != "flops":
             assert checks[name].measured["broken"] == "f-gr"
 
 
-def test_a_fresh_mask_in_the_second_pass(counted: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Step, "again", lambda self: self._loss_fn())
+def fresh_mask(step: Step) -> Tensor:
+    """A further pass with whatever random numbers come next."""
+    return step._loss_fn()
+
+
+def fresh_mask_and_back(step: Step) -> Tensor:
+    """The same, with the random state after it that one pass leaves."""
+    with torch.random.fork_rng():
+        return step._loss_fn()
+
+
+@pytest.mark.parametrize(
+    ("again", "words"), [(fresh_mask, "mask"), (fresh_mask_and_back, "another mask")]
+)
+def test_a_fresh_mask_in_the_second_pass(
+    counted: Examine, monkeypatch: pytest.MonkeyPatch, again: Callable[[Step], Tensor], words: str
+) -> None:
+    monkeypatch.setattr(Step, "again", again)
     checks = counted()
     assert failed(checks) == ["dropout"]
+    assert words in checks["dropout"].meaning
     assert checks["dropout"].measured["broken"] == (
         "sam, f-gr, b-gr, c-gr, unnormalized-sam, gnp, asam"
     )
+
+
+def test_random_numbers_that_go_on_elsewhere(
+    counted: Examine, use: Callable[[type[ForwardGR]], None]
+) -> None:
+    use(Drawing)
+    checks = counted()
+    assert failed(checks) == ["dropout"]
+    assert "random state" in checks["dropout"].meaning
 
 
 def test_memory_that_others_have_is_not_the_harness_s_fault(
