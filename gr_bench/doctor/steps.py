@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gr_bench import registry
 from gr_bench.meters.device import Device
 from gr_bench.timing.step import TimedStep, build_step
+from gr_bench.timing.variant import PLAIN
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class DoctorCell:
     is_control: bool = False
     dtype: str = "float32"
     compiled: bool = False
-    variant: str = ""
+    variant: str = PLAIN
 
     @property
     def id(self) -> str:
