@@ -85,9 +85,7 @@ class BlockReplicate(Generic[C]):
             try:
                 self._device = get_device(cell.device)
                 step = build_step(cell, self._registry)
-                self._device.time(
-                    step.settle
-                )  # what fails on a GPU fails here
+                self._device.time(step.settle)  # what fails on a GPU fails here
             except Exception as error:  # the others of the block go on
                 yield cell, error
             else:

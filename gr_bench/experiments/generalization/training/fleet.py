@@ -11,11 +11,7 @@ from torch.func import functional_call, vmap
 
 from gr_bench.errors import Unsupported
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.training.trainer import (
-    EVALUATION_BATCH,
-    Evaluation,
-    Trainer,
-)
+from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.device import Device
 from gr_bench.methods import stack
 from gr_bench.methods.fleet import per_run
@@ -121,6 +117,7 @@ class Fleet(Trainer):
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
+        piece = self.piece()
         self._model.eval()
         for p in self.params.values():
             p.grad = None
@@ -136,7 +133,7 @@ class Fleet(Trainer):
         total_loss = torch.zeros(shape, device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
         with torch.set_grad_enabled(with_gradient):
-            for inputs, targets in part.pieces(EVALUATION_BATCH):
+            for inputs, targets in part.pieces(piece):
                 share = len(inputs) / len(part)
                 losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
                 if with_gradient:

@@ -231,7 +231,11 @@ def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[Ge
     jobs = experiment.pending(grid, cells, records)
     units = [unit for job in jobs for unit in job.units]
     assert not any(job.exclusive for job in jobs)
-    how = TrainingOptions(trainer=grid.trainer, checkpoint_s=grid.checkpoint_seconds)
+    how = TrainingOptions(
+        trainer=grid.trainer,
+        checkpoint_s=grid.checkpoint_seconds,
+        evaluate_every=grid.evaluate_every,
+    )
     assert all(unit.options == how for unit in units)
     assert len({unit.folder for unit in units}) == len(units)
     for unit in units:
