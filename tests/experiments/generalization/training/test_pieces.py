@@ -21,7 +21,7 @@ from gr_bench.experiments.generalization.training.pieces import (
     piece_size,
 )
 from gr_bench.experiments.generalization.training.trainer import Trainer
-from gr_bench.meters.device import CPU
+from gr_bench.meters.cpu import CPU
 from gr_bench.timing.step import load_data
 
 RUNS = 3
