@@ -166,6 +166,15 @@ class CUDA(Device):
             torch.cuda.max_memory_reserved(self.torch_device),
         )
 
+    def spare_bytes(self) -> int:
+        """Half of what is free on the GPU or held back by PyTorch's allocator.
+
+        The other half is for what nobody foresees: gradients on their way, workspaces, fragments.
+        """
+        free, _ = torch.cuda.mem_get_info(self.torch_device)
+        reserved = torch.cuda.memory_reserved(self.torch_device)
+        return (free + reserved - torch.cuda.memory_allocated(self.torch_device)) // 2
+
     def energy_j(self) -> float | None:
         """NVML's counter since the driver was loaded; the whole board's, other processes' too."""
         torch.cuda.synchronize(self.torch_device)

@@ -15,6 +15,9 @@ from .device_state import DeviceState
 
 Work = Callable[[], object]
 
+HOST_SPARE_BYTES = 1 << 30
+"""Of the host's memory, for one piece of work."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -96,6 +99,13 @@ class Device(ABC):
         They are those of the whole process; None where they are not counted.
         """
         return None, None
+
+    def spare_bytes(self) -> int:
+        """Memory that a large piece of work may take beside what is there already.
+
+        On the host :data:`HOST_SPARE_BYTES`, whatever is free: other processes work beside it.
+        """
+        return HOST_SPARE_BYTES
 
     def energy_j(self) -> float | None:
         """Joules that the device has used so far, once its work is done; None: not counted."""

@@ -53,6 +53,13 @@ def per_run(value: Tensor, like: Tensor) -> Tensor:
     return value.to(like).view(value.shape + (1,) * (like.ndim - 1) if value.ndim else ())
 
 
+def per_run_each(value: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """:func:`per_run` for many tensors, with one conversion for each dtype and device."""
+    of = {(t.dtype, t.device): t for t in like}
+    converted = {key: value.to(t) for key, t in of.items()}
+    return [per_run(converted[t.dtype, t.device], t) for t in like]
+
+
 def is_zero(value: float | Tensor) -> bool:
     """True if a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
     return not isinstance(value, Tensor) and value == 0

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .base import Method, require_at_least_zero, require_positive
-from .fleet import differentiate, is_zero, per_run
+from .fleet import differentiate, is_zero, per_run_each
 from .scaling import LossScale
 from .step import LossFunction, Step
 
@@ -84,8 +84,7 @@ def keep_share(params: list[Tensor], share: float | Tensor, scale: float | Tenso
     elif factor.ndim == 0:
         torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
     else:
-        for g in gradients:
-            g.mul_(per_run(factor, g))
+        torch._foreach_mul_(gradients, per_run_each(factor, gradients))
 
 
 def offset(
@@ -103,10 +102,12 @@ def offset(
         torch._foreach_mul_(moved, scale)
         torch._foreach_add_(moved, params)
         return moved
-    for p, direction, out in zip(params, directions, moved, strict=True):
-        if isinstance(scale, Tensor):
-            torch.addcmul(p, direction, per_run(scale, p), out=out)
-        else:
+    if isinstance(scale, Tensor):
+        scales = per_run_each(scale, params)
+        for p, direction, own, out in zip(params, directions, scales, moved, strict=True):
+            torch.addcmul(p, direction, own, out=out)
+    else:
+        for p, direction, out in zip(params, directions, moved, strict=True):
             torch.add(p, direction, alpha=scale, out=out)
     return moved
 

@@ -127,6 +127,11 @@ class GeneralizationGrid(Grid):
     """Seeds to choose by; none of them may be among ``seeds``."""
 
     epochs: Annotated[int, Field(ge=1)]
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one evaluation on the training and the validation part to the next; the last
+    epoch is always evaluated. An evaluation costs about as much as an epoch of SGD, and has no
+    influence on the training."""
+
     equal_cost: bool = False
     """Whether SGD is also trained for as many times the epochs as the other methods take gradient
     evaluations a step."""

@@ -115,12 +115,13 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 unit.folder,
                 options.checkpoint_s,
                 unit.worker.at_work,
+                options.evaluate_every,
             )
         elif isinstance(options, TimesOptions):
             yield from measure_block(unit.cells, options, unit.worker.at_work, unit.worker.start_s)
 
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
-        """``generalization``, a row a training; ``training_curves``, a row an epoch of each.
+        """``generalization``, a row a training; ``training_curves``, a row an evaluated epoch.
 
         Candidates are in neither: ``selection`` has a row for each of their settings.
         ``comparison`` has SGD beside every setting, at equal epochs, gradient evaluations and time;

@@ -18,3 +18,6 @@ class TrainingOptions(Options):
     trainer: TrainerChoice
     checkpoint_s: float
     """Seconds, at least, between two checkpoints."""
+
+    evaluate_every: int = 1
+    """Epochs from one evaluation to the next."""

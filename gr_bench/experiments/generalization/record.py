@@ -56,10 +56,11 @@ class Training(Record):
 
     cell: GeneralizationCell
     curve: tuple[EpochResult, ...]
-    """Its whole epochs, up to a divergence."""
+    """Its epochs that were evaluated, up to a divergence."""
 
     diverged_step: int | None
-    """The step, counted from 1, after which some loss was no longer finite; None if all were."""
+    """The step, counted from 1, after which some loss was no longer finite; None if all were. Of
+    whole parts, only evaluations tell."""
 
     test_loss: float | None = None
     """Nats, after the last step; None for candidates and where the training diverged."""

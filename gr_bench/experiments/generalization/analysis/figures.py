@@ -72,8 +72,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
         yield Picture(
             f"training_curves_{style.slug(model)}",
             f"Training curves: {model}",
-            "Mean over seeds at the end of every epoch; the band is their range. Runs that "
-            "diverged are in the mean up to their last whole epoch.",
+            "Mean over seeds at the end of every evaluated epoch; the band is their range. "
+            "Runs that diverged are in the mean up to their last such epoch.",
             _curves(part),
         )
     for model, part in done.groupby("model", sort=False):
@@ -178,6 +178,7 @@ def _curves(curves: pd.DataFrame) -> Figure:
                 errorbar=("pi", 100),
                 err_kws={"alpha": 0.12, "linewidth": 0},
                 linewidth=1.2,
+                marker="o" if part["epoch"].nunique() == 1 else "",  # no line has one point
                 legend=False,
                 ax=ax,
             )

@@ -87,6 +87,8 @@ def _to_target(found: pd.DataFrame) -> Summary:
         f"{reached} of {runs}"
         for reached, runs in zip(found["reached"], found["runs"], strict=True)
     ]
+    if (found["evaluated_every"] > 1).any():
+        shown["evaluated every"] = found["evaluated_every"]
     for column, title in REACHED.items():
         if found[column].notna().any():
             ranges = found[[column, f"{column}_low", f"{column}_high"]].itertuples(index=False)
@@ -97,7 +99,8 @@ def _to_target(found: pd.DataFrame) -> Summary:
         "The target is the lowest validation accuracy that SGD's shortest training ended with, "
         "among its seeds. Median over seeds of the first epoch that ends there, and what it costs; "
         "in brackets the range over seeds. A run that never gets there counts as longer than all "
-        "others. Times are step times, one run at a time.",
+        "others. Where not every epoch was evaluated, epochs are those that were. Times are step "
+        "times, one run at a time.",
         shown,
     )
 

@@ -186,7 +186,7 @@ def _results(record: Training) -> dict[str, Any]:
 
 
 def training_curves(records: Sequence[Record]) -> pd.DataFrame:
-    """A row an epoch of a training, the parameters as they are at its end; no candidates."""
+    """A row an evaluated epoch of a training, the parameters as at its end; no candidates."""
     rows = [
         _head(record.cell) | {key: getattr(point, key) for key in CURVE}
         for record in records

@@ -24,7 +24,9 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     The target is the lowest validation accuracy that the shortest training of SGD on the same
     workload ended with, among its seeds; no target, no rows. A run reaches it with the first epoch
-    that ends at least there; one that never does, that diverged or failed takes infinitely long.
+    that ends at least there, of those that were evaluated: ``evaluated_every`` is the most epochs
+    from one to the next, and the epoch that was not seen may be so many, less one, before. A run
+    that never gets there, that diverged or failed takes infinitely long.
     Given are the median over runs and, as ``_low`` and ``_high``, the least and the greatest: with
     n runs, that range holds the median of all seeds with a probability of 1 - 2^(1-n).
     ``evaluations_to_target`` counts gradient evaluations; ``time_to_target_s`` is steps times
@@ -47,6 +49,7 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             own = done.merge(curves, on=[*GROUP, "seed"], suffixes=("_last", ""))
             there = own[own["validation_accuracy"] >= target].groupby("seed")["epoch"].min()
             epochs[: len(there)] = there
+            row["evaluated_every"] = _largest_gap(own)
             a_step = done["gradient_evaluations"] / done["steps"]
             factors = (
                 1.0,
@@ -61,8 +64,15 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             row[f"{cost}_low"], row[f"{cost}_high"] = factor * epochs.min(), factor * epochs.max()
         rows.append(row)
     found = [end for cost in COSTS for end in (cost, f"{cost}_low", f"{cost}_high")]
-    made = build_table(rows, [*SETTING[1:], "target", "reached", "runs", *found])
+    head = ("target", "reached", "runs", "evaluated_every")
+    made = build_table(rows, [*SETTING[1:], *head, *found])
     return in_order(made, *SETTING[1:])
+
+
+def _largest_gap(curves: pd.DataFrame) -> int:
+    """The most epochs from one evaluation to the next in any run, the first counted from 0."""
+    gaps = [np.diff(np.sort(own), prepend=0).max() for _, own in curves.groupby("seed")["epoch"]]
+    return int(max(gaps))
 
 
 def _target(table: pd.DataFrame, row: pd.Series) -> float | None:

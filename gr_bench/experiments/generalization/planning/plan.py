@@ -150,7 +150,11 @@ def units(
         apart = (cell.id,) if grid.trainer == "loop" or cell.compiled else ()
         fleets[cell.fleet_key + apart].append(cell)
     have = {record.cell.id for record in records}
-    options = TrainingOptions(trainer=grid.trainer, checkpoint_s=grid.checkpoint_seconds)
+    options = TrainingOptions(
+        trainer=grid.trainer,
+        checkpoint_s=grid.checkpoint_seconds,
+        evaluate_every=grid.evaluate_every,
+    )
     found = []
     for fleet in fleets.values():
         most = _most_runs(fleet)

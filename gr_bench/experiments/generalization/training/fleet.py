@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,14 +12,10 @@ from torch.func import functional_call, vmap
 
 from gr_bench.errors import Unsupported
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.training.trainer import (
-    EVALUATION_BATCH,
-    Evaluation,
-    Trainer,
-)
+from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.device import Device
 from gr_bench.methods import stack
-from gr_bench.methods.fleet import per_run
+from gr_bench.methods.fleet import per_run_each
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -77,16 +74,24 @@ class Fleet(Trainer):
     def _descend(self, rate: float) -> None:
         """``torch.optim.SGD``'s step, with a learning rate for every run.
 
-        v <- μ·v + (d + λ·θ), θ <- θ - η·v; v = 0 at first.
+        v <- μ·v + (d + λ·θ), θ <- θ - η·v; v = 0 at first. All parameters go into one call each,
+        which a GPU runs in a few launches; not so where the runs' η differ.
         """
         momentum, decay = self.cells[0].momentum, self.cells[0].weight_decay
-        for p, v in zip(self.params.values(), self._velocity, strict=True):
-            if p.grad is None:
-                continue
-            v.mul_(momentum).add_(p.grad)
-            if decay:
-                v.add_(p, alpha=decay)
-            p.addcmul_(v, per_run(-rate * self._rates, v))
+        pairs = zip(self.params.values(), self._velocity, strict=True)
+        moving = [(p, p.grad, v) for p, v in pairs if p.grad is not None]
+        if not moving:
+            return
+        params, gradients, velocity = map(list, zip(*moving, strict=True))
+        torch._foreach_mul_(velocity, momentum)
+        torch._foreach_add_(velocity, gradients)
+        if decay:
+            torch._foreach_add_(velocity, params, alpha=decay)
+        if len(rates := {cell.learning_rate for cell in self.cells}) == 1:
+            torch._foreach_add_(params, velocity, alpha=-rate * rates.pop())
+        else:
+            own = per_run_each(-rate * self._rates, velocity)
+            torch._foreach_addcmul_(params, velocity, own)
 
     def losses(self, inputs: Tensor, targets: Tensor, buffers: dict[str, Tensor]) -> Tensor:
         """Every run's loss on its own mini-batch, (R,); moves ``buffers``."""
@@ -121,6 +126,7 @@ class Fleet(Trainer):
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
+        piece = self.piece()
         self._model.eval()
         for p in self.params.values():
             p.grad = None
@@ -136,7 +142,7 @@ class Fleet(Trainer):
         total_loss = torch.zeros(shape, device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
         with torch.set_grad_enabled(with_gradient):
-            for inputs, targets in part.pieces(EVALUATION_BATCH):
+            for inputs, targets in part.pieces(piece):
                 share = len(inputs) / len(part)
                 losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
                 if with_gradient:
@@ -171,10 +177,23 @@ class _MiniBatch:
     def __call__(self) -> Tensor:
         """The first pass: running statistics move."""
         buffers = self._fleet.buffers
-        self._found = {name: buffer.clone() for name, buffer in buffers.items()}
+        self._found = _copied(buffers)
         return self._fleet.losses(*self._batch, buffers)
 
     def again(self) -> Tensor:
         """A further pass, from the statistics that the first one found."""
-        buffers = {name: buffer.clone() for name, buffer in self._found.items()}
-        return self._fleet.losses(*self._batch, buffers)
+        return self._fleet.losses(*self._batch, _copied(self._found))
+
+
+def _copied(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of stacked buffers (R, ...), made in one piece for each dtype."""
+    alike: dict[torch.dtype, list[str]] = defaultdict(list)
+    for name, buffer in buffers.items():
+        alike[buffer.dtype].append(name)
+    copies = {}
+    for names in alike.values():
+        flat = [buffers[name].flatten(start_dim=0) for name in names]
+        values = torch.cat(flat).split([buffer.numel() for buffer in flat])
+        for name, value in zip(names, values, strict=True):
+            copies[name] = value.view_as(buffers[name])
+    return copies

@@ -18,7 +18,8 @@ from gr_bench.experiments.generalization.cell import GeneralizationCell, Trainer
 from gr_bench.experiments.generalization.training.checkpoint import Piece
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
-from gr_bench.experiments.generalization.training.trainer import EVALUATION_BATCH, Trainer
+from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
+from gr_bench.experiments.generalization.training.trainer import Trainer
 from gr_bench.files import write_whole
 from gr_bench.meters import hardware
 from gr_bench.meters.device import Device
@@ -36,14 +37,8 @@ TRIALS = 5
 GAIN = 1.1
 """A fleet must be this many times as fast as the loop."""
 
-FLEET_BYTES = 1 << 30
-"""Memory that a fleet may take; runs beyond that are trained in a further one."""
-
 COPIES = 6
 """Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one in between."""
-
-DOUBLE_BACKPROP_GRAPHS = 4
-"""Graphs of a forward pass that double backpropagation keeps: about as many, by its peak memory."""
 
 FILE = "trainers.json"
 
@@ -84,21 +79,20 @@ def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> l
 
 
 def in_memory(cells: Piece, data: Dataset, device: Device) -> list[Piece]:
-    """The cells in as few pieces as :data:`FLEET_BYTES` allow, of one size."""
-    most = max(1, FLEET_BYTES // _bytes_a_run(Loop(cells[0], data, device), data))
+    """The cells in as few pieces as the device's memory allows, of one size."""
+    most = max(1, device.spare_bytes() // _bytes_a_run(Loop(cells[0], data, device)))
     count = math.ceil(len(cells) / most)
     size = math.ceil(len(cells) / count)
     return [cells[i : i + size] for i in range(0, len(cells), size)]
 
 
-def _bytes_a_run(loop: Loop, data: Dataset) -> int:
-    """About what one run takes of a fleet's memory, in a step or while a part is evaluated."""
+def _bytes_a_run(loop: Loop) -> int:
+    """About what a step of one run takes of a fleet's memory; an evaluation is cut to fit."""
     inputs, targets = (tensor[0] for tensor in next(loop.batches()))
     model = loop.training.model
-    activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)()) // len(inputs)
+    activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)())
     graphs = DOUBLE_BACKPROP_GRAPHS if loop.training.method.needs_second_derivatives else 1
-    largest = max(graphs * len(inputs), min(EVALUATION_BATCH, len(data.train)))
-    return activations * largest + COPIES * sum(p.nbytes for p in model.parameters())
+    return graphs * activations + COPIES * sum(p.nbytes for p in model.parameters())
 
 
 def _gain(loop: Loop, fleet: Fleet) -> float:

@@ -8,11 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.training.trainer import (
-    EVALUATION_BATCH,
-    Evaluation,
-    Trainer,
-)
+from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
 from gr_bench.workloads.datasets import Dataset, Part
@@ -65,13 +61,14 @@ class Loop(Trainer):
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
+        piece = self.piece()
         model = self.training.model.eval()
         for p in model.parameters():
             p.grad = None
         total_loss = torch.zeros((), device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
         with torch.set_grad_enabled(with_gradient):
-            for inputs, targets in part.pieces(EVALUATION_BATCH):
+            for inputs, targets in part.pieces(piece):
                 share = len(inputs) / len(part)
                 logits = model(inputs)
                 loss = cross_entropy(logits, targets) * share

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
@@ -23,12 +23,9 @@ from gr_bench.experiments.generalization.training.checkpoint import (
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import divide
 from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
 from gr_bench.experiments.generalization.training.schedules import SCHEDULES
-from gr_bench.experiments.generalization.training.trainer import (
-    EVALUATION_BATCH,
-    Evaluation,
-    Trainer,
-)
+from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.experiments.record import Failure, Progress, failure
 from gr_bench.meters.cuda_context import free_unused
 from gr_bench.meters.curvature import TOLERANCE, sharpness
@@ -45,6 +42,7 @@ def train_all(
     folder: Path | None = None,
     checkpoint_s: float = math.inf,
     at_work: Callable[..., None] = lambda *cells: None,
+    evaluate_every: int = 1,
 ) -> Iterator[Training | Failure | Progress]:
     """Train cells that could be a fleet; yield each part's records when it is done.
 
@@ -57,6 +55,7 @@ def train_all(
             more than ``cells``.
         checkpoint_s: seconds, at least, between two checkpoints.
         at_work: told which cells are about to be trained together.
+        evaluate_every: epochs from one evaluation to the next.
 
     Raises:
         RequestError: no such device or data set here.
@@ -75,7 +74,9 @@ def train_all(
         left = {cell.id: cell for cell in piece if cell.id in wanted}
         at_work(*left.values())
         try:
-            for result in _train_piece(piece, data, device, how, checkpoint):
+            for result in train(
+                _trainer(piece, data, device, how), data, checkpoint, evaluate_every
+            ):
                 if isinstance(result, Progress):
                     yield Progress((done + result.part) / len(pieces))
                 elif left.pop(result.cell.id, None):
@@ -86,13 +87,10 @@ def train_all(
         free_unused()  # of a trainer that is gone
 
 
-def _train_piece(
-    piece: Piece, data: Dataset, device: Device, how: TrainerChoice, checkpoint: Checkpoint
-) -> Iterator[Training | Progress]:
-    """Train cells that are trained together, all or one."""
+def _trainer(piece: Piece, data: Dataset, device: Device, how: TrainerChoice) -> Trainer:
+    """The trainer of cells that are trained together, all or one."""
     single = len(piece) == 1 and how != "fleet"
-    trainer = Loop(piece[0], data, device) if single else Fleet(piece, data, device)
-    yield from train(trainer, data, checkpoint)
+    return Loop(piece[0], data, device) if single else Fleet(piece, data, device)
 
 
 @dataclass
@@ -100,7 +98,7 @@ class TrainingState:
     """The progress of a trainer's runs."""
 
     curves: list[list[EpochResult]]
-    """Per run, its whole epochs."""
+    """Per run, its epochs that were evaluated."""
 
     diverged: list[int | None]
     """Per run, the step at which its loss was no longer finite."""
@@ -116,13 +114,17 @@ class TrainingState:
         return cls(**{**plain, "curves": curves})
 
 
-def train(trainer: Trainer, data: Dataset, checkpoint: Checkpoint) -> Iterator[Training | Progress]:
+def train(
+    trainer: Trainer, data: Dataset, checkpoint: Checkpoint, evaluate_every: int = 1
+) -> Iterator[Training | Progress]:
     """Train a trainer's runs; yield its progress after every epoch and its records at the end.
 
     The learning rate follows the cells' schedule, step by step. A run whose loss is no longer
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
-    diverged, training stops. The test part is read once, after the last step; never for candidates.
-    What ``checkpoint`` has is gone on from, to the same result bit for bit.
+    diverged, training stops. The training and the validation part are evaluated after every so many
+    epochs and after the last one, which has no influence on the training. The test part is read
+    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from, to the
+    same result bit for bit.
     """
     cells = trainer.cells
     epochs = cells[0].epochs
@@ -131,14 +133,16 @@ def train(trainer: Trainer, data: Dataset, checkpoint: Checkpoint) -> Iterator[T
         trainer.load_state(saved["trainer"])
         state = TrainingState.from_plain(saved["training"])
     while state.epoch < epochs and not all(state.diverged):
-        _one_epoch(trainer, data, state)
+        _one_epoch(trainer, state)
+        if state.epoch % evaluate_every == 0 or state.epoch == epochs:
+            _evaluate(trainer, data, state)
         checkpoint.save_if_due(lambda: {"trainer": trainer.state(), "training": asdict(state)})
         yield Progress(state.epoch / epochs)
     yield from _records(trainer, data, state)
 
 
-def _one_epoch(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
-    """Train for one epoch more, and evaluate."""
+def _one_epoch(trainer: Trainer, state: TrainingState) -> None:
+    """Train for one epoch more; the host waits for the device, and reads the losses, at its end."""
     first = state.epoch * trainer.steps_per_epoch
     steps = trainer.cells[0].epochs * trainer.steps_per_epoch
     schedule = SCHEDULES[trainer.cells[0].schedule]
@@ -151,16 +155,24 @@ def _one_epoch(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
     state.training_s += trainer.device.time(step_through).seconds / len(trainer.cells)
     state.epoch += 1
     finite = torch.stack(losses).isfinite().T.cpu()
+    for run, diverged in enumerate(state.diverged):
+        if diverged is None and not finite[run].all():
+            state.diverged[run] = first + int(finite[run].int().argmin()) + 1
+
+
+def _evaluate(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
+    """Add a point to the curve of every run that has not diverged."""
+    if all(state.diverged):
+        return
     fits = trainer.evaluate(data.train, with_gradient=True)
     held_out = trainer.evaluate(data.validation)
     norms = trainer.parameter_norms()
     for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
         if state.diverged[run] is not None:
             continue
-        if not finite[run].all():
-            state.diverged[run] = first + int(finite[run].int().argmin()) + 1
-        elif not math.isfinite(fit.loss + validation.loss):
-            state.diverged[run] = first + len(losses)  # where the step led, no loss is
+        if not math.isfinite(fit.loss + validation.loss):
+            # where the step led, no loss is
+            state.diverged[run] = state.epoch * trainer.steps_per_epoch
         else:
             assert fit.gradient_norm is not None
             state.curves[run].append(
@@ -190,7 +202,7 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
         curvature, error = None, None
         if ended is not None and cell.sharpness:
             try:
-                curvature = _curvature(trainer.model(run), data)
+                curvature = _curvature(trainer, run, data)
             except RuntimeError as no_result:  # no convergence, or no second derivative
                 error = str(no_result)
         done = diverged[run] or steps
@@ -212,15 +224,17 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
         )
 
 
-def _curvature(model: nn.Module, data: Dataset) -> Curvature:
-    """The curvature of the whole training loss at a trained model's parameters.
+def _curvature(trainer: Trainer, run: int, data: Dataset) -> Curvature:
+    """The curvature of the whole training loss at a run's parameters.
 
     Raises:
         RuntimeError: the eigenvalue does not converge, or the model has no second derivative.
     """
+    piece = trainer.piece(DOUBLE_BACKPROP_GRAPHS)
+    model = trainer.model(run)
 
     def losses() -> Iterator[Tensor]:
-        for inputs, targets in data.train.pieces(EVALUATION_BATCH):
+        for inputs, targets in data.train.pieces(piece):
             yield cross_entropy(model(inputs), targets) * (len(inputs) / len(data.train))
 
     found = sharpness(losses, list(model.parameters()))

@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.record import TrainerName
+from gr_bench.experiments.generalization.training.pieces import bytes_an_example, piece_size
 from gr_bench.meters.device import Device
 from gr_bench.timing.step import Training, build_training
 from gr_bench.workloads.augmentation import AUGMENTATIONS
 from gr_bench.workloads.datasets import Dataset, Part
-
-EVALUATION_BATCH = 1024
-"""Examples in one piece when a whole part is evaluated; it bounds memory and changes no result."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class Trainer(ABC):
     """R runs of one architecture, batch size and length, each with its own draws.
 
     A run's data order and augmentation come from a generator that its seed alone decides, so they
-    do not depend on what it is trained together with.
+    depend neither on what it is trained together with nor on the device. An epoch's are drawn on
+    the host at its start and moved at once: no step copies or waits.
 
     Args:
         cells: one for each run.
@@ -50,22 +49,34 @@ class Trainer(ABC):
         self.device = device
         self._data = data
         self._draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]
-        self._augment = AUGMENTATIONS.get(cells[0].augmentation)
+        self._augmentation = AUGMENTATIONS.get(cells[0].augmentation)
         # the last, incomplete batch is left out, as a batch of one breaks batch norm
         self.steps_per_epoch = len(data.train) // cells[0].batch_size
+        self._examples: int | None = None  # that fit into the memory together, once it is known
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch's mini-batches: inputs (R, B, ...) and targets (R, B, ...)."""
-        count, size = len(self._data.train), self.cells[0].batch_size
-        orders = torch.stack([torch.randperm(count, generator=draws) for draws in self._draws])
+        train, size = self._data.train, self.cells[0].batch_size
+        orders = torch.stack([torch.randperm(len(train), generator=own) for own in self._draws])
         orders = orders.to(self.device.torch_device)
+        draws = self._augmentation_draws()
         for index in range(self.steps_per_epoch):
             chosen = orders[:, index * size : (index + 1) * size]
-            inputs = self._data.train.inputs[chosen]
-            if self._augment is not None:
-                pairs = zip(inputs, self._draws, strict=True)
-                inputs = torch.stack([self._augment(own, draws) for own, draws in pairs])
-            yield inputs, self._data.train.targets[chosen]
+            inputs = train.inputs[chosen]
+            if self._augmentation is not None and draws is not None:
+                own = draws[:, index].flatten(0, 1)
+                inputs = self._augmentation.apply(inputs.flatten(0, 1), own).view_as(inputs)
+            yield inputs, train.targets[chosen]
+
+    def _augmentation_draws(self) -> Tensor | None:
+        """One epoch's draws of every run, batch by batch, on the device: (R, steps, B, n)."""
+        if self._augmentation is None:
+            return None
+        size, steps = self.cells[0].batch_size, range(self.steps_per_epoch)
+        draws = [
+            torch.stack([self._augmentation.draw(size, own) for _ in steps]) for own in self._draws
+        ]
+        return torch.stack(draws).to(self.device.torch_device)
 
     def _built(self, cell: GeneralizationCell) -> Training:
         """A run's model, optimizer and method at its start."""
@@ -99,12 +110,17 @@ class Trainer(ABC):
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from, as tensors and plain data (see :meth:`load_state`)."""
-        return {"draws": [draws.get_state() for draws in self._draws], "own": self._own_state()}
+        return {
+            "draws": [draws.get_state() for draws in self._draws],
+            "examples": self._examples,
+            "own": self._own_state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Be where the trainer was that gave ``state``, to the bit."""
         for draws, own in zip(self._draws, state["draws"], strict=True):
             draws.set_state(own)
+        self._examples = state.get("examples")  # version 0.1 kept none
         self._set_own_state(state["own"])
 
     @abstractmethod
@@ -114,6 +130,18 @@ class Trainer(ABC):
     @abstractmethod
     def _set_own_state(self, state: dict[str, Any]) -> None:
         """The opposite of :meth:`_own_state`."""
+
+    def piece(self, graphs: int = 1) -> int:
+        """Examples of a piece in which a whole part is evaluated; it changes no result but by
+        rounding.
+
+        Args:
+            graphs: of a forward pass that are kept at once.
+        """
+        if self._examples is None:
+            of_a_run = bytes_an_example(self.model(0), self._data.train)
+            self._examples = self.device.spare_bytes() // (of_a_run * len(self.cells))
+        return piece_size(self._examples // graphs)
 
     @abstractmethod
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:

@@ -96,6 +96,36 @@ def test_a_longer_training_of_sgd_has_the_same_target() -> None:
     assert found.loc[("sgd", 6), "epochs_to_target"] == 5
 
 
+def with_gaps(record: Training, *epochs: int) -> Training:
+    """The training as if no other epochs had been evaluated."""
+    return replace(record, curve=tuple(p for p in record.curve if p.epoch in epochs))
+
+
+def test_an_epoch_that_was_not_evaluated_is_not_reached() -> None:
+    """The second SAM run is there in epoch 2, which nobody saw; it is not any more in epoch 3."""
+    sam = [climbing("sam", 0, (0.1, 0.2, 0.3, 0.8)), climbing("sam", 1, (0.1, 0.9, 0.6, 0.9))]
+    sgd = [climbing("sgd", 0, (0.2, 0.5, 0.6, 0.7))]
+    whole = table(*sgd, *sam).loc[("sam", 4)]
+    assert (whole["epochs_to_target_low"], whole["evaluated_every"]) == (2, 1)
+    found = table(*(with_gaps(record, 1, 3, 4) for record in (*sgd, *sam)))
+    assert found.loc[("sam", 4), "epochs_to_target_low"] == 4
+    assert set(found["evaluated_every"]) == {2}
+    assert set(table(*(with_gaps(record, 4) for record in sgd))["evaluated_every"]) == {4}
+
+
+def test_gaps_are_shown_to_the_reader_and_break_no_figure() -> None:
+    records = [with_gaps(record, 3) for record in (*SGD, *SAM)]
+    tables = EXPERIMENT.tables([*records, *TIMES])
+    (shown,) = [s for s in EXPERIMENT.summaries(tables) if s.name == "time_to_target"]
+    assert set(shown.table["evaluated every"]) == {3}
+    assert "evaluated every" not in {
+        column
+        for summary in EXPERIMENT.summaries(EXPERIMENT.tables([*SGD, *SAM]))
+        for column in summary.table
+    }
+    assert list(EXPERIMENT.figures(tables))
+
+
 def test_without_sgd_there_is_no_target() -> None:
     assert len(table(*SAM)) == 0
     assert len(table(*SAM, diverged(training("sgd", epochs=3), 1))) == 0

@@ -72,6 +72,16 @@ def test_a_training_that_is_broken_off_ends_with_the_same_records(
     assert results(train.train_all(asked, how, tmp_path, 0.0)) == whole
 
 
+def test_a_training_goes_on_between_two_evaluations(tmp_path: Path) -> None:
+    asked = cells("batch norm", 3)
+    whole = results(train.train_all(asked, "fleet", evaluate_every=3))
+    going = train.train_all(asked, "fleet", tmp_path, 0.0, evaluate_every=3)
+    next(going)
+    going.close()  # type: ignore[attr-defined]
+    assert results(train.train_all(asked, "fleet", tmp_path, 0.0, evaluate_every=3)) == whole
+    assert [point.epoch for point in whole[0].curve] == [3, 4]
+
+
 def test_epochs_that_are_done_are_not_done_again(tmp_path: Path) -> None:
     asked = cells("plain", 3)
     break_off(asked, "fleet", tmp_path, 3)

@@ -191,6 +191,47 @@ def test_a_part_without_a_finite_loss_is_a_divergence_too(part: str, step: int) 
 # --- evaluation
 
 
+def gaps(method: str, how: TrainerChoice, evaluate_every: int, epochs: int = 5) -> list[Training]:
+    cell = training(method, **TINY | {"epochs": epochs})
+    cells = [cell] if how == "loop" else [replace(cell, seed=seed) for seed in range(2)]
+    found = train_all(cells, how, evaluate_every=evaluate_every)
+    return [one for one in found if isinstance(one, Training)]
+
+
+@pytest.mark.parametrize("how", ["loop", "fleet"])
+@pytest.mark.parametrize(("every", "epochs"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (9, [5])])
+def test_epochs_that_are_not_evaluated_change_nothing_else(
+    how: TrainerChoice, every: int, epochs: list[int]
+) -> None:
+    """To the bit; the last epoch is always there."""
+    for whole, found in zip(gaps("f-gr", how, 1), gaps("f-gr", how, every), strict=True):
+        assert [point.epoch for point in found.curve] == epochs
+        assert set(found.curve) <= set(whole.curve)
+        assert results(found, "curve") == results(whole, "curve")
+
+
+def test_a_divergence_between_evaluations_is_recorded_with_its_step() -> None:
+    """In the fifth of six epochs of three steps; the fourth is the last that was evaluated."""
+    (found,) = gaps("plugged:Exploding(at=14)", "loop", 2, epochs=6)
+    assert found.diverged_step == found.steps == 14
+    assert [point.epoch for point in found.curve] == [2, 4]
+    (found,) = gaps("plugged:Exploding(at=2)", "loop", 4, epochs=6)
+    assert (found.diverged_step, found.curve) == (2, ())
+
+
+def test_evaluations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training part with its gradient, the validation part, and the test part once."""
+    plain, seen = Loop.evaluate, []
+
+    def noting(self: Loop, part: Any, *, with_gradient: bool = False) -> Any:
+        seen.append(with_gradient)
+        return plain(self, part, with_gradient=with_gradient)
+
+    monkeypatch.setattr(Loop, "evaluate", noting)
+    gaps("sgd", "loop", 3, epochs=7)
+    assert seen == 3 * [True, False] + [False]
+
+
 def test_evaluation_in_pieces_is_that_of_the_whole_part() -> None:
     """1,500 examples: more than one piece, and not of equal length."""
     text = "random(shape=(5,), num_classes=3, samples=1500)"
@@ -232,7 +273,11 @@ def pending(grid: GeneralizationGrid, records: Sequence[Record] = ()) -> list[Ge
     jobs = experiment.pending(grid, cells, records)
     units = [unit for job in jobs for unit in job.units]
     assert not any(job.exclusive for job in jobs)
-    how = TrainingOptions(trainer=grid.trainer, checkpoint_s=grid.checkpoint_seconds)
+    how = TrainingOptions(
+        trainer=grid.trainer,
+        checkpoint_s=grid.checkpoint_seconds,
+        evaluate_every=grid.evaluate_every,
+    )
     assert all(unit.options == how for unit in units)
     assert len({unit.folder for unit in units}) == len(units)
     for unit in units:
