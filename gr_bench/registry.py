@@ -164,7 +164,7 @@ def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _select_entry_points() -> Callable[..., Iterable[EntryPoint]]:
-    """What selects them by group: every package's file is read for it, so once a process."""
+    """The selection of them by group: every package's file is read for it, so once a process."""
     from importlib.metadata import entry_points  # it takes longer than all else in here
 
     return entry_points().select

@@ -35,7 +35,7 @@ class Case:
 
     where: str
     value: Interval
-    """What was measured, with its interval; both ends alike where it is exact."""
+    """The measured value, with its interval; both ends alike where it is exact."""
 
     holds: bool | None
     """By the claim's rule; None if the interval leaves it open."""

@@ -15,7 +15,7 @@ FALSE_DISCOVERY_RATE = 0.01
 without cause is soon ignored, so this is less than the usual 5 %."""
 
 COUNTERS = {"flops": "FLOPs", "peak_bytes": "peak bytes", "operator_calls": "operator calls"}
-"""What is the same however often it is read; a rise of the first two can be a regression."""
+"""Quantities that do not depend on the clock; a rise of the first two can be a regression."""
 
 
 def name_of(cell: Cell) -> str:
@@ -45,7 +45,7 @@ class Finding:
 
     cell: StepCostCell
     quantity: str
-    """What ``base`` and ``head`` are, with the unit."""
+    """The quantity that ``base`` and ``head`` are values of, with its unit."""
 
     base: float | None = None
     head: float | None = None
@@ -82,7 +82,7 @@ class Comparison:
     threshold: float
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    """What a reader must know beside the findings: cells that only one side has, what differs."""
+    """Notes beside the findings: cells that only one side has, what differs."""
 
     how: str
     """How it was measured, in a sentence."""

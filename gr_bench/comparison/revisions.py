@@ -24,10 +24,10 @@ WORKING_TREE = "WORKTREE"
 """``git:WORKTREE`` is the working tree as it stands, uncommitted and untracked files included."""
 
 FOLDER = "gr-bench-compare-"
-"""What the worktrees' folder is called; the number of the process that made it follows."""
+"""The start of the worktrees' folder's name; the number of the process that made it follows."""
 
 SIDES = ("base", "head")
-"""What the two revisions are called. Their folders are, too: names of equal length, since the
+"""Names of the two revisions and of their folders: of equal length, since the
 length of a path alone can move what a process keeps in memory."""
 
 

@@ -19,7 +19,7 @@ from gr_bench.runs import environment
 from gr_bench.runs.store import read_about, read_journal
 
 BUSY = 0.05
-"""Where something else had the processor for more of a run's time than this, it is said."""
+"""The share of a run's time that something else may have the processor without a note."""
 
 MILLISECONDS = "ms a step"
 """The quantity that is a time, and not a ratio to the baseline's."""

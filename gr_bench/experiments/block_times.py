@@ -51,10 +51,10 @@ class TimesOptions(Options):
 
     most_replicates: int
     sequential: bool = False
-    """Whether the baseline and its control are timed one after the other, too."""
+    """True if the baseline and its control are timed one after the other, too."""
 
     operators: bool = False
-    """Whether a few steps are profiled after the timed ones."""
+    """True if a few steps are profiled after the timed ones."""
 
     left_s: float | None = None
     """Time that the run had when the replicate was planned; None if it takes what it needs."""

@@ -51,7 +51,7 @@ class Unit(Generic[C]):
     cells: tuple[C, ...]
     options: Options = Options()
     folder: Path | None = None
-    """Where the measurement may keep what it needs to go on after a kill; removed when it is done.
+    """The folder for what the measurement needs to go on after a kill; removed when it is done.
     Whoever makes the unit gives it a name, which the executor places inside the run's folder."""
 
     worker: Worker = Worker()
@@ -81,10 +81,10 @@ class Job(Generic[C]):
     units: tuple[Unit[C], ...]
     exclusive: bool = False
     isolated: bool = False
-    """Whether every unit gets a process of its own, since it may damage the one that it runs in."""
+    """True if every unit gets a process of its own, since it may damage the one that it runs in."""
 
     refines: bool = False
-    """Whether it makes what is there already more precise: it waits until the rest is done."""
+    """True if it makes what is there already more precise: it waits until the rest is done."""
 
     any_gpu: bool = False
     """Whether a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not

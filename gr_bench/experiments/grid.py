@@ -82,7 +82,7 @@ class Grid(AnyGrid):
 
     threads: Sizes = [1]
     compiled: Annotated[list[bool], Field(min_length=1)] = [False]
-    """Whether the forward and backward passes run under ``torch.compile``."""
+    """True if the forward and backward passes run under ``torch.compile``."""
 
     @field_validator("models")
     @classmethod

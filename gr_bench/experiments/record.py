@@ -19,7 +19,7 @@ class Record:
     """
 
     kind: ClassVar[str]
-    """What the journal calls it."""
+    """Its name in the journal."""
 
     cell: Cell
     conditions: Conditions | None = None

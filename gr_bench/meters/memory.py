@@ -24,7 +24,7 @@ class Memory:
     gradient_bytes: int
     optimizer_state_bytes: int
     method_bytes: int
-    """What the method keeps between steps, such as the memory of θ'."""
+    """State of the method between steps, such as the memory of θ'."""
 
     rest_bytes: int
     """Batch, buffers, activations and whatever else was alive at the peak."""

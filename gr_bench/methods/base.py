@@ -56,13 +56,13 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    """What tables, suites and the command line call it."""
+    """Its name in tables, suites and on the command line."""
 
     needs_second_derivatives: ClassVar[bool] = False
-    """Whether the loss must be differentiable twice by autograd."""
+    """True if the loss must be differentiable twice by autograd."""
 
     stackable: ClassVar[bool] = False
-    """Whether the class keeps runs apart when its numbers are vectors, one entry for each run (see
+    """True if the class keeps runs apart when its numbers are vectors, one entry for each run (see
     :func:`gr_bench.methods.stack`). It is not inherited: a subclass says so itself."""
 
     scalable: ClassVar[bool] = False

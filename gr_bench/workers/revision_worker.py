@@ -26,7 +26,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 COORDINATOR = "gr_bench_coordinator"
-"""What the coordinator's package is called here, where ``gr_bench`` is the revision's."""
+"""The name of the coordinator's package here, where ``gr_bench`` is the revision's."""
 
 WARM_UP_STEPS = 3
 

@@ -25,7 +25,7 @@ class FloodingCell(Cell):
     steps: int
     learning_rate: float
     fresh: bool
-    """Whether every step has a mini-batch of its own; else all have the same one."""
+    """True if every step has a mini-batch of its own; else all have the same one."""
 
     def __str__(self) -> str:
         batches = "fresh batches" if self.fresh else "one batch"
@@ -41,7 +41,7 @@ class FloodingGrid(Grid):
     steps: Annotated[int, Field(ge=2)] = 400
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     fresh: Annotated[list[bool], Field(min_length=1)] = [False]
-    """Whether every step has a mini-batch of its own; else all have the same one."""
+    """True if every step has a mini-batch of its own; else all have the same one."""
 
     @field_validator("methods")
     @classmethod

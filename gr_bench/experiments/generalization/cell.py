@@ -37,7 +37,7 @@ class GeneralizationCell(TimedCell):
     """Part of the training labels that are replaced by another class, drawn once for all runs."""
 
     sharpness: bool = False
-    """Whether the Hessian of the training loss is looked at when the run is over."""
+    """True if the Hessian of the training loss is looked at when the run is over."""
 
     role: Role = "run"
     """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
@@ -120,7 +120,7 @@ class GeneralizationGrid(Grid):
 
     seeds: Seeds = [0, 1, 2, 3, 4]
     select: bool = False
-    """Whether to choose each method's numbers and the learning rate, from those listed, by the
+    """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
 
     selection_seeds: Seeds = [100, 101, 102]
@@ -133,11 +133,11 @@ class GeneralizationGrid(Grid):
     influence on the training."""
 
     equal_cost: bool = False
-    """Whether SGD is also trained for as many times the epochs as the other methods take gradient
+    """True if SGD is also trained for as many times the epochs as the other methods take gradient
     evaluations a step."""
 
     equal_time: bool = False
-    """Whether every method's step is timed beside SGD's, and SGD also trained for as many times the
+    """True if every method's step is timed beside SGD's, and SGD also trained for as many times the
     epochs as the others' steps take longer, to the nearest tenth."""
 
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
@@ -154,11 +154,11 @@ class GeneralizationGrid(Grid):
     """Parts of the training labels to replace by another class; validation and test stay clean."""
 
     sharpness: bool = False
-    """Whether to find the largest Hessian eigenvalue and the trace at the end of every run. It
+    """True to find the largest Hessian eigenvalue and the trace at the end of every run. It
     takes as long as some tens of epochs."""
 
     trainer: TrainerChoice = "auto"
-    """Whether runs that differ in seed, learning rate and the numbers of their method are trained
+    """True if runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""
 
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0

@@ -67,7 +67,7 @@ class Training(Record):
 
     test_accuracy: float | None = None
     sharpness: Curvature | None = None
-    """Where the cell asked for it and it could be found."""
+    """None where the cell did not ask for it or it could not be found."""
 
     sharpness_error: str | None = None
     """The reason for which it could not be found."""

@@ -42,7 +42,7 @@ class Rule(ABC):
     """One family of methods with the numbers of S settings, each (1, S, 1)."""
 
     interpolates = True
-    """Whether it goes on until the data are fitted."""
+    """True if it goes on until the data are fitted."""
 
     @abstractmethod
     def __init__(self, methods: Sequence[Any]) -> None:

@@ -77,14 +77,14 @@ class StepCostGrid(Grid):
     """The method that every other one is divided by; it must be one of ``methods``."""
 
     control: bool = True
-    """Whether every block times its baseline twice, so that the run shows its own noise."""
+    """True if every block times its baseline twice, so that the run shows its own noise."""
 
     sequential: bool = False
-    """Whether the baseline and its control are also timed one after the other, as harnesses that do
+    """True if the baseline and its control are also timed one after the other, as harnesses that do
     not interleave would."""
 
     operators: bool = False
-    """Whether to profile a few steps after the timed ones: where does the time go?"""
+    """True to profile a few steps after the timed ones: where does the time go?"""
 
     allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
     """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""

@@ -40,7 +40,7 @@ from gr_bench.timing.step import Training
 from gr_bench.workloads.models.transformer import SelfAttention
 
 RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
-"""What a method with two passes keeps to draw the same random numbers twice."""
+"""State that a method with two passes keeps, to draw the same random numbers twice."""
 
 
 BLOCK_BYTES = 512
@@ -55,7 +55,7 @@ class Product:
     """F, in FLOPs."""
 
     first: bool
-    """Whether no gradient of its input is asked for."""
+    """True if no gradient of its input is asked for."""
 
     double: int
     """FLOPs of a step with double backpropagation, all passes together."""

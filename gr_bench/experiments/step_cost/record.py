@@ -37,7 +37,7 @@ class Check(Record):
     """Relative to the plain step's; None if the process did not come back."""
 
     tolerance: float | None = None
-    """What rounding may do."""
+    """The error that rounding may make."""
 
     def __str__(self) -> str:
         if self.error is None:
@@ -63,7 +63,7 @@ class Counters(Record):
 
     parameters: int
     finite: bool
-    """Whether the losses were finite."""
+    """True if the losses were finite."""
 
     launches: int | None = None
     """Calls of operators that launch something on a GPU; None on a CPU."""

@@ -18,7 +18,7 @@ from gr_bench.experiments.step_cost.record import Check, Counters
 from gr_bench.timing.replicates import is_precise_enough, log_ratio
 
 SGD = "sgd"
-"""What the cost model's bounds of the extra memory are over."""
+"""The units of the cost model's bounds of the extra memory."""
 
 LAUNCH_BOUND = 0.05
 """A step that takes longer by more than this than its kernels do is bound by launching them."""

@@ -21,7 +21,7 @@ from gr_bench.workloads.datasets.split import stratified_split
 
 SPLIT_SEED = 0
 ARRAYS = ("x", "y", "x_test", "y_test")
-"""What is kept of what the package makes."""
+"""The samples kept of those that the package makes."""
 
 Made = dict[str, NDArray[np.generic]]
 
