@@ -42,6 +42,14 @@ def no_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Denormal numbers, which a worker tried in this process may have flushed, are back after."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
+
+
 SUITE = """
 title = "Small"
 description = "Both experiments, <i>with</i> accidents."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
+
     from .device import Work
 
 KINDS = ("matrix products", "batch norm", "everything else")
@@ -44,6 +44,7 @@ def operators(step: Work, steps: int = 5, *, device: torch.device | None = None)
         steps: how often.
         device: where it runs; None: the CPU.
     """
+    from torch.cuda import synchronize
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device is not None and device.type == "cuda"
@@ -52,7 +53,7 @@ def operators(step: Work, steps: int = 5, *, device: torch.device | None = None)
         for _ in range(steps):
             step()
         if on_gpu:
-            torch.cuda.synchronize(device)
+            synchronize(device)
     found = [
         Operator(
             name=event.key,

@@ -53,7 +53,12 @@ def probe(allocator: str) -> dict:
 @glibc
 def test_held_memory_stays_with_the_process() -> None:
     found = probe("held")
-    conditions = {"allocator": "held", "denormals_flushed": True, "processors": None}
+    conditions = {
+        "allocator": "held",
+        "denormals_flushed": True,
+        "processors": None,
+        "gpu": None,
+    }
     assert found["in_force"] == [conditions] * 2
     assert found["returned"] < 1 << 20
     assert found["denormal"] == 0

@@ -144,7 +144,8 @@ def test_dropout_draws_the_same_masks_however_often_the_scale_falls(
 
 
 def test_a_layout_that_gives_something_else_is_found_and_named() -> None:
-    images = "random(shape=(2, 8, 8), num_classes=3, samples=32)"
+    """As wide as no processor's kernels are wrong."""
+    images = "random(shape=(16, 8, 8), num_classes=16, samples=32)"
     cell = replace(CELL, model="breaking:OffInChannelsLast", dataset=images, spec="sgd")
     assert check(replace(cell, variant="fused")).agrees
     found = check(replace(cell, variant="channels-last"))
