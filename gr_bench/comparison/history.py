@@ -116,6 +116,7 @@ def _changes(before: Results, run: Results, threshold: float) -> dict[tuple[Any,
     found: dict[tuple[Any, ...], list[str]] = {}
     for finding in comparison.findings:
         cell = finding.cell
+        assert cell is not None
         words = found.setdefault((cell.spec, *(getattr(cell, key) for key in BLOCK)), [])
         if finding.verdict in ("slower", "faster") and finding.ratio is not None:
             low, high = (f"{end - 1:+.1%}" for end in finding.ratio[1:])

@@ -85,6 +85,7 @@ def evaluate(measured: Measured, revisions: Mapping[str, Revision], threshold: f
         counted = {side: measured.counters[side][cell.id] for side in SIDES}
         findings.append(
             Finding(
+                name=name_of(cell),
                 cell=cell,
                 quantity="ms a step",
                 base=1e3 * stats.median([s for of in samples for s in of["base"].step_s]),

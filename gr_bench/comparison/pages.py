@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from gr_bench.comparison.findings import Comparison, Finding, name_of
+from gr_bench.comparison.findings import Comparison, Finding
 
 STYLES = {"slower": "bold red", "faster": "green", "undecided": "yellow"}
 
@@ -59,7 +59,7 @@ def _row(finding: Finding | None) -> dict[str, str]:
         return dict.fromkeys(titles, "")
     ratio = finding.ratio
     texts = (
-        name_of(finding.cell),
+        finding.name,
         finding.quantity,
         _number(finding.base),
         _number(finding.head),
@@ -74,9 +74,7 @@ def _number(value: float | None) -> str:
 
 
 def _counter_lines(findings: Sequence[Finding]) -> list[str]:
-    return [
-        f"{name_of(finding.cell)}: {change}" for finding in findings for change in finding.changes
-    ]
+    return [f"{finding.name}: {change}" for finding in findings for change in finding.changes]
 
 
 def _first(notes: Sequence[str]) -> list[str]:

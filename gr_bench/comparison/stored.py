@@ -141,7 +141,14 @@ def _findings(cell: StepCostCell, a: Stored, b: Stored, threshold: float) -> Ite
         counted = ()
     times = a.log_times(cell), b.log_times(cell)
     base, head = (1e3 * math.exp(sum(of) / len(of)) if of else None for of in times)
-    yield Finding(cell=cell, quantity=MILLISECONDS, base=base, head=head, changes=counted)
+    yield Finding(
+        name=name_of(cell),
+        cell=cell,
+        quantity=MILLISECONDS,
+        base=base,
+        head=head,
+        changes=counted,
+    )
 
 
 def _ratio(
@@ -149,9 +156,10 @@ def _ratio(
 ) -> Finding:
     old, new = a.log_ratios(cell), b.log_ratios(cell)
     if not old or not new:
-        return Finding(cell=cell, quantity=name, changes=changed)
+        return Finding(name=name_of(cell), cell=cell, quantity=name, changes=changed)
     shift, p_value = stats.welch(old, new)
     return Finding(
+        name=name_of(cell),
         cell=cell,
         quantity=name,
         base=math.exp(sum(old) / len(old)),

@@ -73,12 +73,23 @@ def hold_still(allocator: str) -> Conditions:
       processes away.
     - Denormal numbers are flushed to zero: arithmetic on them is many times slower.
     """
+    held = hold_allocator(allocator)
+    return Conditions(allocator=held, denormals_flushed=flush_denormals())
+
+
+def hold_allocator(allocator: str) -> str:
+    """The allocator in force once glibc's has been told to keep memory, if it is ``held``.
+
+    It needs no PyTorch. See :func:`hold_still`.
+    """
+    return allocator if _in_force(allocator) else "system"
+
+
+def flush_denormals() -> bool:
+    """True if denormal numbers count as zero from now on, in what PyTorch computes."""
     import torch
 
-    return Conditions(
-        allocator=allocator if _in_force(allocator) else "system",
-        denormals_flushed=torch.set_flush_denormal(True),
-    )
+    return bool(torch.set_flush_denormal(True))
 
 
 def allowed_processors() -> set[int] | None:

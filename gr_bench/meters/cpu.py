@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
-
-import psutil
-import torch
 
 from .device import Device, Reading, Work
 from .device_state import DeviceState
@@ -29,7 +27,8 @@ class CPU(Device):
         Nobody can tell how long a thread has waited for another that waits: with several threads
         the waiting counts as 0.
         """
-        alone = torch.get_num_threads() == 1
+        torch = sys.modules.get("torch")
+        alone = torch is None or torch.get_num_threads() == 1
         cpu = time.process_time()
         begin, waited_before = self._waiting.now()
         work()
@@ -39,6 +38,8 @@ class CPU(Device):
 
     def state(self) -> DeviceState:
         """Load average over the last minute and, where the system tells, the clock in MHz."""
+        import psutil
+
         frequency = psutil.cpu_freq()
         clock_mhz = frequency.current if frequency else None
         return DeviceState(load=os.getloadavg()[0], clock_mhz=clock_mhz)
@@ -66,6 +67,8 @@ class CPU(Device):
 
     def describe(self) -> dict[str, Any]:
         """The processor's name and PyTorch's CPU capability."""
+        import torch
+
         return {
             "name": _processor_name(),
             "cores": os.cpu_count(),

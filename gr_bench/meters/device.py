@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import RequestError
 from .device_name import check_device_name
 from .device_state import DeviceState
+
+if TYPE_CHECKING:
+    import torch
 
 Work = Callable[[], object]
 
@@ -44,7 +46,10 @@ class Reading:
 
 
 class Device(ABC):
-    """A device that steps run on, and its clock and memory."""
+    """A device that steps run on, and its clock and memory.
+
+    On the CPU, time is read without importing PyTorch: a step need not use it.
+    """
 
     kind: ClassVar[str]
 
@@ -59,7 +64,14 @@ class Device(ABC):
     """Rows of the square matrices whose product shows what the machine can do."""
 
     def __init__(self, name: str) -> None:
-        self.torch_device = torch.device(name)
+        self.name = name
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device as PyTorch names it."""
+        import torch
+
+        return torch.device(self.name)
 
     @abstractmethod
     def time(self, work: Work) -> Reading:
@@ -126,6 +138,8 @@ def get_device(name: str) -> Device:
         from .cpu import CPU
 
         return CPU(name)
+    import torch
+
     index = int(name.partition(":")[2] or 0)
     if torch.cuda.is_available() and index < torch.cuda.device_count():
         from .cuda import CUDA

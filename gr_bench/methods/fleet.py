@@ -66,7 +66,12 @@ def is_zero(value: float | Tensor) -> bool:
 
 
 def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> Tensor | None:
-    """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1."""
+    """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1, and
+    for a loss that should be a scalar and is not, which autograd then refuses.
+    """
+    stacked = "runs" in vars(method)
+    if loss.ndim and not stacked:
+        return None
     if isinstance(weight, Tensor):
         return per_run(weight, loss).expand_as(loss)
     if weight != 1 or method.runs > 1:

@@ -25,6 +25,7 @@ SPREADS = st.floats(1e-4, 0.05)
 
 def finding(logs: list[float], floor: float = 0.0) -> Finding:
     return Finding(
+        name="it",
         cell=cost(),
         quantity="ms a step",
         base=1.0,
@@ -135,7 +136,7 @@ def test_a_counter_that_one_side_lacks_is_passed_over() -> None:
 
 
 def test_larger_is_a_regression_even_if_nothing_is_slower() -> None:
-    larger = Finding(cell=cost(), quantity="ms", changes=(Change("peak_bytes", 1000, 2000, True),))
+    larger = Finding(name="it", quantity="ms", changes=(Change("peak_bytes", 1000, 2000, True),))
     comparison = Comparison("a", "b", 0.02, (larger,), (), "so")
     assert comparison.regressed
     assert comparison.headline.startswith("Regression")
@@ -145,6 +146,6 @@ def test_larger_is_a_regression_even_if_nothing_is_slower() -> None:
 def test_a_comment_without_changes_has_all_cells_folded() -> None:
     comparison = Comparison("a", "b", 0.02, judged([finding(around(1, 0.001))], 0.02), (), "so")
     shown, _, folded = markdown(comparison).partition("<details>")
-    assert "No regression found" in shown
+    assert "No regression (" in shown
     assert "| " not in shown
     assert "same" in folded

@@ -17,6 +17,7 @@ CHANGES = {
     "dtype": "float64",
     "threads": 2,
     "compiled": True,
+    "variant": "channels-last",
     "seed": 5,
     "epochs": 9,
     "learning_rate": 0.5,
@@ -61,7 +62,7 @@ def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> Non
     assert training("sam").selection_group != CELL.selection_group
 
 
-STEP = {"model", "dataset", "batch_size", "device", "dtype", "threads", "compiled"}
+STEP = {"model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"}
 OPTIMIZER = {"momentum", "weight_decay"}
 
 

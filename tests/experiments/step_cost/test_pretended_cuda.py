@@ -27,6 +27,7 @@ def cell(spec: str, model: str) -> SimpleNamespace:
         device="cuda",
         dtype="float32",
         compiled=False,
+        variant="plain",
     )
 
 
