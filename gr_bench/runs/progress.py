@@ -116,8 +116,12 @@ class Display(AbstractContextManager["Display"]):
 
 
 @contextmanager
-def budget_bar(console: Console, budget_s: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar with the time left on a terminal, a line now and then anywhere else."""
+def budget_bar(console: Console, budget_s: float) -> Iterator[Callable[..., None]]:
+    """A bar with the time left on a terminal, a line now and then anywhere else.
+
+    It is told the seconds that have passed and what is being done; what is said to be ``lasting``
+    is printed to stay.
+    """
     bar = Progress(
         BarColumn(),
         TextColumn("{task.description}"),
@@ -128,8 +132,11 @@ def budget_bar(console: Console, budget_s: float) -> Iterator[Callable[[float, s
     task = bar.add_task("", total=budget_s)
     last = -LINE_EVERY_S
 
-    def told(spent_s: float, what: str) -> None:
+    def told(spent_s: float, what: str, *, lasting: bool = False) -> None:
         nonlocal last
+        if lasting:
+            console.print(what, markup=False, highlight=False, soft_wrap=True)
+            return
         text = f"{what} · {duration(max(0.0, budget_s - spent_s))} left"
         bar.update(task, completed=min(spent_s, budget_s), description=text)
         if not console.is_terminal and spent_s - last >= LINE_EVERY_S:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from gr_bench.workers.revision_worker import RevisionWorker, described
 
 from gr_bench.comparison.revisions import Revision
 from gr_bench.comparison.side import Side, SideProcess
 from gr_bench.registry import build_method
-from gr_bench.workers.revision_worker import RevisionWorker, described
 
 MODULES = {
     "plug_needs": "import not_there",
