@@ -63,7 +63,7 @@ class Pair:
 
     samples: dict[str, dict[str, Samples]]
     started_s: float
-    """Seconds that the processes took to start, part of them while the pair before was measured."""
+    """Seconds that the processes took to start: while the pair before stepped, if that could be."""
 
     built_s: float
     """Seconds that counting and building took."""
@@ -121,6 +121,7 @@ def measure(
     budget_s: float,
     timeout_s: float,
     progress: ProgressCallback,
+    counted_pairs: int = COUNTED_PAIRS,
     start_ahead: bool = True,
 ) -> None:
     """Fill ``measured`` with pairs until all is known, or a further pair would not fit the budget.
@@ -136,6 +137,7 @@ def measure(
         budget_s: time for all pairs.
         timeout_s: a process that does not answer for so long is given up.
         progress: told how it goes on.
+        counted_pairs: pairs in which counters are read.
         start_ahead: False to start a pair's processes only when the one before has ended.
 
     Raises:
@@ -170,7 +172,7 @@ def measure(
             pairing.wait()
             if not measured.pairs and LEAST_PAIRS * pairing.started_s > budget_s:
                 progress(measured.took_s, _too_small(budget_s, pairing.started_s), lasting=True)
-            pairing.prepare()
+            pairing.prepare(count=len(measured.pairs) < counted_pairs)
             left_s = budget_s - (time.monotonic() - begin)
             rounds_s = _rounds_s(measured, open_now, pairing, ahead)
             another = left_s > rounds_s
@@ -249,7 +251,6 @@ class _Starting:
     ) -> None:
         self.order = order
         self.sides = sides
-        self.begin = time.monotonic()
         self._stack = ExitStack()
         self.processes: dict[str, SideProcess] = {}
         cells = [subject.cell for subject in subjects if isinstance(subject, CellSubject)]
@@ -271,10 +272,9 @@ class _Starting:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def wait(self) -> None:
-        """Wait until both are there."""
-        for side in self.order:
-            self.processes[side].answer()
+    def wait(self) -> float:
+        """Wait until both are there; seconds that they took."""
+        return max(float(self.processes[side].answer()["started_s"]) for side in self.order)
 
 
 class _Pairing:
@@ -300,18 +300,17 @@ class _Pairing:
 
     def wait(self) -> None:
         """Wait for the processes."""
-        self._starting.wait()
-        self.started_s = time.monotonic() - self._starting.begin
+        self.started_s = self._starting.wait()
 
-    def prepare(self) -> None:
-        """Count, in the first pairs; build every subject."""
-        if self._number < COUNTED_PAIRS:
+    def prepare(self, *, count: bool) -> None:
+        """Read the counters, if asked to; build every subject."""
+        if count:
             self._count()
-        if self._number == 0:
-            self._check_origins()
         counted = time.monotonic()
         self._steps = self._build()
         self._built_s = time.monotonic() - counted
+        if self._number == 0:
+            self._check_origins()
         for side in self._order:
             self._measured.processes[side] = self._processes[side].ask("describe")
 
@@ -400,9 +399,12 @@ class _Pairing:
             built = {}
             for side in self._order:
                 self._tell("building")
-                built[side] = self._processes[side].ask(
-                    "prepare", about=subject.name, key=subject.id, **subject.request(side)
-                )
+                try:
+                    built[side] = self._processes[side].ask(
+                        "prepare", about=subject.name, key=subject.id, **subject.request(side)
+                    )
+                except MissingOnSide as why:
+                    raise RequestError(f"{self._processes[side]}: {subject.name}: {why}") from why
                 if method := built[side]["method"]:
                     self._measured.methods[side][subject.id] = method
             steps[subject.id] = max(answer["steps"] for answer in built.values())

@@ -23,6 +23,7 @@ import json
 import math
 import random
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -50,7 +51,7 @@ def main() -> None:
     """Answer requests until there are no more."""
     coordinators_package()
     channel = importlib.import_module(f"{COORDINATOR}.workers.channel")
-    worker = SideWorker(json.loads(sys.argv[1]))
+    worker = SideWorker(json.loads(sys.argv[1]), started=float(sys.argv[-1]))
 
     def handle(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         try:
@@ -83,9 +84,11 @@ class SideWorker:
 
     Args:
         processors: the numbers of those that it may use; None where the system does not tell.
+        started: when the process was started, by ``time.monotonic()``.
     """
 
-    def __init__(self, processors: list[int] | None) -> None:
+    def __init__(self, processors: list[int] | None, started: float) -> None:
+        self._started = started
         self._processors = None if processors is None else set(processors)
         self._steps: dict[str, tuple[Step, Any, int]] = {}
         self._threads = 0
@@ -99,6 +102,9 @@ class SideWorker:
             datasets: of the cells to come. If there are any, the side's gr-bench is imported and
                 they are read or made; errors are left for who needs them.
             paths: folders of the side's code that come after everything installed.
+
+        Returns:
+            Seconds since the process was started.
         """
         sys.path += paths
         self._allocator = own("meters.conditions").hold_allocator("held")
@@ -111,7 +117,7 @@ class SideWorker:
             for dataset in datasets:
                 with suppress(Exception):
                     gr_bench.registry.build_dataset(dataset)
-        return {}
+        return {"started_s": time.monotonic() - self._started}
 
     def describe(self) -> dict[str, Any]:
         """The process: versions, and what was done to keep times repeatable."""
