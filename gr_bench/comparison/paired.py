@@ -171,7 +171,7 @@ def measure(
             pairing = _Pairing(measured, open_now, coming, tell)
             pairing.wait()
             if not measured.pairs and LEAST_PAIRS * pairing.started_s > budget_s:
-                progress(measured.took_s, _too_small(budget_s, pairing.started_s), lasting=True)
+                progress(measured.took_s, _too_small(pairing.started_s), lasting=True)
             pairing.prepare(count=len(measured.pairs) < counted_pairs)
             left_s = budget_s - (time.monotonic() - begin)
             rounds_s = _rounds_s(measured, open_now, pairing, ahead)
@@ -190,11 +190,11 @@ def measure(
                 coming = start(len(measured.pairs))
 
 
-def _too_small(budget_s: float, start_s: float) -> str:
+def _too_small(start_s: float) -> str:
     return (
-        f"a budget of {duration(budget_s)} is too small to know anything: to start a pair of "
-        f"processes takes {duration(start_s)} here, and a verdict needs {LEAST_PAIRS} pairs at "
-        f"least: some {duration(3 * LEAST_PAIRS * start_s)}"
+        "the budget is too small to know anything: to start a pair of processes takes "
+        f"{duration(start_s)} here, and a verdict needs {LEAST_PAIRS} pairs at least, some "
+        f"{duration(3 * LEAST_PAIRS * start_s)}"
     )
 
 

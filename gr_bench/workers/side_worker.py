@@ -129,6 +129,7 @@ class SideWorker:
             "python": sys.version.split()[0],
             "torch": torch.__version__ if torch else None,
             "gr_bench": getattr(gr_bench, "__version__", None),
+            "folder": str(Path.cwd()),
             "conditions": asdict(conditions),
         }
 
@@ -146,7 +147,9 @@ class SideWorker:
         coordinator = Path(__file__).parents[1]
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if not isinstance(file, str) or name.startswith((COORDINATOR, "__m")):
+            if not isinstance(file, str) or not Path(file).is_absolute():
+                continue  # some of PyTorch's say "_ops.py"
+            if name.startswith((COORDINATOR, "__m")):
                 continue
             above = set(Path(file).resolve().parents)
             if any(Path(folder) in above for folder in own):
