@@ -236,9 +236,9 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
     budget_s = parse_duration(budget)
     from gr_bench.doctor import page
     from gr_bench.doctor.doctor import examine
-    from gr_bench.runs.progress import budget_bar
+    from gr_bench.runs.budget_bar import BudgetBar
 
-    with budget_bar(_console(), budget_s) as progress:
+    with BudgetBar(budget_s) as progress:
         checks = examine(device, budget_s, progress)
     for line in [page.as_json(checks)] if as_json else page.lines(checks):
         print(line)
@@ -359,15 +359,13 @@ def compare(
 
     share, budget_s = parse_share(threshold), parse_duration(budget)
     import gr_bench
-    from gr_bench.comparison import pages
-    from gr_bench.comparison.compare import check_writable
-    from gr_bench.files import write_whole
-    from gr_bench.runs.progress import budget_bar
+    from gr_bench.files import check_writable, write_whole
+    from gr_bench.runs.budget_bar import BudgetBar
 
     if markdown_file is not None:
         check_writable(markdown_file)
     try:
-        with budget_bar(_console(), budget_s) as progress:
+        with BudgetBar(budget_s) as progress:
             comparison = gr_bench.compare(
                 base,
                 head,
@@ -390,6 +388,8 @@ def compare(
         _wrong(str(error))
         of_this_commit = str(error).startswith("head ")
         raise click.exceptions.Exit(CANNOT_TELL if of_this_commit else CANNOT_GO_ON) from None
+    from gr_bench.comparison import pages
+
     if markdown_file is not None:
         text = pages.markdown(comparison).encode()
         write_whole(markdown_file, lambda file: file.write(text))

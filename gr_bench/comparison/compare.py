@@ -6,17 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gr_bench.comparison.findings import Comparison
-from gr_bench.comparison.judge import compare_code
-from gr_bench.comparison.paired import ProgressCallback
-from gr_bench.comparison.sides import KINDS, is_code
-from gr_bench.comparison.stored import compare_runs
+from gr_bench.comparison.sides import KINDS, is_code, look_up
 from gr_bench.comparison.subject import read_calls
 from gr_bench.errors import RequestError
-from gr_bench.files import write_whole
-from gr_bench.runs.suite import load_suite
+from gr_bench.files import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from gr_bench.comparison.findings import Comparison
+    from gr_bench.comparison.paired import ProgressCallback
 
 DEFAULT_SUITE = "compare"
 
@@ -55,15 +54,21 @@ def compare_two(
                 "runs are compared by what they have stored: --device, --call and --build are for "
                 f"{KINDS}"
             )
+        from gr_bench.comparison.stored import compare_runs
+
         base, head = map(Path, names.values())
         return compare_runs(base, head, threshold, keep)
     if asked and suite is not None:
         raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
     if asked and only is not None:
         raise RequestError("--only chooses cells of a suite: leave out calls in its place")
+    found = look_up(names)  # a revision that is not there is told of before what takes long
+    from gr_bench.comparison.judge import compare_code
+    from gr_bench.runs.suite import load_suite
+
     cells = None if asked else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
     return compare_code(
-        names,
+        found,
         suite=cells,
         calls=asked,
         build=build,
@@ -82,9 +87,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def check_writable(file: Path) -> None:
-    """Raise RequestError unless ``file`` can be a file in a folder that is there."""
-    if file.is_dir() or not file.parent.is_dir():
-        raise RequestError(f"cannot write to {file}: name a file in a folder that is there")

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gr_bench import stats
-from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.units import duration
 
@@ -22,11 +21,6 @@ COUNTERS = {"flops": "FLOPs", "peak_bytes": "peak bytes", "operator_calls": "ope
 """Quantities that do not depend on the clock; a rise of the first two can be a regression."""
 
 VERDICTS: tuple[stats.Verdict, ...] = ("slower", "faster", "same", "undecided")
-
-
-def name_of(cell: Cell) -> str:
-    """A cell in words, the experiment left out."""
-    return str(cell).partition(" / ")[2]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes,
 from gr_bench.comparison.paired import LEAST_PAIRS, Measured, ProgressCallback, measure
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.comparison.side import Side
-from gr_bench.comparison.sides import look_up, made_ready, placed
+from gr_bench.comparison.sides import Asked, made_ready, placed
 from gr_bench.comparison.subject import Call, CellSubject, Subject
 from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.cell import StepCostCell
@@ -28,7 +28,7 @@ Keep = Callable[[dict[str, Any]], None]
 
 
 def compare_code(
-    names: Mapping[str, str],
+    asked: Asked,
     *,
     suite: Suite | None,
     calls: Sequence[Call],
@@ -42,7 +42,7 @@ def compare_code(
     """Make both sides ready, measure them in pairs until all is known, and judge.
 
     Args:
-        names: ``git:REVISION`` or ``pip:REQUIREMENT`` by side.
+        asked: both sides.
         suite: its step-cost cells are measured; None where there are calls.
         calls: functions that prepare steps.
         build: a shell command that builds a checkout.
@@ -57,7 +57,6 @@ def compare_code(
         RequestError: whatever is wrong with the request, or with one of the sides.
     """
     begin = time.monotonic()
-    asked = look_up(names)
     subjects: list[Subject] = []
     notes = []
     for call in calls:
@@ -70,7 +69,7 @@ def compare_code(
     device = subjects[0].cell.device if subjects[0].cell else calls[0].device
     about: dict[str, Any] = {
         "revisions": {side: asdict(asked.revisions[side]) for side in asked.revisions},
-        "sides": dict(names),
+        "sides": dict(asked.names),
         "suite": suite.resolved if suite else None,
         "threshold": threshold,
         "budget_s": budget_s,

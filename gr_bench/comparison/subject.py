@@ -7,14 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gr_bench import registry
-from gr_bench.comparison.findings import name_of
 from gr_bench.errors import RequestError
-from gr_bench.experiments.cell import Cell
-from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.spec import parse
+
+if TYPE_CHECKING:
+    from gr_bench.experiments.cell import Cell
+    from gr_bench.experiments.step_cost.cell import StepCostCell
 
 FORM = "write it as package.module:function or file.py:function, with NAME= before it if you like"
 
@@ -66,7 +67,7 @@ class CellSubject(Subject):
     @property
     def name(self) -> str:
         """The cell, the experiment left out."""
-        return name_of(self.cell)
+        return self.cell.name
 
     @property
     def threads(self) -> int:
