@@ -65,8 +65,11 @@ class Pair:
     started_s: float
     """Seconds that the processes took to start: while the pair before stepped, if that could be."""
 
+    counted_s: float
+    """Seconds that counting took."""
+
     built_s: float
-    """Seconds that counting and building took."""
+    """Seconds that building and warming up took."""
 
     took_s: float
     """Seconds that it added to the comparison."""
@@ -200,9 +203,8 @@ def _too_small(start_s: float) -> str:
 
 def _fits(measured: Measured, budget_s: float) -> bool:
     """True if another pair would fit into the budget."""
-    first, *later = measured.pairs
-    # the first one pays for its start and for counters; so does the second for counters
-    took_s = max(pair.took_s for pair in later[-3:]) if later[1:] else first.took_s
+    last = measured.pairs[1:][-3:] or measured.pairs  # the first one waited for its start
+    took_s = max(pair.took_s - pair.counted_s for pair in last)
     return measured.took_s + took_s <= budget_s
 
 
@@ -296,7 +298,7 @@ class _Pairing:
         # what is started and built first lies elsewhere in memory: the order changes
         self._order = starting.order
         self._steps: dict[str, int] = {}
-        self.started_s = self._built_s = 0.0
+        self.started_s = self._counted_s = self._built_s = 0.0
 
     def wait(self) -> None:
         """Wait for the processes."""
@@ -304,11 +306,12 @@ class _Pairing:
 
     def prepare(self, *, count: bool) -> None:
         """Read the counters, if asked to; build every subject."""
+        begin = time.monotonic()
         if count:
             self._count()
         counted = time.monotonic()
         self._steps = self._build()
-        self._built_s = time.monotonic() - counted
+        self._counted_s, self._built_s = counted - begin, time.monotonic() - counted
         if self._number == 0:
             self._check_origins()
         for side in self._order:
@@ -335,6 +338,7 @@ class _Pairing:
                 key: {side: samples[f"{side} {key}"] for side in SIDES} for key in self._steps
             },
             started_s=self.started_s,
+            counted_s=self._counted_s,
             built_s=self._built_s,
             took_s=time.monotonic() - begin,
         )
