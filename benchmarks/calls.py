@@ -4,7 +4,7 @@
 
 In a temporary repository that does not know gr-bench there are two steps: one of plain Python,
 about a millisecond long, and one that trains a small network with PyTorch on 32 micro-batches. Two
-commits follow: *unchanged*, a comment, and *planted*, one micro-batch or part more: 3.1 % more work.
+commits follow: *unchanged*, a comment, and *planted*, one micro-batch or part more (3.1 %).
 Each is compared with its parent again and again, *unchanged* in turn by either step and every third
 time beside a busy loop, *planted* by the step with PyTorch alone.
 

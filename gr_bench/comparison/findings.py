@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench import stats
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.units import duration
+from gr_bench.units import roughly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,8 +175,7 @@ class Comparison:
         if self.smallest_seen is not None:
             parts.append(f"this would have seen {100 * self.smallest_seen:.2g} % and more")
         if self.more_time_s is not None:
-            more = duration(self.more_time_s)
-            parts.append(f"about {more} more would decide the rest")
+            parts.append(f"about {roughly(self.more_time_s)} more would decide the rest")
         if counters:
             parts.append(f"changed: {', '.join(sorted(counters))}")
         return "; ".join(parts)
