@@ -121,21 +121,29 @@ def judged(findings: Sequence[Finding], threshold: float) -> tuple[Finding, ...]
       procedure over all findings at :data:`FALSE_DISCOVERY_RATE`;
     - ``undecided``: neither. More pairs or a quieter machine would tell.
     """
-    timed = [finding for finding in findings if finding.ratio is not None]
-    believed = stats.discoveries([f.p_value for f in timed], FALSE_DISCOVERY_RATE) if timed else []
+    timed = [(finding, finding.ratio) for finding in findings if finding.ratio is not None]
+    p_values = [finding.p_value for finding, _ in timed]
+    believed = stats.discoveries(p_values, FALSE_DISCOVERY_RATE) if timed else []
     verdicts = {
-        id(finding): _verdict(finding, threshold, known)
-        for finding, known in zip(timed, believed, strict=True)
+        id(finding): called(ratio, threshold, known, finding.floor)
+        for (finding, ratio), known in zip(timed, believed, strict=True)
     }
     return tuple(replace(finding, verdict=verdicts.get(id(finding))) for finding in findings)
 
 
-def _verdict(finding: Finding, threshold: float, believed: bool) -> stats.Verdict:
-    ratio = finding.ratio
-    assert ratio is not None
+def called(
+    ratio: stats.Interval, threshold: float, believed: bool, floor: float = 0.0
+) -> stats.Verdict:
+    """The verdict on one ratio, by the rule of :func:`judged`.
+
+    Args:
+        ratio: head/base with its interval.
+        threshold: relative, the smallest difference that matters.
+        believed: True if it is among the discoveries.
+        floor: a relative difference up to here is noise.
+    """
     word = stats.verdict(ratio, threshold)
-    beyond = 1 + max(threshold, finding.floor)
-    apart = max(ratio.center, 1 / ratio.center) > beyond
+    apart = max(ratio.center, 1 / ratio.center) > 1 + max(threshold, floor)
     return word if word == "same" or (believed and apart) else "undecided"
 
 
