@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gr_bench.errors import RequestError
-from gr_bench.units import duration, parse_duration, parse_share
+from gr_bench.units import duration, parse_duration, parse_share, roughly
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,18 @@ def test_a_share_is_read(text: str, share: float) -> None:
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match=r"write it as 2% or 0\.02"):
         parse_share(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (7.4, "7 s"),
+        (44, "40 s"),
+        (100, "2 minutes"),
+        (3409, "57 minutes"),
+        (7000, "2 hours"),
+    ],
+)
+def test_a_rough_time_is_said_as_one_would(seconds: float, text: str) -> None:
+    assert roughly(seconds) == text

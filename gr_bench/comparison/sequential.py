@@ -38,7 +38,7 @@ def e_value(values: ArrayLike, mean: float = 0.0) -> float:
     where they are ``mean``.
 
     Args:
-        values: (n,) finite numbers in the order in which they were measured, or any other.
+        values: (n,) finite numbers, in any order.
         mean: m, the mean that is doubted.
 
     Raises:
@@ -65,25 +65,26 @@ def e_value(values: ArrayLike, mean: float = 0.0) -> float:
 
 
 def always_valid_p(values: ArrayLike, mean: float = 0.0) -> float:
-    """min(1, 1/e): a p-value that stays one whenever the measurement is stopped, for whatever
+    """min(1, 1/e), a p-value that is valid whenever the measurement is stopped, and for whatever
     reason.
 
     For the cells of a comparison, ``stats.discoveries([always_valid_p(v) for v in cells], rate)``
     is e-BH: the i largest e-values for the largest i with e_(i) >= m/(rate·i). Whatever the
-    dependence between cells, it holds the false-discovery rate as long as no e-value's average is
-    above 1. That is so at a number of values settled beforehand, and at a stop that depends on
-    ratios of the cell's own values only. A stop that also depends on their scale (an interval that
-    fits within a threshold) or on other cells can raise the average: over all stops within 60
-    values, and for one who knows σ, to 1.5 at the worst, and the rate by as much
-    (``results/trust/sequential.md``; at the stops of :mod:`gr_bench.comparison.stopping` it is
-    below 1). A single cell is not concerned: Ville's inequality holds at any stop.
+    dependence between cells, it holds the false-discovery rate as long as no true mean's e-value
+    is more than 1 on average. So it is at a number of values settled beforehand, and at a stop that
+    depends on the ratios of the cell's own values only. A stop that depends on their scale (an
+    interval that fits within a threshold) or on other cells may raise the average, and the rate
+    with it: to 1.5 times at the worst, of all stops within 60 values, for one who knows σ. At the
+    stops of :mod:`gr_bench.comparison.stopping` it is 1 at most, within error (both:
+    ``results/trust/sequential.md``). One cell alone is not concerned: Ville's inequality holds
+    whatever the stop depends on.
 
     Args:
         values: as for :func:`e_value`.
         mean: the mean that is doubted.
 
-    Source: Wang & Ramdas, J. R. Statist. Soc. B 84 (2022); on stops that depend on more: Wang,
-    Dandapanthula & Ramdas, "Anytime-valid FDR control with the stopped e-BH procedure" (2025).
+    Source: Wang & Ramdas, J. R. Statist. Soc. B 84 (2022); on stops that depend on more:
+    "Anytime-valid FDR control with the stopped e-BH procedure" (2025).
     """
     evidence = e_value(values, mean)
     return 1 / evidence if evidence > 1 else 1.0

@@ -96,21 +96,15 @@ def standings(
     """Every cell's verdict after all pairs, with what its history says of it.
 
     Args:
-        cells: by cell, (pairs,) log-ratios, as many for each, at least one.
+        cells: by cell, (pairs,) log-ratios from the first pair on, at least one. A cell that is
+            settled may have been left out of later pairs.
         threshold: relative, the smallest difference that matters.
         rate: false-discovery rate.
-
-    Raises:
-        ValueError: unequal numbers of pairs.
     """
     rows = [np.asarray(values, float) for values in cells]
-    if not rows:
-        return []
-    if len({row.size for row in rows}) > 1:
-        raise ValueError("need as many log-ratios of each cell")
+    most = max((row.size for row in rows), default=0)
     history = [
-        verdicts([row[:pairs] for row in rows], threshold, rate)
-        for pairs in range(1, rows[0].size + 1)
+        verdicts([row[:pairs] for row in rows], threshold, rate) for pairs in range(1, most + 1)
     ]
     found = []
     for row, said in zip(rows, zip(*history, strict=True), strict=True):
@@ -136,8 +130,7 @@ def pairs_to_decide(
     cells: int = 1,
     most: int = 1000,
 ) -> int | None:
-    """About how many further pairs a cell needs for a verdict, if estimate and spread stay as they
-    are.
+    """Further pairs that a cell needs for a verdict, if its estimate and spread stay as they are.
 
     The fewest after which its interval would be within the threshold, or it would be called though
     no other cell is. What confirms an alarm comes on top.
