@@ -325,7 +325,7 @@ def compare(
 
     share, budget_s = parse_share(threshold), parse_duration(budget)
     import gr_bench
-    from gr_bench.comparison import pages
+    from gr_bench.comparison import annotations, pages
     from gr_bench.comparison.compare import check_writable
     from gr_bench.files import write_whole
     from gr_bench.runs.progress import budget_bar
@@ -350,6 +350,7 @@ def compare(
         text = pages.markdown(comparison).encode()
         write_whole(markdown_file, lambda file: file.write(text))
     pages.show(comparison)
+    annotations.publish(comparison)
     if comparison.regressed:
         raise click.exceptions.Exit(FAILED)
 
