@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 from gr_bench.comparison import words
 from gr_bench.comparison.findings import Comparison, Finding
 from gr_bench.comparison.pages import markdown
 
 MOST_ERRORS = 9
-"""Regressions with an annotation of their own. GitHub shows ten errors of a step; the tenth says how
-many more there are."""
+"""Regressions with an annotation of their own. GitHub shows ten errors of a step; the tenth says
+how many more there are."""
 
 MOST_NAMES = 5
 """Names in the annotation of what is not known."""
@@ -37,7 +36,7 @@ def commands(comparison: Comparison) -> list[str]:
     """
     ordered = words.worst_first(comparison.findings)
     worse = [finding for finding in ordered if finding.regressed]
-    unknown = [words.one_line(f.name) for f in ordered if f.verdict == "undecided"]
+    unknown = [words.short(f.name) for f in ordered if f.verdict == "undecided"]
     lines = [
         command("error", words.verdict(finding, comparison.threshold), _message(finding))
         for finding in worse[:MOST_ERRORS]
@@ -56,16 +55,16 @@ def command(level: str, title: str, message: str) -> str:
     return f"::{level} title={_escaped(f'gr-bench: {title}', _IN_PROPERTY)}::{_escaped(message)}"
 
 
-_IN_MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_IN_PROPERTY = {**_IN_MESSAGE, ":": "%3A", ",": "%2C"}
+_IN_MESSAGE = "%\r\n"
+_IN_PROPERTY = "%\r\n:,"
 
 
-def _escaped(text: str, codes: Mapping[str, str] = _IN_MESSAGE) -> str:
-    return text.translate(str.maketrans(dict(codes)))
+def _escaped(text: str, special: str = _IN_MESSAGE) -> str:
+    return "".join(f"%{ord(c):02X}" if c in special else c for c in text)
 
 
 def _message(finding: Finding) -> str:
-    name = words.one_line(finding.name)
+    name = words.short(finding.name)
     numbers, unit = words.values(finding)
     time = [f"{words.change(finding)}, {numbers} {unit}"] if finding.ratio else []
     return f"{name}: {'; '.join([*time, *map(str, finding.changes)])}"

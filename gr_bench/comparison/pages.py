@@ -29,7 +29,7 @@ MOST_NOTES = 10
 MOST_ROWS = 6
 """Rows of a comment that are not folded away: with them, the first screen has the advice, too."""
 
-ROOM = 20_000
+ROOM = 12_000
 """Characters of a comment's table. GitHub takes 65,536 in all."""
 
 
@@ -51,10 +51,10 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
             words.verdict(finding, comparison.threshold),
             words.change(finding),
             ("\n" if narrow else " ").join(words.values(finding)),
-            words.one_line(finding.name),
+            words.short(finding.name),
         )
         table.add_row(*map(Text, row), style=STYLES.get(finding.verdict or "", ""))
-    line(f"{words.one_line(comparison.base)} -> {words.one_line(comparison.head)}")
+    line(f"{words.short(comparison.base)} -> {words.short(comparison.head)}")
     console.print(table)
     for text in (*_first(comparison.notes), *_counter_lines(comparison.findings)):
         line(f"- {text}")
@@ -78,7 +78,7 @@ def markdown(comparison: Comparison) -> str:
 
     parts = [
         f"### {words.sign(comparison)} {_text(comparison.headline)}",
-        f"{_text(comparison.base)} → {_text(comparison.head)}",
+        f"Compared: {_text(words.short(comparison.base))} → {_text(words.short(comparison.head))}",
         _table(news[:MOST_ROWS], comparison.threshold),
         f"**Next:** {advice}." if advice else "",
         "\n".join(f"- {_code(note)}" for note in _first(comparison.notes)),
@@ -91,7 +91,7 @@ def markdown(comparison: Comparison) -> str:
 
 def _counter_lines(findings: Iterable[Finding]) -> list[str]:
     return [
-        f"{words.one_line(finding.name)}: {change}"
+        f"{words.short(finding.name)}: {words.short(str(change))}"
         for finding in findings
         for change in finding.changes
     ]
@@ -100,7 +100,7 @@ def _counter_lines(findings: Iterable[Finding]) -> list[str]:
 def _first(notes: Sequence[str]) -> list[str]:
     rest = len(notes) - MOST_NOTES
     more = [f"... and {rest} more notes (--json has all)"] * (rest > 0)
-    return [words.one_line(note) for note in notes[:MOST_NOTES]] + more
+    return [words.short(note) for note in notes[:MOST_NOTES]] + more
 
 
 def _table(findings: Sequence[Finding], threshold: float) -> str:
@@ -111,7 +111,9 @@ def _table(findings: Sequence[Finding], threshold: float) -> str:
     for number, finding in enumerate(findings):
         line = _row(finding, threshold)
         if sum(map(len, lines)) + len(line) > ROOM:
-            return "\n".join(lines) + f"\n\n... and {len(findings) - number} more (`--json` has all)"
+            return (
+                "\n".join(lines) + f"\n\n... and {len(findings) - number} more (`--json` has all)"
+            )
         lines.append(line)
     return "\n".join(lines)
 
@@ -120,7 +122,9 @@ def _row(finding: Finding, threshold: float) -> str:
     verdict = words.verdict(finding, threshold)
     cells = (
         f"**{verdict}**" if finding.regressed else verdict,
-        "<br>".join([words.change(finding), *(_text(str(c)) for c in finding.changes)]),
+        "<br>".join(
+            [words.change(finding), *(_text(words.short(str(c))) for c in finding.changes)]
+        ),
         _code(finding.name),
         _text(" ".join(words.values(finding))).replace("->", "→"),
     )
@@ -139,7 +143,7 @@ def _text(text: str) -> str:
 
 def _code(text: str) -> str:
     """Markdown that shows the text as it is, as code."""
-    line = words.one_line(text)
+    line = words.short(text)
     if not {"`", "|"} & set(line):
         return f"`{line}`"
     references = (c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in line)

@@ -10,15 +10,19 @@ from gr_bench.comparison.findings import COUNTERS, Comparison, Finding
 from gr_bench.units import duration
 
 MOST_CHARACTERS = 300
-"""Length of a name or a note in words; what is longer is cut."""
+"""Length of a name or a note on a page; what is longer is cut."""
 
 NOT_A_COMMIT = "WORKTREE"
 
 
 def one_line(text: str) -> str:
-    """The text on one line, of printable characters, and not too long."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(printable.split()) or "-"
+    """The text on one line, of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "-"
+
+
+def short(text: str) -> str:
+    """The text on one line, and cut if it is long."""
+    line = one_line(text)
     return line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - 3] + "..."
 
 
@@ -63,7 +67,7 @@ def values(finding: Finding) -> tuple[str, str]:
     """Both values, and their unit: ``12.3 -> 12.7`` and ``ms a step``."""
     if finding.base is None or finding.head is None:
         return "-", ""
-    return f"{finding.base:.4g} -> {finding.head:.4g}", one_line(finding.quantity)
+    return f"{finding.base:.4g} -> {finding.head:.4g}", short(finding.quantity)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
