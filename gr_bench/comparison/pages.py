@@ -107,7 +107,7 @@ def _table(findings: Sequence[Finding], threshold: float) -> str:
     """A Markdown table of as many findings as there is room for."""
     if not findings:
         return ""
-    lines = ["| verdict | change [95 %] | of what | base → head |", "|---|---|---|---|"]
+    lines = ["| verdict | change [95 %] | of what |", "|---|---|---|"]
     for number, finding in enumerate(findings):
         line = _row(finding, threshold)
         if sum(map(len, lines)) + len(line) > ROOM:
@@ -120,13 +120,12 @@ def _table(findings: Sequence[Finding], threshold: float) -> str:
 
 def _row(finding: Finding, threshold: float) -> str:
     verdict = words.verdict(finding, threshold)
+    values = [" ".join(words.values(finding))] if finding.base is not None else []
+    details = [_text(words.short(text)) for text in (*values, *map(str, finding.changes))]
     cells = (
         f"**{verdict}**" if finding.regressed else verdict,
-        "<br>".join(
-            [words.change(finding), *(_text(words.short(str(c))) for c in finding.changes)]
-        ),
+        "<br>".join([words.change(finding), *details]),
         _code(finding.name),
-        _text(" ".join(words.values(finding))).replace("->", "→"),
     )
     return f"| {' | '.join(cells)} |"
 
