@@ -38,7 +38,7 @@ GH = (
 import subprocess
 arguments = sys.argv[1:]
 reads = "--jq" in arguments
-if os.environ.get("GH_REFUSES") == "all" or (os.environ.get("GH_REFUSES") and not reads):
+if os.environ.get("GH_REFUSES") in ("all", "reading" if reads else "writing"):
     sys.exit("gh: Resource not accessible by integration (HTTP 403)")
 if reads:
     assert "--paginate" in arguments
@@ -300,6 +300,15 @@ def test_a_pull_request_is_compared_with_where_it_branched_off(
     assert sides(runner, acted) == [commits["parted"], commits["head"]]
 
 
+def test_a_clone_of_one_branch_gets_the_other(runner: Runner, commits: dict[str, str]) -> None:
+    git(runner.workspace, "fetch", "--quiet", "--no-tags", "origin", commits["head"])
+    git(runner.workspace, "checkout", "--quiet", "--detach", commits["head"])
+    runner.pull_request(base={"ref": "main"}, head={"sha": commits["head"]})
+    acted = runner.act({"base": ""})
+    assert acted.code == 0, acted.log
+    assert sides(runner, acted) == [commits["parted"], commits["head"]]
+
+
 def test_a_push_is_compared_with_the_commit_before(runner: Runner, commits: dict[str, str]) -> None:
     check_out(runner, commits["later"])
     acted = runner.act({"base": ""})
@@ -395,6 +404,14 @@ def test_a_fork_may_not_comment_and_fails_for_its_verdict_alone(
         assert "HTTP 403" in acted.log
         assert "::notice title=gr-bench::The comment could not be written" in acted.log
         assert "`pull-requests: write`" in acted.summary
+
+
+@needs_jq
+def test_where_comments_cannot_be_read_no_second_one_is_written(runner: Runner) -> None:
+    runner.pull_request()
+    runner.comments(*COMMENTS)
+    assert runner.act(GH_REFUSES="reading").code == 0
+    assert len(runner.calls("gh")) == 1
 
 
 def test_without_a_pull_request_or_a_wish_there_is_no_comment(runner: Runner) -> None:

@@ -56,8 +56,6 @@ def change(finding: Finding) -> str:
 
 
 def _percent(ratio: float, decimals: int) -> str:
-    if not math.isfinite(ratio):
-        return f"{ratio:+}"
     percent = 100 * (ratio - 1)
     text = f"{percent:+,.{decimals if abs(percent) < 100 else 0}f}"
     return text if text.strip("+-0.") else text[1:]  # no sign on zero

@@ -17,7 +17,9 @@ def read_back(line: str) -> tuple[str, str, str]:
     """Level, title and message, as the runner decodes them (ActionCommand.cs: the last is %25)."""
     assert line.startswith("::")
     head, _, message = line[2:].partition("::")
-    level, _, title = head.partition(" title=")
+    level, _, properties = head.partition(" ")
+    ((key, title),) = (given.split("=", 1) for given in properties.split(","))
+    assert key == "title"
     for code, character in (("%3A", ":"), ("%2C", ","), ("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
         title = title.replace(code, character)
     for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):

@@ -106,6 +106,11 @@ def test_a_program_reads_a_finding_on_one_line(name: str, verdict: str | None) -
     assert "\x1b" not in "".join(lines)
 
 
+def test_where_there_is_no_terminal_lines_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show(compared(finding("long " * 50 + "name")))
+    assert "slower" in next(line for line in capsys.readouterr().out.splitlines() if "name" in line)
+
+
 def test_the_last_lines_are_the_verdict_and_what_to_do() -> None:
     *_, headline, advice = printed(compared(finding()), 80 * 4)
     assert headline == "Regression (threshold 2 %): 1 slower"
@@ -162,6 +167,8 @@ def test_no_name_is_read_as_anything_else(text: str) -> None:
         for child in token.children or []:
             assert child.type in inline, child
             assert child.type != "html_inline" or child.content in ("<br>", "<code>", "</code>")
+    ((_, change, _),) = table_rows(page)
+    assert change.replace("\u200b", "").endswith(words.short(str(detail)).replace("\u200b", ""))
     assert not re.search(r"@\w", re.sub(r"`[^`]*`|<code>.*?</code>", "", page))
 
 
