@@ -1,13 +1,13 @@
 """gr-bench: what gradient regularization costs, what it gains, and which solution it picks.
 
-Its front door is four functions; the command line goes through them, too. Importing this package
+Its front door is five functions; the command line goes through them, too. Importing this package
 imports nothing heavy: PyTorch is there when something is measured.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Watcher
 
-__all__ = ["__version__", "compare", "load", "report", "run"]
+__all__ = ["__version__", "compare", "load", "report", "run", "time_paired"]
 
 
 def run(
@@ -76,7 +76,6 @@ def run(
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Unwatched, run_suite
     from gr_bench.runs.suite import build_suite, load_suite
-    from gr_bench.units import parse_duration
 
     how: dict[str, Any] = {"settings": settings, "only": only, "device": device}
     if isinstance(suite, Mapping):
@@ -84,7 +83,7 @@ def run(
     else:
         chosen = load_suite(str(suite), **how)
     folder = Path("runs", chosen.name) if out is None else Path(out)
-    budget_s = parse_duration(budget) if isinstance(budget, str) else budget
+    budget_s = None if budget is None else _seconds(budget)
     outcome = run_suite(
         chosen, folder, LocalExecutor, watcher or Unwatched(), fresh=fresh, budget_s=budget_s
     )
@@ -138,31 +137,42 @@ def compare(
     base: str | Path,
     head: str | Path,
     *,
-    suite: str = "compare",
+    calls: Mapping[str, str] | Iterable[str] = (),
+    suite: str | None = None,
     only: str | None = None,
     device: str | None = None,
+    threads: int = 1,
     threshold: str | float = "2%",
     budget: str | float = "5m",
+    build: str | None = None,
     base_python: str = sys.executable,
     head_python: str = sys.executable,
     json_file: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Comparison:
-    """Two revisions of the git repository here, or two stored runs, against each other.
+    """Two sides against each other: revisions of the git repository here, releases, or stored runs.
 
     Args:
-        base: ``git:REVISION``, or a run's folder.
+        base: ``git:REVISION``, ``pip:REQUIREMENT``, or a run's folder.
         head: the same sort of thing, to be judged against ``base``.
-        suite: whose step-cost cells revisions are measured by.
+        calls: functions that prepare and return a step, a callable without arguments:
+            ``package.module:function`` or ``file.py:function``, each with ``NAME=`` before it or
+            not, or a dictionary from names to such places. A file that both revisions have is each
+            one's own; any other is the one on disk, for both.
+        suite: whose step-cost cells are stepped where there are no calls; by default ``compare``.
         only: a pattern; only cells that match are measured.
-        device: where revisions are measured: ``cpu``, ``cuda`` or ``cuda:N``; by default where the
-            suite says.
+        device: the place of the steps: ``cpu``, ``cuda`` or ``cuda:N``; by default where the suite
+            says, and ``cpu`` for calls.
+        threads: that calls compute with.
         threshold: the smallest difference that counts, as ``"2%"`` or a part of 1.
-        budget: the time for comparing revisions, as ``"5m"`` or in seconds; at least three pairs.
+        budget: the most time that measuring may take, as ``"5m"`` or in seconds. It ends as soon as
+            all is known.
+        build: a shell command that builds a checkout, as ``"pip install -e ."``, in an environment
+            of its own for each side.
         base_python: the interpreter that runs the base.
         head_python: the interpreter that runs the head.
         json_file: gets everything that was measured, whatever ends the comparison.
-        progress: told the seconds that have passed, and what is being done.
+        progress: told how it goes on.
 
     Raises:
         RequestError: whatever is wrong with the request, or with one side.
@@ -173,17 +183,81 @@ def compare(
         >>> found.regressed
         False
     """
-    from gr_bench.comparison.compare import compare_sides
-    from gr_bench.units import parse_duration, parse_share
+    from gr_bench.comparison.compare import compare_two
 
-    return compare_sides(
+    return compare_two(
         {"base": str(base), "head": str(head)},
         suite=suite,
+        calls=calls,
         only=only,
         device=device,
-        threshold=parse_share(threshold) if isinstance(threshold, str) else threshold,
-        budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
+        threads=threads,
+        threshold=_share(threshold),
+        budget_s=_seconds(budget),
+        build=build,
         pythons={"base": base_python, "head": head_python},
         json_file=None if json_file is None else Path(json_file),
         progress=progress,
     )
+
+
+def time_paired(
+    steps: Mapping[str, Callable[[], Callable[[], object]] | str],
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    threshold: str | float = "2%",
+    budget: str | float = "2m",
+    progress: ProgressCallback | None = None,
+) -> Comparison:
+    """Two steps of one checkout against each other, timed as :func:`compare` times revisions.
+
+    Args:
+        steps: two names with the functions that prepare and return a step each, the first of them
+            the base. Every function is called in processes of their own, so it must be one that can
+            be imported: defined at the top level of a module or a script, or written as
+            ``package.module:function`` or ``file.py:function``.
+        device: the place of the steps.
+        threads: that they compute with.
+        threshold: the smallest difference that counts, as ``"2%"`` or a part of 1.
+        budget: the most time that it may take; it ends as soon as the answer is known.
+        progress: told how it goes on.
+
+    Returns:
+        The comparison: its ``table`` has the time of either step, the ratio of the second to the
+        first with its 95 % interval, and the verdict.
+
+    Raises:
+        RequestError: not two steps, a function that cannot be imported, or one that fails.
+
+    Example:
+        >>> import gr_bench
+        >>> def prepare():
+        ...     return lambda: None
+        >>> gr_bench.time_paired({"old": prepare, "new": prepare})
+        Traceback (most recent call last):
+        ...
+        gr_bench.errors.RequestError: step 'old' cannot be imported by another process: ...
+    """
+    from gr_bench.comparison.two_steps import time_two
+
+    return time_two(
+        steps,
+        device=device,
+        threads=threads,
+        threshold=_share(threshold),
+        budget_s=_seconds(budget),
+        progress=progress,
+    )
+
+
+def _seconds(budget: str | float) -> float:
+    from gr_bench.units import parse_duration
+
+    return parse_duration(budget) if isinstance(budget, str) else budget
+
+
+def _share(threshold: str | float) -> float:
+    from gr_bench.units import parse_share
+
+    return parse_share(threshold) if isinstance(threshold, str) else threshold

@@ -14,7 +14,10 @@ import click
 from gr_bench.errors import RequestError, unknown
 from gr_bench.version import __version__
 
-OK, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, WRONG_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+CANNOT_TELL, CANNOT_GO_ON = 125, 128
+"""Exit codes for ``git bisect run``: pass this commit over; end the bisection."""
+
 FORMATS = ("html", "md")
 
 _PATH = click.Path(path_type=Path)
@@ -50,8 +53,8 @@ class _Commands(click.Group):
 def app(context: click.Context) -> None:
     """What gradient regularization costs, what it gains, and which solution it picks.
 
-    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 130 interrupted, with
-    everything measured until then kept.
+    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 3 not known (only if
+    asked for); 130 interrupted, with everything measured until then kept.
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -233,9 +236,9 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
     budget_s = parse_duration(budget)
     from gr_bench.doctor import page
     from gr_bench.doctor.doctor import examine
-    from gr_bench.runs.progress import budget_bar
+    from gr_bench.runs.budget_bar import BudgetBar
 
-    with budget_bar(_console(), budget_s) as progress:
+    with BudgetBar(budget_s) as progress:
         checks = examine(device, budget_s, progress)
     for line in [page.as_json(checks)] if as_json else page.lines(checks):
         print(line)
@@ -246,23 +249,34 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
 @app.command(
     short_help="Tell whether HEAD is slower or larger than BASE.",
     epilog=_examples(
-        "compare git:main git:HEAD",
-        "compare git:HEAD git:WORKTREE --budget 2m",
-        "compare git:main...HEAD git:HEAD --markdown comment.md",
-        "compare git:HEAD git:HEAD --head-python other-env/bin/python",
+        "compare git:main git:HEAD --call bench.py:prepare_step",
+        "compare git:HEAD git:WORKTREE --call train.loop:prepare --budget 2m",
+        "compare git:main...HEAD git:HEAD --call b.py:f --build 'pip install -e .'",
+        "compare pip:lion-pytorch==0.1.2 pip:lion-pytorch --call bench.py:lion",
+        "compare git:v1 git:HEAD --suite my-suite.toml --markdown comment.md",
         "compare runs/monday runs/friday",
     ),
 )
 @click.argument("base")
 @click.argument("head")
 @click.option(
+    "--call",
+    "calls",
+    metavar="[NAME=]PLACE:FUNCTION",
+    multiple=True,
+    help="A function that prepares and returns a step, a function without arguments. PLACE is "
+    "package.module, each side's own, or file.py: each side's own if both have it, else the one "
+    "here. May be given several times.",
+)
+@click.option(
     "--suite",
-    default="compare",
-    help="Whose step-cost cells revisions are measured by: name or TOML file.",
+    show_default="compare",
+    help="Whose step-cost cells are stepped if there is no --call: name or TOML file.",
 )
 @click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
+@click.option("--device", show_default="cpu", help="Measure on cpu, cuda or cuda:N.")
 @click.option(
-    "--device", show_default="the suite's", help="Measure revisions on cpu, cuda or cuda:N."
+    "--threads", type=click.IntRange(1), default=1, help="Threads that calls compute with."
 )
 @click.option(
     "--threshold",
@@ -275,7 +289,12 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
     "--budget",
     metavar="TIME",
     default="5m",
-    help="How long comparing revisions may take, as 90s, 2m or 1h; at least three pairs.",
+    help="The most that measuring may take, as 90s, 2m or 1h; it ends as soon as all is known.",
+)
+@click.option(
+    "--build",
+    metavar="COMMAND",
+    help="Build each checkout by this, in an environment of its own that sees this one's packages.",
 )
 @click.option(
     "--base-python",
@@ -301,51 +320,76 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
     metavar="FILE",
     help="Write a pull request's comment there.",
 )
+@click.option(
+    "--fail-undecided",
+    is_flag=True,
+    help="Exit with 3 where nothing worse was shown and something is not known.",
+)
+@click.option(
+    "--git-bisect",
+    is_flag=True,
+    help="Exit as `git bisect run` reads it: 0 not worse, 1 worse, 125 cannot tell.",
+)
 def compare(
     base: str,
     head: str,
-    suite: str,
+    calls: tuple[str, ...],
+    suite: str | None,
     only: str | None,
     device: str | None,
+    threads: int,
     threshold: str,
     budget: str,
+    build: str | None,
     base_python: str,
     head_python: str,
     json_file: Path | None,
     markdown_file: Path | None,
+    fail_undecided: bool,
+    git_bisect: bool,
 ) -> None:
     """Tell whether HEAD is slower or larger than BASE: exit code 1 if by more than the threshold.
 
-    BASE and HEAD are git:REVISION, or runs' folders. Two revisions of the git repository here are
-    checked out beside each other and step in alternation, in pairs of fresh processes.
-    git:WORKTREE is the working tree with its changes, git:A...B is where A and B parted. Two runs
-    are compared by what they have stored.
+    BASE and HEAD are git:REVISION, pip:REQUIREMENT, or runs' folders. Two revisions of the git
+    repository here are checked out beside each other, two releases installed, and both step in
+    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes,
+    git:A...B is where A and B parted. Two runs are compared by what they have stored.
     """
     from gr_bench.units import parse_duration, parse_share
 
     share, budget_s = parse_share(threshold), parse_duration(budget)
     import gr_bench
-    from gr_bench.comparison import annotations, pages
-    from gr_bench.comparison.compare import check_writable
-    from gr_bench.files import write_whole
-    from gr_bench.runs.progress import budget_bar
+    from gr_bench.files import check_writable, write_whole
+    from gr_bench.runs.budget_bar import BudgetBar
 
     if markdown_file is not None:
         check_writable(markdown_file)
-    with budget_bar(_console(), budget_s) as progress:
-        comparison = gr_bench.compare(
-            base,
-            head,
-            suite=suite,
-            only=only,
-            device=device,
-            threshold=share,
-            budget=budget_s,
-            base_python=base_python,
-            head_python=head_python,
-            json_file=json_file,
-            progress=progress,
-        )
+    try:
+        with BudgetBar(budget_s) as progress:
+            comparison = gr_bench.compare(
+                base,
+                head,
+                calls=calls,
+                suite=suite,
+                only=only,
+                device=device,
+                threads=threads,
+                threshold=share,
+                budget=budget_s,
+                build=build,
+                base_python=base_python,
+                head_python=head_python,
+                json_file=json_file,
+                progress=progress,
+            )
+    except RequestError as error:
+        if not git_bisect:
+            raise
+        _wrong(str(error))
+        of_this_commit = str(error).startswith("head ")
+        raise click.exceptions.Exit(CANNOT_TELL if of_this_commit else CANNOT_GO_ON) from None
+    from gr_bench.comparison import annotations, pages
+
     if markdown_file is not None:
         text = pages.markdown(comparison).encode()
         write_whole(markdown_file, lambda file: file.write(text))
@@ -353,6 +397,8 @@ def compare(
     annotations.publish(comparison)
     if comparison.regressed:
         raise click.exceptions.Exit(FAILED)
+    if comparison.undecided and (git_bisect or fail_undecided):
+        raise click.exceptions.Exit(CANNOT_TELL if git_bisect else UNDECIDED)
 
 
 @app.command(

@@ -28,6 +28,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
 
 
+def roughly(seconds: float) -> str:
+    """Seconds as one would say them: ``40 s``, ``4 minutes``, ``2 hours``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds, -1 if seconds >= 10 else 0)):g} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{round(seconds / 3600)} hours"
+
+
 def parse_share(text: str) -> float:
     """The part of 1 that ``2%`` or ``0.02`` stand for.
 

@@ -463,49 +463,35 @@ def test_a_regression_of_stored_runs_from_end_to_end(runner: Runner) -> None:
     assert runner.written.startswith(f"{MARKER}\n{acted.summary}")
 
 
-TOY = """
-title = "Toy"
-[[step_cost]]
-methods = ["sgd", "toy:Toy"]
-models = ["mlp(depth=2, width=8)"]
-datasets = ["random(shape=(4,), samples=64)"]
-batch_sizes = [16]
-"""
-METHOD = """
-from gr_bench.methods import SGD
-
-class Toy(SGD):
-    name = "toy"
-
-    def backward(self, loss, params):
-        for _ in range({times} - 1):
-            loss()
-        return super().backward(loss, params)
+SHOP = """
+def prepare():
+    return lambda: sum(range({size}))
 """
 
 
 @pytest.mark.slow
 @needs_jq
 def test_a_pull_request_to_a_small_repository_from_end_to_end(runner: Runner) -> None:
-    """Its second commit steps with ten forward passes in place of one."""
+    """Its second commit adds up ten times as many numbers."""
     program(runner.programs, "gr-bench", REAL)
     origin = new_origin(runner)
-    (origin / "toy.toml").write_text(TOY)
-    for times in (1, 10):
-        (origin / "toy.py").write_text(METHOD.format(times=times))
+    for size in (1_000, 10_000):
+        (origin / "shop.py").write_text(SHOP.format(size=size))
         git(origin, "add", "--all")
-        git(origin, "commit", "--quiet", "--message", f"{times} passes")
-    head = git(origin, "rev-parse", "HEAD")
+        git(origin, "commit", "--quiet", "--message", f"{size} numbers")
+    head, base = git(origin, "rev-list", "HEAD").split()
     git(origin, "branch", "--quiet", "pull")
-    git(origin, "reset", "--quiet", "--hard", "HEAD^")
+    git(origin, "reset", "--quiet", "--hard", base)
     check_out(runner, head)
     runner.pull_request(base={"ref": "main"}, head={"sha": head})
     runner.comments([])
-    acted = runner.act({"base": "", "suite": "toy.toml", "budget": "1s"})
+    acted = runner.act({"base": "", "call": "total=shop:prepare", "budget": "1m"})
     assert acted.code == 1, acted.log
     assert acted.outputs["regression"] == "true"
     found = json.loads(Path(acted.outputs["json"]).read_text())
     Draft202012Validator(SCHEMA).validate(found)
     assert found.keys() <= SCHEMA["properties"].keys()
-    assert f"git:{head[:10]}`" in runner.written  # what to bisect
-    assert "toy:Toy" in runner.written.partition("<details>")[0]
+    shown = runner.written.partition("<details>")[0]
+    assert "| **slower by at least 2 %** | +" in shown
+    assert "| `total` |" in shown
+    assert f"`gr-bench bisect git:{base[:10]} git:{head[:10]}`" in shown

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gr_bench.comparison.findings import Comparison
-from gr_bench.comparison.judge import compare_revisions
-from gr_bench.comparison.paired import ProgressCallback
-from gr_bench.comparison.revisions import PREFIX
-from gr_bench.comparison.stored import compare_runs
+from gr_bench.comparison.sides import KINDS, is_code, look_up
+from gr_bench.comparison.subject import read_calls
 from gr_bench.errors import RequestError
-from gr_bench.files import write_whole
-from gr_bench.runs.suite import load_suite
+from gr_bench.files import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from gr_bench.comparison.findings import Comparison
+    from gr_bench.comparison.paired import ProgressCallback
+
+DEFAULT_SUITE = "compare"
 
 
-def compare_sides(
+def compare_two(
     names: Mapping[str, str],
     *,
-    suite: str,
+    suite: str | None,
+    calls: Mapping[str, str] | Iterable[str],
     only: str | None,
     device: str | None,
+    threads: int,
     threshold: float,
     budget_s: float,
+    build: str | None,
     pythons: Mapping[str, str],
     json_file: Path | None,
     progress: ProgressCallback | None,
@@ -32,36 +38,52 @@ def compare_sides(
     """See :func:`gr_bench.compare`; ``names`` and ``pythons`` are by side."""
     if json_file is not None:
         check_writable(json_file)
-    revisions = [name.startswith(PREFIX) for name in names.values()]
-    if any(revisions) and not all(revisions):
-        raise RequestError(
-            f"compare two revisions ({PREFIX}NAME {PREFIX}NAME) or two runs' folders"
-        )
 
     def keep(everything: dict[str, Any]) -> None:
         if json_file is not None:
-            text = json.dumps(everything, indent=2)
+            text = json.dumps(finite(everything), indent=2, allow_nan=False)
             write_whole(json_file, lambda file: file.write(text.encode()))
 
-    if not all(revisions):
-        if device is not None:
+    of_code = [is_code(name) for name in names.values()]
+    if any(of_code) and not all(of_code):
+        raise RequestError(f"compare two sides of code ({KINDS}) or two runs' folders")
+    asked = read_calls(calls, device=device or "cpu", threads=threads)
+    if not all(of_code):
+        if device is not None or asked or build is not None:
             raise RequestError(
-                "runs were measured where they were measured: give a device for two revisions only"
+                "runs are compared by what they have stored: --device, --call and --build are for "
+                f"{KINDS}"
             )
+        from gr_bench.comparison.stored import compare_runs
+
         base, head = map(Path, names.values())
         return compare_runs(base, head, threshold, keep)
-    return compare_revisions(
-        names,
-        load_suite(suite, only=only, device=device),
+    if asked and suite is not None:
+        raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
+    if asked and only is not None:
+        raise RequestError("--only chooses cells of a suite: leave out calls in its place")
+    found = look_up(names)  # a revision that is not there is told of before what takes long
+    from gr_bench.comparison.judge import compare_code
+    from gr_bench.runs.suite import load_suite
+
+    cells = None if asked else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
+    return compare_code(
+        found,
+        suite=cells,
+        calls=asked,
+        build=build,
         pythons=pythons,
         threshold=threshold,
         budget_s=budget_s,
         keep=keep,
-        progress=progress or (lambda spent_s, what: None),
+        progress=progress or (lambda spent_s, what, *, lasting=False: None),
     )
 
 
-def check_writable(file: Path) -> None:
-    """Raise RequestError unless ``file`` can be a file in a folder that is there."""
-    if file.is_dir() or not file.parent.is_dir():
-        raise RequestError(f"cannot write to {file}: name a file in a folder that is there")
+def finite(value: Any) -> Any:
+    """Plain data with None for every number that JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

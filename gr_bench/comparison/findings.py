@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gr_bench import stats
-from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.units import duration
+from gr_bench.units import roughly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +21,6 @@ COUNTERS = {"flops": "FLOPs", "peak_bytes": "peak bytes", "operator_calls": "ope
 """Quantities that do not depend on the clock; a rise of the first two can be a regression."""
 
 VERDICTS: tuple[stats.Verdict, ...] = ("slower", "faster", "same", "undecided")
-
-
-def name_of(cell: Cell) -> str:
-    """A cell in words, the experiment left out."""
-    return str(cell).partition(" / ")[2]
 
 
 @dataclass(frozen=True)
@@ -181,8 +175,7 @@ class Comparison:
         if self.smallest_seen is not None:
             parts.append(f"this would have seen {100 * self.smallest_seen:.2g} % and more")
         if self.more_time_s is not None:
-            more = duration(self.more_time_s)
-            parts.append(f"about {more} more would decide the rest")
+            parts.append(f"about {roughly(self.more_time_s)} more would decide the rest")
         if counters:
             parts.append(f"changed: {', '.join(sorted(counters))}")
         return "; ".join(parts)
@@ -198,11 +191,12 @@ def judged(findings: Sequence[Finding], threshold: float) -> tuple[Finding, ...]
       :data:`FALSE_DISCOVERY_RATE`, and fresh pairs have confirmed it;
     - ``undecided``: neither. More pairs or a quieter machine would tell.
     """
-    timed = [finding for finding in findings if finding.ratio is not None]
-    believed = stats.discoveries([f.p_value for f in timed], FALSE_DISCOVERY_RATE) if timed else []
+    timed = [(finding, finding.ratio) for finding in findings if finding.ratio is not None]
+    p_values = [finding.p_value for finding, _ in timed]
+    believed = stats.discoveries(p_values, FALSE_DISCOVERY_RATE) if timed else []
     verdicts = {
-        id(finding): _verdict(finding, threshold, known)
-        for finding, known in zip(timed, believed, strict=True)
+        id(finding): called(ratio, threshold, known and not finding.unconfirmed, finding.floor)
+        for (finding, ratio), known in zip(timed, believed, strict=True)
     }
     return tuple(
         replace(
@@ -214,14 +208,20 @@ def judged(findings: Sequence[Finding], threshold: float) -> tuple[Finding, ...]
     )
 
 
-def _verdict(finding: Finding, threshold: float, believed: bool) -> stats.Verdict:
-    ratio = finding.ratio
-    assert ratio is not None
+def called(
+    ratio: stats.Interval, threshold: float, believed: bool, floor: float = 0.0
+) -> stats.Verdict:
+    """The verdict on one ratio, by the rule of :func:`judged`.
+
+    Args:
+        ratio: head/base with its interval.
+        threshold: relative, the smallest difference that matters.
+        believed: True if it is among the discoveries, and confirmed.
+        floor: a relative difference up to here is noise.
+    """
     word = stats.verdict(ratio, threshold)
-    beyond = 1 + max(threshold, finding.floor)
-    apart = max(ratio.center, 1 / ratio.center) > beyond
-    called = believed and apart and not finding.unconfirmed
-    return word if word == "same" or called else "undecided"
+    apart = max(ratio.center, 1 / ratio.center) > 1 + max(threshold, floor)
+    return word if word == "same" or (believed and apart) else "undecided"
 
 
 def _is_beyond(finding: Finding, threshold: float) -> bool:

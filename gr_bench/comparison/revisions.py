@@ -85,41 +85,65 @@ def _commit(root: Path, name: str) -> str:
     return _git(*asked, cwd=root)
 
 
+def has_file(root: Path, revision: Revision, path: str) -> bool:
+    """True if a revision has a file of that path."""
+    try:
+        _git("cat-file", "-e", f"{revision.commit}:{path}", cwd=root)
+    except RequestError:
+        return False
+    return True
+
+
 @contextmanager
-def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str, Path]]:
-    """Worktrees of the revisions by side, in a temporary folder, removed again at the end.
+def temporary_home(root: Path | None) -> Iterator[Path]:
+    """A temporary folder for worktrees and environments, removed again at the end.
 
     That a process is told to end counts as Ctrl-C here, so that it ends in good order. What one
     that was killed has left is removed by the next.
+
+    Args:
+        root: the repository that the worktrees are of; None if there is none.
     """
     _sweep(root)
     home = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
-    folders = {revision.side: home / revision.side for revision in revisions}
     with _ending_is_ctrl_c():
         try:
-            for revision in revisions:
-                folder = str(folders[revision.side])
-                _git("worktree", "add", "--detach", folder, revision.commit, cwd=root)
-            yield folders
+            yield home
         finally:
             with _undisturbed():
                 _remove(root, home)
 
 
-def _remove(root: Path, home: Path) -> None:
+def check_out(root: Path, home: Path, revision: Revision) -> Path:
+    """A worktree of the revision in ``home``; :func:`temporary_home` removes it.
+
+    Raises:
+        RequestError: git cannot make it.
+    """
+    folder = home / revision.side
+    _git("worktree", "add", "--detach", str(folder), revision.commit, cwd=root)
+    return folder
+
+
+def _remove(root: Path | None, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
+    if root is None:
+        return
     for side in SIDES:
         with suppress(RequestError):  # it had not been added yet
             _git("worktree", "remove", "--force", "--force", str(home / side), cwd=root)
 
 
-def _sweep(root: Path) -> None:
-    """Remove the worktrees of comparisons that were killed."""
-    listed = _git("worktree", "list", "--porcelain", cwd=root).splitlines()
-    homes = {Path(line.partition(" ")[2]).parent for line in listed if line.startswith("worktree ")}
+def _sweep(root: Path | None) -> None:
+    """Remove what comparisons that were killed have left."""
+    homes = set(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
+    if root:
+        listed = _git("worktree", "list", "--porcelain", cwd=root).splitlines()
+        trees = (line.partition(" ")[2] for line in listed if line.startswith("worktree "))
+        homes |= {Path(tree).parent for tree in trees}
     for home in homes:
         owner = re.fullmatch(rf"{FOLDER}(\d+)-.*", home.name)
-        if owner and home.is_dir() and not psutil.pid_exists(int(owner[1])):
+        if owner and not psutil.pid_exists(int(owner[1])):
             _remove(root, home)
 
 

@@ -1,4 +1,4 @@
-"""The coordinator's end of a process that steps with one revision's code."""
+"""One side of a comparison, and the coordinator's end of a process that steps with its code."""
 
 from __future__ import annotations
 
@@ -6,64 +6,101 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gr_bench.comparison.revisions import Revision
 from gr_bench.errors import RequestError
-from gr_bench.workers import revision_worker
+from gr_bench.units import duration
+from gr_bench.workers import side_worker
 from gr_bench.workers.channel import TookTooLong, WorkerDied
 from gr_bench.workers.process import WorkerProcess
 
 
-class MissingInRevision(Exception):
-    """The revision does not have what was asked for."""
+class MissingOnSide(Exception):
+    """The side does not have what was asked for."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A revision ready to be run."""
+    """One side of a comparison, ready to be run."""
 
-    revision: Revision
+    name: str
+    """``base`` or ``head``."""
+
+    asked: str
+    """The side as it was asked for, and the commit that this is."""
+
     folder: Path
+    """The folder that its process runs in: its checkout, if it has one."""
+
     python: str = sys.executable
+    first: tuple[Path, ...] = ()
+    """Folders that its code is imported from before everything installed."""
+
+    last: tuple[Path, ...] = ()
+    """Folders that its code is imported from after everything installed."""
+
+    own: tuple[Path, ...] = ()
+    """Folders whose code is the side's own."""
+
+    foreign: tuple[Path, ...] = ()
+    """Folders whose code belongs to neither side: that of the working tree."""
+
+    @property
+    def has_environment(self) -> bool:
+        """True if its interpreter was made for it."""
+        return any(Path(self.python).is_relative_to(folder) for folder in self.own)
+
+    @property
+    def option(self) -> str:
+        """The option that chooses its interpreter."""
+        return f"--{self.name}-python"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.asked})"
 
 
 class SideProcess:
-    """A freshly started process of :mod:`gr_bench.workers.revision_worker`; a context manager.
+    """A freshly started process of :mod:`gr_bench.workers.side_worker`; a context manager.
 
     Args:
         side: whose code it runs.
         timeout_s: it is given up when an answer takes longer.
+        threads: that libraries may compute with, if the step does not say.
         allowed: the processors that it may use; None where the system does not tell.
 
     Raises:
         RequestError: the interpreter cannot be started.
     """
 
-    def __init__(self, side: Side, timeout_s: float, allowed: set[int] | None) -> None:
-        self._side = side
+    def __init__(
+        self, side: Side, timeout_s: float, threads: int, allowed: set[int] | None
+    ) -> None:
+        self.side = side
         self._timeout_s = timeout_s
         processors = json.dumps(None if allowed is None else sorted(allowed))
-        paths = [str(side.folder), str(side.folder / "src"), os.environ.get("PYTHONPATH", "")]
-        option = f"--{side.revision.side}-python"
+        paths = [*map(str, side.first), os.environ.get("PYTHONPATH", "")]
         python = shutil.which(side.python)
         if python is None:
-            raise RequestError(f"{option} {side.python}: there is no such program")
-        self._log = open(side.folder.parent / f"{side.revision.side}.log", "wb+")  # noqa: SIM115
+            raise RequestError(f"{side.option} {side.python}: there is no such program")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = WorkerProcess(
-                [os.path.abspath(python), "-P", revision_worker.__file__, processors],
+                [os.path.abspath(python), "-P", side_worker.__file__, processors],
                 self._log,
-                environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                environment={
+                    "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                    "OMP_NUM_THREADS": str(threads),
+                },
                 cwd=side.folder,
             )
         except OSError as error:
             self._log.close()
             why = error.strerror or str(error)
-            raise RequestError(f"{option} {side.python}: {why}") from error
+            raise RequestError(f"{side.option} {side.python}: {why}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -78,18 +115,18 @@ class SideProcess:
         self._log.close()
 
     def __str__(self) -> str:
-        return str(self._side.revision)
+        return str(self.side)
 
     def ask(self, do: str, *, about: str = "", **arguments: Any) -> dict[str, Any]:
         """Have something done and wait for the answer.
 
         Args:
-            do: the request, a method of :class:`gr_bench.workers.revision_worker.RevisionWorker`.
+            do: the request, a method of :class:`gr_bench.workers.side_worker.SideWorker`.
             about: what it is about, for messages.
             arguments: of the request.
 
         Raises:
-            MissingInRevision: the revision does not have it.
+            MissingOnSide: the side does not have it.
             RequestError: it failed, took too long, or the process has died.
         """
         self.tell(do, **arguments)
@@ -104,12 +141,12 @@ class SideProcess:
         try:
             answer = self._process.channel.answer(self._timeout_s)
         except TookTooLong:
-            why = f"took longer than {self._timeout_s / 60:g} minutes"
+            why = f"did not answer within {duration(self._timeout_s)}"
             raise self._wrong(about, why) from None
         except WorkerDied:
             raise self._wrong(about, self._death()) from None
         if answer.get("missing"):
-            raise MissingInRevision(answer["error"])
+            raise MissingOnSide(answer["error"])
         if "error" in answer:
             raise self._wrong(about, answer["error"])
         return answer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gr_bench import stats
-from gr_bench.comparison.findings import Change, Comparison, Finding, changes, judged, name_of
+from gr_bench.comparison.findings import Change, Comparison, Finding, changes, judged
 from gr_bench.errors import RequestError
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.record import Failure
@@ -142,7 +142,7 @@ def _findings(cell: StepCostCell, a: Stored, b: Stored, threshold: float) -> Ite
     times = a.log_times(cell), b.log_times(cell)
     base, head = (1e3 * math.exp(sum(of) / len(of)) if of else None for of in times)
     yield Finding(
-        name=name_of(cell),
+        name=cell.name,
         cell=cell,
         quantity=MILLISECONDS,
         base=base,
@@ -156,10 +156,10 @@ def _ratio(
 ) -> Finding:
     old, new = a.log_ratios(cell), b.log_ratios(cell)
     if not old or not new:
-        return Finding(name=name_of(cell), cell=cell, quantity=name, changes=changed)
+        return Finding(name=cell.name, cell=cell, quantity=name, changes=changed)
     shift, p_value = stats.welch(old, new)
     return Finding(
-        name=name_of(cell),
+        name=cell.name,
         cell=cell,
         quantity=name,
         base=math.exp(sum(old) / len(old)),
@@ -202,11 +202,11 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
                 "the timed time, which is taken off"
             )
         for key, reason in run.failures.items():
-            yield f"failed in {run.folder}: {name_of(run.cells[key])}: {reason}"
+            yield f"failed in {run.folder}: {run.cells[key].name}: {reason}"
     for own, other in ((a, b), (b, a)):
         for key, cell in own.cells.items():
             if key not in other.cells and not cell.control:
-                yield f"only in {own.folder}: {name_of(cell)}{_nearest(cell, other.cells)}"
+                yield f"only in {own.folder}: {cell.name}{_nearest(cell, other.cells)}"
 
 
 def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from gr_bench.comparison.findings import COUNTERS, Comparison, Finding
-from gr_bench.units import duration
+from gr_bench.units import roughly
 
 MOST_CHARACTERS = 300
 """Length of a name or a note on a page; what is longer is cut."""
@@ -115,7 +115,7 @@ def next_step(comparison: Comparison) -> str:
             "alternation"
         )
     more = comparison.more_time_s
-    larger = "a larger `--budget`" if more is None else f"a `--budget` larger by {duration(more)}"
+    larger = "a larger `--budget`" if more is None else f"a `--budget` larger by {roughly(more)}"
     return f"{larger} would tell, or a quieter machine"
 
 

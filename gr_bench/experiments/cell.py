@@ -66,6 +66,11 @@ class Cell:
         rest = {key: value for key, value in fields.items() if key != "method"}
         return {"spec": fields["method"], **rest}
 
+    @property
+    def name(self) -> str:
+        """The cell in words, the experiment left out."""
+        return str(self).partition(" / ")[2]
+
     def __str__(self) -> str:
         how = " compiled" if self.compiled else ""
         how += "" if self.variant == "plain" else f" {self.variant}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,14 +15,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure
 from gr_bench.experiments.record import Progress as Part
+from gr_bench.runs.budget_bar import LINE_EVERY_S
 from gr_bench.runs.executor import Crashed, Event, Finished, Measured, Started
 from gr_bench.units import duration
 
 if TYPE_CHECKING:
     from gr_bench.runs.runner import Watcher
-
-LINE_EVERY_S = 5.0
-"""Where there is no terminal, a line about the whole run is written this often at most."""
 
 
 class Display(AbstractContextManager["Display"]):
@@ -113,31 +110,6 @@ class Display(AbstractContextManager["Display"]):
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def budget_bar(console: Console, budget_s: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar with the time left on a terminal, a line now and then anywhere else."""
-    bar = Progress(
-        BarColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("", total=budget_s)
-    last = -LINE_EVERY_S
-
-    def told(spent_s: float, what: str) -> None:
-        nonlocal last
-        text = f"{what} · {duration(max(0.0, budget_s - spent_s))} left"
-        bar.update(task, completed=min(spent_s, budget_s), description=text)
-        if not console.is_terminal and spent_s - last >= LINE_EVERY_S:
-            last = spent_s
-            console.print(text, markup=False, highlight=False)
-
-    with bar:
-        yield told
 
 
 class Tally:

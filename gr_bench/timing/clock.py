@@ -47,6 +47,11 @@ class Samples:
         """(rounds,) seconds a step, waiting taken off."""
         return [all_ - waited for all_, waited in zip(self.elapsed_s, self.waited_s, strict=True)]
 
+    @property
+    def round_s(self) -> float:
+        """Seconds of a sample, waiting included; on average."""
+        return self.steps * statistics.fmean(self.elapsed_s)
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -46,6 +46,25 @@ class Precision:
     most_replicates: int
 
 
+def best_rounds(between: float, of_rounds: float, overhead: float) -> float:
+    """Rounds of a replicate that buy most precision for their time.
+
+    A replicate with n rounds of r seconds costs f + n·r and has variance b² + w²/n. The interval
+    narrows fastest, per second, at n = √(w²/b² · f/r): many rounds where starting is dear or rounds
+    are noisy, many processes where these differ.
+
+    Args:
+        between: b², the variance between processes.
+        of_rounds: w², that of a round.
+        overhead: f/r, the time of a replicate outside of rounds, in rounds.
+
+    Returns:
+        :data:`LEAST_ROUNDS` at least; infinite where processes do not differ.
+    """
+    best = math.sqrt(overhead * of_rounds / between) if between > 0 else math.inf
+    return max(LEAST_ROUNDS, best)
+
+
 def half_width(log_ratios: Sequence[float]) -> float:
     """The reach of the ratio's interval above its centre, relative; infinite for one."""
     ratio = stats.ratio_interval(log_ratios)
@@ -92,19 +111,12 @@ class BlockState:
     def best_rounds(self, start_s: float) -> float:
         """Rounds of a replicate that buy most precision for their time.
 
-        A replicate with n rounds of r seconds costs f + n·r and has variance b² + w²/n, with b the
-        spread between processes and w that of rounds. The interval narrows fastest, per second, at
-        n = √(w²/b² · f/r): many rounds where starting is dear or rounds are noisy, many processes
-        where these differ.
-
         Args:
             start_s: the block's share of the start of a process.
         """
         _, between, of_rounds = self._widest()
-        cost = (start_s + self.overhead_s) / self.round_s
-        most = MOST_BLOCK_S / self.round_s
-        best = math.sqrt(cost * of_rounds / between) if between > 0 else most
-        return max(LEAST_ROUNDS, min(best, most))
+        overhead = (start_s + self.overhead_s) / self.round_s
+        return min(best_rounds(between, of_rounds, overhead), MOST_BLOCK_S / self.round_s)
 
     def replicates_to(self, target: float, rounds: float) -> int:
         """Further replicates of so many rounds, about, until the worst ratio is known."""

@@ -133,7 +133,7 @@ def compared(repository: Path, command: Warm) -> Compared:
     """A commit that keeps a hidden copy of the parameters and adds a method."""
     files = [repository / "out.json", repository / "out.md"]
     ended = command(
-        *("compare", "git:start", "git:hidden", "--suite", "tiny.toml", "--budget", "1s"),
+        *("compare", "git:start", "git:hidden", "--suite", "tiny.toml", "--budget", "10s"),
         *("--json", files[0], "--markdown", files[1]),
         cwd=repository,
     )
@@ -159,8 +159,8 @@ def test_the_peak_is_that_of_the_step_cost_experiment(compared: Compared) -> Non
     t = step.training
     device = get_device("cpu")
     memory = measure_memory(step, device, t.model, t.optimizer, t.method, step.batch)
-    (counted, again) = compared.json["measured"]["counters"]["base"][cell.id]
-    assert counted == again
+    counted, *again = compared.json["measured"]["counters"]["base"][cell.id]
+    assert all(other == counted for other in again)
     assert counted["peak_bytes"] == memory.peak_bytes
     assert nbytes(t.model.parameters()) == memory.parameter_bytes
 
@@ -172,14 +172,13 @@ def test_flops_are_the_closed_form_and_do_not_change(compared: Compared) -> None
     measured = compared.json["measured"]["counters"]
     for method, passes in (("sgd", 1), (F_GR, 2)):
         cell = compared.finding(method)["cell"]
-        key = next(k for k, c in compared.json["measured"]["cells"].items() if c == cell)
+        key = next(k for k, c in compared.json["measured"]["subjects"].items() if c == cell)
         for side in ("base", "head"):
-            assert [c["flops"] for c in measured[side][key]] == [passes * once] * 2
+            assert {c["flops"] for c in measured[side][key]} == {passes * once}
 
 
 def test_a_method_that_only_the_head_has_is_added_and_no_error(compared: Compared) -> None:
-    (note,) = compared.json["notes"]
-    assert note.startswith("added: ")
+    (note,) = (note for note in compared.json["notes"] if note.startswith("added: "))
     assert "planted:Added" in note
     assert len(compared.json["findings"]) == 2
     assert "added: " in compared.markdown
@@ -189,15 +188,14 @@ def test_a_method_that_only_the_head_has_is_added_and_no_error(compared: Compare
 def test_pairs_are_fresh_processes_in_changing_order(compared: Compared) -> None:
     measured = compared.json["measured"]
     pairs = measured["pairs"]
-    assert len(pairs) >= 3
-    assert [pair["first"] for pair in pairs[:3]] == ["base", "head", "base"]
+    assert [pair["first"] for pair in pairs] == [("base", "head")[n % 2] for n in range(len(pairs))]
     for pair in pairs:
         for of in pair["samples"].values():
             base, head = (of[side]["elapsed_s"] for side in ("base", "head"))
             assert len(base) == len(head) >= 5
             assert min(base + head) > 0
     folders = [Path(measured["processes"][side]["folder"]) for side in ("base", "head")]
-    assert [folder.parent.name for folder in folders] == ["base", "head"]
+    assert [folder.name for folder in folders] == ["base", "head"]
     assert len({len(str(folder)) for folder in folders}) == 1
     assert not any(folder.exists() for folder in folders)
 
@@ -209,7 +207,8 @@ def test_json_says_how_it_was_measured(compared: Compared) -> None:
     assert about["revisions"]["head"]["name"] == "hidden"
     assert about["measured"]["processes"]["base"]["conditions"]["denormals_flushed"] is True
     processors = {
-        side: about["measured"]["processes"][side]["processors"] for side in ("base", "head")
+        side: about["measured"]["processes"][side]["conditions"]["processors"]
+        for side in ("base", "head")
     }
     assert processors["base"] == processors["head"]
     assert len(processors["base"]) == 1
@@ -278,7 +277,7 @@ def started(repository: Path) -> tuple[Background, list[psutil.Process]]:
         found = []
         for child in psutil.Process(run.process.pid).children():
             with suppress(psutil.NoSuchProcess):
-                if any("workers/revision_worker.py" in word for word in child.cmdline()):
+                if any("workers/side_worker.py" in word for word in child.cmdline()):
                     found.append(child)
         return found
 
@@ -354,7 +353,7 @@ def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
     [
         (["git:start", "git:nowhere"], "no revision 'git:nowhere'"),
         (["git:", "git:start"], "no revision 'git:'"),
-        (["git:start", "runs/a"], "two revisions"),
+        (["git:start", "runs/a"], "git:REVISION or pip:REQUIREMENT"),
         (["git:start", "git:start", "--threshold", "2"], "write it as 2% or 0.02"),
         (["git:start", "git:start", "--budget", "soon"], "write it as 90s"),
         (["git:start", "git:start", "--suite", "smok"], "did you mean 'smoke'?"),

@@ -226,7 +226,7 @@ UNKNOWN = finding(verdict="undecided")
         (compared(finding()), "`gr-bench bisect git:0123456789 git:fedcba9876`"),
         (compared(finding(), head="head (WORKTREE, fedcba9876)"), "look at the first row"),
         (compared(finding(), base="pip:shop==1.0"), "look at the first row"),
-        (compared(UNKNOWN, more_time_s=722.0), "a `--budget` larger by 12m02s would tell"),
+        (compared(UNKNOWN, more_time_s=722.0), "a `--budget` larger by 12 minutes would tell"),
         (compared(UNKNOWN), "a larger `--budget` would tell"),
         (
             compared(finding(verdict="undecided", pairs=None), base="runs/a (now)", head="runs/b"),

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gr_bench.comparison.revisions import Revision, checked_out, repository, resolve
+from gr_bench.comparison.revisions import (
+    FOLDER,
+    Revision,
+    check_out,
+    has_file,
+    repository,
+    resolve,
+    temporary_home,
+)
 from gr_bench.errors import RequestError
 
 
@@ -37,6 +48,12 @@ def root(tmp_path: Path) -> Path:
 
 def worktrees(root: Path) -> int:
     return len(git(root, "worktree", "list").splitlines())
+
+
+@contextmanager
+def checked_out(root: Path, revisions: Sequence[Revision]) -> Iterator[dict[str, Path]]:
+    with temporary_home(root) as home:
+        yield {revision.side: check_out(root, home, revision) for revision in revisions}
 
 
 def two(root: Path) -> list[Revision]:
@@ -133,3 +150,27 @@ def test_a_shallow_clone_is_told_of(root: Path, tmp_path: Path) -> None:
     git(root, "clone", "--quiet", "--depth", "1", f"file://{root}", str(clone))
     with pytest.raises(RequestError, match="git fetch --unshallow"):
         resolve(clone, "base", "git:HEAD~")
+
+
+def test_a_file_of_a_revision_is_known(root: Path) -> None:
+    (root / "later").write_text("x")
+    base, head = two(root)
+    assert has_file(root, base, "file")
+    assert not has_file(root, base, "later")
+    assert not has_file(root, head, "later")
+    assert has_file(root, resolve(root, "head", "git:WORKTREE"), "later")
+
+
+def test_what_a_killed_comparison_has_left_is_removed_by_the_next(root: Path) -> None:
+    """Without worktrees, too: releases and environments alone."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{gone.pid}-"))
+    own = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+    (left / "base-environment").mkdir()
+    with temporary_home(None) as home:
+        assert home.is_dir()
+        assert not left.exists()
+        assert own.is_dir()
+    assert not home.exists()
+    own.rmdir()

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gr_bench.comparison.revisions import Revision
 from gr_bench.comparison.side import Side, SideProcess
 from gr_bench.registry import build_method
-from gr_bench.workers.revision_worker import RevisionWorker, described
+from gr_bench.workers.side_worker import described, is_missing
 
 MODULES = {
     "plug_needs": "import not_there",
@@ -42,7 +41,7 @@ def test_what_a_revision_has_not_is_missing_and_what_it_cannot_build_is_broken(
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ValueError, match=r".") as caught:
         build_method(method)
-    assert RevisionWorker(None).is_missing(caught.value) is missing
+    assert is_missing(caught.value) is missing
 
 
 def test_an_error_is_described_with_its_place_in_the_revision(
@@ -100,9 +99,10 @@ def test_a_revision_needs_to_have_no_more_than_what_is_documented(tmp_path: Path
     package.mkdir(parents=True)
     for name, text in OLD.items():
         (package / f"{name}.py").write_text(text)
-    side = Side(Revision("base", "old", "0" * 40), package.parent)
-    with SideProcess(side, 60.0, None) as process:
-        assert process.ask("hello")["folder"] == str(package)
+    side = Side("base", "old", package.parent, first=(package.parent,))
+    with SideProcess(side, 60.0, 1, None) as process:
+        assert process.ask("hello", datasets=["zeros"], paths=[])["started_s"] > 0
+        assert process.ask("describe")["gr_bench"] == "0.0"
         assert process.ask("prepare", key="it", cell=CELL)["method"] == "plain"
         assert process.ask("time", key="it", steps=2)["elapsed_s"] > 0
         # x W: 4x2 by 2x3; the gradient of W: 3x4 by 4x2
