@@ -13,8 +13,9 @@ The noise of a pair is √r·common + √(1-r)·own, where r is the correlation 
 is normal, of Student's t with 5 degrees of freedom, or normal with every fiftieth value (by chance)
 from a normal distribution with five times the standard deviation; all scaled to the spread.
 
-Besides: how the prior scale was chosen, the boundaries of a group-sequential t-test beside it, and
-the largest average that a stop can give an e-value. All of it is in ``OUT/sequential.json``, and as
+Besides: how the prior scale was chosen, the boundaries of a group-sequential t-test beside it, the
+largest average that a stop can give an e-value, and one cell whose pairs are not independent. All
+of it is in ``OUT/sequential.json``, and as
 tables in ``OUT/sequential.md``.
 """
 
@@ -64,6 +65,13 @@ EXPONENTS = (-0.5, 0.0, 0.5, 1.0)
 
 MARTINGALE = "test martingale"
 STUDY_PAIRS, STUDY_PATHS, CALIBRATION_PATHS = 150, 4000, 400_000
+
+SERIAL = (0.0, 0.1, 0.2, 0.3, 0.5)
+"""Correlations of a pair with the one before."""
+
+ORDERS = (0.5, 1.0, 2.0)
+"""Differences between pairs in which one side is first and those in which the other is, in
+spreads."""
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -505,6 +513,32 @@ def worst_stop(most: int, rows: int = 90, columns: int = 110, nodes: int = 401) 
     return float(weights @ after_one)
 
 
+def dependent() -> list[dict[str, Any]]:
+    """How often the e-value of a true mean ever reaches 1/α within the pairs, where they are not
+    independent: a pair takes after the one before, or every other one differs.
+    """
+    rng = np.random.default_rng(3)
+    fresh = rng.standard_normal((5 * STUDY_PATHS, PAIRS))
+    order = np.where(np.arange(PAIRS) % 2, -0.5, 0.5)
+    sequences = {f"order of {size:g} spreads": fresh + size * order for size in ORDERS}
+    for serial in SERIAL:
+        values = fresh.copy()
+        for pair in range(1, PAIRS):
+            values[:, pair] *= math.sqrt(1 - serial**2)
+            values[:, pair] += serial * values[:, pair - 1]
+        sequences[f"serial correlation {serial:g}"] = values
+    levels = (1 - CONFIDENCE, FALSE_DISCOVERY_RATE, FALSE_DISCOVERY_RATE / CELLS)
+    found = []
+    for name, values in sequences.items():
+        of = Moments(values)
+        ever = {
+            f"{level:g}": share((np.abs(of.mean) > of.half(reaches(PAIRS, 1 / level))).any(axis=-1))
+            for level in levels
+        }
+        found.append({"pairs": name, "errs": ever})
+    return found
+
+
 def everything(comparisons: int) -> dict[str, Any]:
     """All that is to be known."""
     scales = {f"{scale:g}": martingale_rule(scale, STUDY_PAIRS) for scale in SCALES}
@@ -520,6 +554,7 @@ def everything(comparisons: int) -> dict[str, Any]:
         "prior_scales": excess(pairs_taken(scales, STUDY_PAIRS)),
         "group_sequential": pairs_taken(martingale | group_sequential_rules(), PAIRS),
         "worst_stop": {str(most): worst_stop(most) for most in (5, 20, PAIRS)},
+        "dependent": dependent(),
     }
 
 
@@ -627,6 +662,16 @@ def markdown(found: Mapping[str, Any]) -> str:
             "true mean, for one who knows the spread: "
             + ", ".join(f"{value:.2f} ({most})" for most, value in found["worst_stop"].items())
             + ".\n",
+            "## Pairs that are not independent\n",
+            f"How often one unchanged cell's interval at 1 - α excludes 1 after any of {PAIRS} "
+            "pairs.\n",
+            table(
+                ("pairs", *(f"α = {level}" for level in found["dependent"][0]["errs"])),
+                (
+                    (own["pairs"], *(percent(errs, 2) for errs in own["errs"].values()))
+                    for own in found["dependent"]
+                ),
+            ),
         ]
     )
 

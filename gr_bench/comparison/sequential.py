@@ -1,7 +1,9 @@
 """Inference for a mean that may be looked at after every value, by a test martingale.
 
 Assumes independent values from one normal distribution with unknown variance, as
-:func:`gr_bench.stats.t_interval` does, but not that their number was settled beforehand.
+:func:`gr_bench.stats.t_interval` does, but not that their number was settled beforehand. Heavier
+tails make it err less often; values that take after the ones before, more often
+(``results/trust/sequential.md``).
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ from gr_bench.comparison.stopping import (
     verdicts,
 )
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 Array = NDArray[np.float64]
 
 THRESHOLD = 0.02
