@@ -388,13 +388,13 @@ def compare(
         _wrong(str(error))
         of_this_commit = str(error).startswith("head ")
         raise click.exceptions.Exit(CANNOT_TELL if of_this_commit else CANNOT_GO_ON) from None
-    from gr_bench.comparison import annotations, pages
+    from gr_bench.comparison import pages
 
     if markdown_file is not None:
         text = pages.markdown(comparison).encode()
         write_whole(markdown_file, lambda file: file.write(text))
     pages.show(comparison)
-    annotations.publish(comparison)
+    pages.publish(comparison)
     if comparison.regressed:
         raise click.exceptions.Exit(FAILED)
     if comparison.undecided and (git_bisect or fail_undecided):

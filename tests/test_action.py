@@ -494,4 +494,4 @@ def test_a_pull_request_to_a_small_repository_from_end_to_end(runner: Runner) ->
     shown = runner.written.partition("<details>")[0]
     assert "| **slower by at least 2 %** | +" in shown
     assert "| `total` |" in shown
-    assert f"`gr-bench bisect git:{base[:10]} git:{head[:10]}`" in shown
+    assert f"`gr-bench bisect {base[:10]} {head[:10]}`" in shown

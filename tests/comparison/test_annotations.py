@@ -9,8 +9,8 @@ from compared import LARGER, compared, finding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr_bench.comparison.annotations import command, commands, publish
-from gr_bench.comparison.pages import markdown
+from gr_bench.comparison.pages import markdown, publish
+from gr_bench.comparison.pages.annotations import command, commands
 
 
 def read_back(line: str) -> tuple[str, str, str]:

@@ -215,14 +215,13 @@ def test_json_says_how_it_was_measured(compared: Compared) -> None:
     assert about["suite"]["step_cost"][0]["batch_sizes"] == [16]
 
 
-def test_the_comment_begins_with_the_verdict_and_folds_the_rest(compared: Compared) -> None:
+def test_the_comment_begins_with_the_verdict_and_what_is_worse(compared: Compared) -> None:
+    """In a second too little was measured to know how SGD stands, so that is said below."""
     lines = compared.markdown.splitlines()
     assert "Regression" in lines[0]
     assert "peak bytes" in lines[0]
-    shown, _, folded = compared.markdown.partition("<details>")
-    assert F_GR in shown
-    assert "/ sgd" in folded
-    assert "/ sgd" not in shown
+    shown, _, _ = compared.markdown.partition("<details>")
+    assert shown.index(F_GR) < shown.index("/ sgd")
     assert compared.markdown.count("<details>") == compared.markdown.count("</details>")
 
 

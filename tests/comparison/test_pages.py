@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from gr_bench import stats
-from gr_bench.comparison import words
 from gr_bench.comparison.findings import Change, Comparison, Finding
-from gr_bench.comparison.pages import WHOLE_LINES, markdown, show
+from gr_bench.comparison.pages import markdown, show, words
+from gr_bench.comparison.pages.terminal import WHOLE_LINES
 
 NASTY = st.text(st.sampled_from("ab `|\\<>&*_[]~$#!@-+=:1./\n\r\t\x1b\u200b\ud800é漢"), max_size=20)
 NAMES = st.one_of(
@@ -112,9 +112,9 @@ def test_where_there_is_no_terminal_lines_are_whole(capsys: pytest.CaptureFixtur
 
 
 def test_the_last_lines_are_the_verdict_and_what_to_do() -> None:
-    *_, headline, advice = printed(compared(finding()), 80 * 4)
+    *_, advice, headline = printed(compared(finding()), 80 * 4)
     assert headline == "Regression (threshold 2 %): 1 slower"
-    assert advice.startswith("next: `gr-bench bisect git:0123456789 git:fedcba9876`")
+    assert advice.startswith("next: `gr-bench bisect 0123456789 fedcba9876`")
     assert printed(compared(finding(verdict="same")), 80)[-1].startswith("No regression")
 
 
@@ -223,9 +223,12 @@ UNKNOWN = finding(verdict="undecided")
 @pytest.mark.parametrize(
     ("comparison", "advice"),
     [
-        (compared(finding()), "`gr-bench bisect git:0123456789 git:fedcba9876`"),
-        (compared(finding(), head="head (WORKTREE, fedcba9876)"), "look at the first row"),
-        (compared(finding(), base="pip:shop==1.0"), "look at the first row"),
+        (compared(finding()), "`gr-bench bisect 0123456789 fedcba9876`"),
+        (
+            compared(finding(), head="head (WORKTREE, fedcba9876)"),
+            "between two commits, `gr-bench bisect`",
+        ),
+        (compared(finding(), base="pip:shop==1.0"), "between two commits, `gr-bench bisect`"),
         (compared(UNKNOWN, more_time_s=722.0), "a `--budget` larger by 12 minutes would tell"),
         (compared(UNKNOWN), "a larger `--budget` would tell"),
         (

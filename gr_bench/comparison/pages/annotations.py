@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from gr_bench.comparison import words
+import gr_bench.comparison.pages.words as words
 from gr_bench.comparison.findings import Comparison, Finding
-from gr_bench.comparison.pages import markdown
+from gr_bench.comparison.pages.comment import markdown
 
 MOST_ERRORS = 9
 """Regressions with an annotation of their own. GitHub shows ten errors of a step; the tenth says

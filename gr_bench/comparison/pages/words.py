@@ -1,4 +1,4 @@
-"""A finding in words and percentages, as every page and annotation says it."""
+"""A comparison in words and percentages, as every page and annotation says it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from gr_bench.units import roughly
 
 MOST_CHARACTERS = 300
 """Length of a name or a note on a page; what is longer is cut."""
+
+MOST_NOTES = 10
 
 NOT_A_COMMIT = "WORKTREE"
 
@@ -85,6 +87,22 @@ def is_news(finding: Finding) -> bool:
     return finding.changed or finding.verdict == "undecided"
 
 
+def first_notes(comparison: Comparison) -> list[str]:
+    """The first notes, and how many more there are."""
+    notes = comparison.notes
+    more = [f"... and {len(notes) - MOST_NOTES} more notes (--json has all)"]
+    return [short(note) for note in notes[:MOST_NOTES]] + more * (len(notes) > MOST_NOTES)
+
+
+def counter_lines(comparison: Comparison) -> list[str]:
+    """Every counter that changed."""
+    return [
+        f"{short(finding.name)}: {short(str(change))}"
+        for finding in comparison.findings
+        for change in finding.changes
+    ]
+
+
 def sign(comparison: Comparison) -> str:
     """A sign for the headline: worse, all known and nothing worse, or not known."""
     if comparison.regressed:
@@ -102,11 +120,11 @@ def next_step(comparison: Comparison) -> str:
     if comparison.regressed and all(commits):
         good, bad = commits
         return (
-            f"`gr-bench bisect git:{good} git:{bad}`, with the other options of this comparison, "
+            f"`gr-bench bisect {good} {bad}`, with the other options of this comparison, "
             "finds the commit"
         )
     if comparison.regressed:
-        return "look at the first row; between commits, `gr-bench bisect` finds the one that did it"
+        return "between two commits, `gr-bench bisect` would find the one that did it"
     if not comparison.undecided:
         return ""
     if stored and not any(commits):
