@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gr_bench.comparison.findings import Comparison
-from gr_bench.comparison.judge import compare_code
+from gr_bench.comparison.judge import Keep, compare_code
 from gr_bench.comparison.paired import ProgressCallback
 from gr_bench.comparison.sides import KINDS, is_code
 from gr_bench.comparison.stored import compare_runs
-from gr_bench.comparison.subject import read_calls
+from gr_bench.comparison.subject import Call, read_calls
 from gr_bench.errors import RequestError
 from gr_bench.files import write_whole
-from gr_bench.runs.suite import load_suite
+from gr_bench.runs.suite import Suite, load_suite
 
 DEFAULT_SUITE = "compare"
 
@@ -37,14 +37,7 @@ def compare_two(
     progress: ProgressCallback | None,
 ) -> Comparison:
     """See :func:`gr_bench.compare`; ``names`` and ``pythons`` are by side."""
-    if json_file is not None:
-        check_writable(json_file)
-
-    def keep(everything: dict[str, Any]) -> None:
-        if json_file is not None:
-            text = json.dumps(finite(everything), indent=2, allow_nan=False)
-            write_whole(json_file, lambda file: file.write(text.encode()))
-
+    keep = json_keeper(json_file)
     of_code = [is_code(name) for name in names.values()]
     if any(of_code) and not all(of_code):
         raise RequestError(f"compare two sides of code ({KINDS}) or two runs' folders")
@@ -57,11 +50,7 @@ def compare_two(
             )
         base, head = map(Path, names.values())
         return compare_runs(base, head, threshold, keep)
-    if asked and suite is not None:
-        raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
-    if asked and only is not None:
-        raise RequestError("--only chooses cells of a suite: leave out calls in its place")
-    cells = None if asked else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
+    cells = suite_for(asked, suite, only, device)
     return compare_code(
         names,
         suite=cells,
@@ -73,6 +62,38 @@ def compare_two(
         keep=keep,
         progress=progress or (lambda spent_s, what, *, lasting=False: None),
     )
+
+
+def suite_for(
+    calls: Sequence[Call], suite: str | None, only: str | None, device: str | None
+) -> Suite | None:
+    """The suite whose cells are stepped where there are no calls.
+
+    Raises:
+        RequestError: calls and a suite at once, or whatever is wrong with the suite.
+    """
+    if calls and suite is not None:
+        raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
+    if calls and only is not None:
+        raise RequestError("--only chooses cells of a suite: leave out calls in its place")
+    return None if calls else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
+
+
+def json_keeper(file: Path | None) -> Keep:
+    """A function that writes plain data into a file, or nowhere if there is none.
+
+    Raises:
+        RequestError: it cannot be a file.
+    """
+    if file is None:
+        return lambda everything: None
+    check_writable(file)
+
+    def keep(everything: dict[str, Any]) -> None:
+        text = json.dumps(finite(everything), indent=2, allow_nan=False)
+        write_whole(file, lambda open_file: open_file.write(text.encode()))
+
+    return keep
 
 
 def finite(value: Any) -> Any:

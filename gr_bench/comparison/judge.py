@@ -13,7 +13,7 @@ from gr_bench.comparison.findings import COUNTERS, Comparison, Finding, changes,
 from gr_bench.comparison.paired import LEAST_PAIRS, Measured, ProgressCallback, measure
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.comparison.side import Side
-from gr_bench.comparison.sides import look_up, made_ready, placed
+from gr_bench.comparison.sides import Asked, look_up, made_ready, placed
 from gr_bench.comparison.subject import Call, CellSubject, Subject
 from gr_bench.errors import RequestError
 from gr_bench.experiments.step_cost.cell import StepCostCell
@@ -58,15 +58,7 @@ def compare_code(
     """
     begin = time.monotonic()
     asked = look_up(names)
-    subjects: list[Subject] = []
-    notes = []
-    for call in calls:
-        found, note = placed(call, asked)
-        subjects.append(found)
-        notes += [note] if note else []
-    if suite is not None:
-        subjects += _cells(suite)
-        suite.check_methods()
+    subjects, notes = subjects_of(asked, suite, calls)
     device = subjects[0].cell.device if subjects[0].cell else calls[0].device
     about: dict[str, Any] = {
         "revisions": {side: asdict(asked.revisions[side]) for side in asked.revisions},
@@ -90,6 +82,31 @@ def compare_code(
             notes=notes,
             progress=progress,
         )
+
+
+def subjects_of(
+    asked: Asked, suite: Suite | None, calls: Sequence[Call]
+) -> tuple[list[Subject], list[str]]:
+    """The subjects of a comparison, each with its file where the sides find it, and notes on them.
+
+    Args:
+        asked: both sides.
+        suite: its step-cost cells are subjects; None where there are calls.
+        calls: subjects as well.
+
+    Raises:
+        RequestError: a suite without such cells, a method or a file that is not there.
+    """
+    subjects: list[Subject] = []
+    notes = []
+    for call in calls:
+        found, note = placed(call, asked)
+        subjects.append(found)
+        notes += [note] if note else []
+    if suite is not None:
+        subjects += _cells(suite)
+        suite.check_methods()
+    return subjects, notes
 
 
 def compare_ready(
@@ -126,7 +143,7 @@ def compare_ready(
         status = "done"
     finally:
         found = comparison.plain() if comparison else {}
-        keep({**about, "status": status, **found, "measured": _plain(measured)})
+        keep({**about, "status": status, **found, "measured": plain(measured)})
     return comparison
 
 
@@ -273,7 +290,8 @@ def _cells(suite: Suite) -> list[CellSubject]:
     return cells
 
 
-def _plain(measured: Measured) -> dict[str, Any]:
+def plain(measured: Measured) -> dict[str, Any]:
+    """Everything that was measured as plain data."""
     return {
         "subjects": {subject.id: subject.plain() for subject in measured.subjects},
         "added": measured.added,
