@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,11 @@ def bisect(
         "budget_s": budget_s,
         "environment": environment.describe(device),
     }
-    found = Bisection(asked.label("base"), asked.label("head"), path, threshold, notes)
-    bisector = _Bisector(
+    found = Bisection(asked.label("base"), asked.label("head"), path, threshold)
+    bisector = Bisector(
         found,
         subjects,
+        notes=notes,
         begin=begin,
         budget_s=budget_s,
         timeout_s=of_suite.timeout_s if of_suite else CALL_TIMEOUT_S,
@@ -119,12 +121,13 @@ def _revision(name: str) -> str:
     return PREFIX + name.removeprefix(PREFIX)
 
 
-class _Bisector:
+class Bisector:
     """A search on its way.
 
     Args:
         found: gets all that is found.
         subjects: what is stepped.
+        notes: on them.
         begin: when the time began to run, by ``time.monotonic()``.
         budget_s: the most time that it may take.
         timeout_s: a process that does not answer for so long is given up.
@@ -136,6 +139,7 @@ class _Bisector:
         found: Bisection,
         subjects: Sequence[Subject],
         *,
+        notes: Sequence[str] = (),
         begin: float,
         budget_s: float,
         timeout_s: float,
@@ -143,6 +147,7 @@ class _Bisector:
     ) -> None:
         self._found = found
         self._subjects = subjects
+        self._notes = notes
         self._begin = begin
         self._budget_s = budget_s
         self._timeout_s = timeout_s
@@ -207,13 +212,16 @@ class _Bisector:
             self._skip(tested, error)
             return True
 
-    def _answer(self, position: int, confidence: float, share_s: float) -> bool:
+    def _answer(
+        self, position: int, confidence: float, share_s: float, least_pairs: int = 0
+    ) -> bool:
         """Measure a commit until it is clear on which side of the rise it is; record the answer.
 
         Args:
             position: the commit.
             confidence: of the answer.
             share_s: the time that it may take before it takes what others would have.
+            least_pairs: before it is clear.
 
         Returns:
             False if there was no time to make it clear.
@@ -225,8 +233,9 @@ class _Bisector:
         sides["head"] = self._checkouts.side(position, "head")
 
         def open_subjects(so_far: Measured) -> list[Subject]:
-            tested.log_ratios = so_far.log_ratios(subject)
-            return [] if judged(tested.log_ratios, search.levels, confidence) else [subject]
+            tested.log_ratios = logs = so_far.log_ratios(subject)
+            enough = len(logs) >= least_pairs and judged(logs, search.levels, confidence)
+            return [] if enough else [subject]
 
         while open_subjects(measured):
             if self._left_s() <= 0:
@@ -250,7 +259,9 @@ class _Bisector:
         return True
 
     def _doubts(self) -> bool:
-        """Measure the range's ends again, surer than before; True if an answer has changed."""
+        """Measure the range's ends again, with at least as many fresh pairs as there are, and
+        surer than before; True if an answer has changed.
+        """
         target, search = self._followed()
         if target.counter is not None:
             return False
@@ -258,9 +269,11 @@ class _Bisector:
         for position in (search.low, search.high):
             if position in self._measured and self._left_s() > 0:
                 before = search.answers[position]
+                pairs = len(self._measured[position].pairs)
                 self._next_step(1)
-                if self._answer(position, CONFIDENCE_AGAIN, self._left_s() / 2):
-                    changed = changed or search.answers[position] != before
+                with suppress(RequestError):  # then what was measured before stands
+                    self._answer(position, CONFIDENCE_AGAIN, self._left_s() / 2, 2 * pairs)
+                changed = changed or search.answers[position] != before
         return changed
 
     def _begin_step(self, position: int) -> Tested | None:
@@ -321,7 +334,7 @@ class _Bisector:
             timeout_s=self._timeout_s,
             keep=kept.update,
             about={},
-            notes=self._found.notes if name == "whole" else (),
+            notes=self._notes if name == "whole" else (),
             progress=lambda spent_s, what, *, lasting=False: self._tell(what, lasting=lasting),
         )
 

@@ -70,6 +70,8 @@ class Bisection:
 
     threshold: float
     notes: list[str] = field(default_factory=list)
+    """Notes beside those of the comparisons."""
+
     whole: Comparison | None = None
     """GOOD against BAD."""
 

@@ -79,7 +79,10 @@ def _whole(found: Bisection) -> Iterator[str]:
     finding = found.finding(found.whole)
     assert finding is not None
     assert found.target is not None
+    assert found.whole is not None
     yield f"{found.good} -> {found.bad}: {_what(found, finding)}"
+    for note in (*found.whole.notes, *found.notes):
+        yield f"- {note}"
 
 
 def _verdict(found: Bisection) -> Iterator[str]:
