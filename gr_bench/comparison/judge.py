@@ -120,12 +120,14 @@ def compare_ready(
     about: Mapping[str, Any],
     notes: Sequence[str],
     progress: ProgressCallback,
+    is_enough: Callable[[Measured], bool] = lambda so_far: False,
 ) -> Comparison:
     """Measure sides that are ready, and judge; see :func:`compare_code`.
 
     Args:
         about: plain data that goes with what is kept.
         notes: further notes of the comparison.
+        is_enough: asked after every pair; True ends it though not all is known.
     """
     measured = Measured(list(subjects))
     status = "interrupted"
@@ -134,7 +136,9 @@ def compare_ready(
         measure(
             measured,
             sides,
-            open_subjects=lambda so_far: open_subjects(so_far, threshold),
+            open_subjects=lambda so_far: (
+                [] if is_enough(so_far) else open_subjects(so_far, threshold)
+            ),
             budget_s=budget_s,
             timeout_s=timeout_s,
             progress=progress,

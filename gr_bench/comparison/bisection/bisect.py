@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gr_bench.comparison.bisection.bisection import Bisection, Target, Tested
 from gr_bench.comparison.bisection.checkouts import Checkouts
@@ -16,7 +16,7 @@ from gr_bench.comparison.bisection.path import first_parent_path
 from gr_bench.comparison.bisection.search import Search, judged, narrow
 from gr_bench.comparison.compare import json_keeper, suite_for
 from gr_bench.comparison.findings import COUNTERS, Comparison
-from gr_bench.comparison.judge import CALL_TIMEOUT_S, compare_ready, plain, subjects_of
+from gr_bench.comparison.judge import CALL_TIMEOUT_S, compare_ready, evaluate, plain, subjects_of
 from gr_bench.comparison.paired import Measured, ProgressCallback, count_alone, measure
 from gr_bench.comparison.revisions import PREFIX, temporary_home
 from gr_bench.comparison.sides import PIP, look_up
@@ -25,7 +25,8 @@ from gr_bench.errors import RequestError
 from gr_bench.runs import environment
 
 FIRST_SHARE = 0.4
-"""The most of the budget that GOOD against BAD may take. It ends as soon as all is known."""
+"""After this part of the budget, GOOD against BAD ends as soon as something is known to be worse.
+It may take all of it: as long as nothing is, there is nothing to search for."""
 
 LAST_SHARE = 0.2
 """The part of the budget that is kept for the culprit against its parent."""
@@ -167,8 +168,7 @@ class Bisector:
         self._checkouts = checkouts
         last = len(self._found.path) - 1
         self._next_step(Search(last, 0.0, 1.0).steps_left + 1)
-        share_s = FIRST_SHARE * self._budget_s
-        self._found.whole = whole = self._compare("whole", 0, last, self._subjects, share_s)
+        self._found.whole = whole = self._compare("whole", 0, last, self._subjects)
         self._found.target = target = _target(whole, self._subjects)
         if target is None:
             return
@@ -310,32 +310,39 @@ class Bisector:
         self._next_step(0)
         ends = search.low, search.high
         try:
-            alone = self._compare("alone", *ends, subjects, self._left_s(reserve=False))
+            alone = self._compare("alone", *ends, subjects)
         except RequestError as error:
             if len(subjects) == 1:
                 raise
             self._found.notes.append(f"only {target.subject.name} was confirmed: {error}")
-            left_s = self._left_s(reserve=False)
-            alone = self._compare("alone", *ends, [target.subject], left_s)
+            alone = self._compare("alone", *ends, [target.subject])
         self._found.alone = alone
 
     def _compare(
-        self, name: str, base: int, head: int, subjects: Sequence[Subject], budget_s: float
+        self, name: Literal["whole", "alone"], base: int, head: int, subjects: Sequence[Subject]
     ) -> Comparison:
         """Compare two commits of the path on all subjects; kept by name."""
         kept = self._compared[name] = {}
         sides = {"base": self._checkouts.side(base, "base")}
         sides["head"] = self._checkouts.side(head, "head")
+        threshold = self._found.threshold
+
+        def is_enough(so_far: Measured) -> bool:
+            if name == "alone" or self._spent_s < FIRST_SHARE * self._budget_s:
+                return False
+            return evaluate(so_far, sides, threshold).regressed
+
         return compare_ready(
             sides,
             subjects,
-            threshold=self._found.threshold,
-            budget_s=budget_s,
+            threshold=threshold,
+            budget_s=self._left_s(reserve=False),
             timeout_s=self._timeout_s,
             keep=kept.update,
             about={},
             notes=self._notes if name == "whole" else (),
             progress=lambda spent_s, what, *, lasting=False: self._tell(what, lasting=lasting),
+            is_enough=is_enough,
         )
 
     # --- time

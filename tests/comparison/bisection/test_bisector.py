@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gr_bench.comparison import judge
 from gr_bench.comparison.bisection import bisect, page
-from gr_bench.comparison.bisection.bisect import Bisector
+from gr_bench.comparison.bisection.bisect import FIRST_SHARE, Bisector
 from gr_bench.comparison.bisection.bisection import Bisection
 from gr_bench.comparison.bisection.path import Commit
 from gr_bench.comparison.compare import finite
@@ -38,7 +38,7 @@ class World:
         broken: positions that cannot be measured.
         noise: of a pair's log-ratio.
         counts: by position, FLOPs of the step.
-        subjects: what is stepped; ``other`` never changes.
+        subjects: what is stepped.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class World:
         self.compared: list[tuple[int, int]] = []
         self.lies: dict[int, list[float]] = {}
         """By position: levels of its next pairs with GOOD."""
+
+        self.other_noise = noise
 
         self.building_s = 0.0
         self._random = np.random.default_rng(seed)
@@ -139,8 +141,8 @@ class World:
         return {"flops": self.counts[position], "operator_calls": 7, "operators": {}}
 
     def _samples(self, subject: Subject, level: float) -> dict[str, Samples]:
-        level = 0.0 if subject is OTHER else level
-        times = {"base": 1.0, "head": math.exp(self._random.normal(level, self.noise))}
+        level, noise = (0.0, self.other_noise) if subject is OTHER else (level, self.noise)
+        times = {"base": 1.0, "head": math.exp(self._random.normal(level, noise))}
         return {side: Samples(1, [t], [0.0], [t], [None], [0]) for side, t in times.items()}
 
 
@@ -224,6 +226,24 @@ def test_a_noisy_comparison_is_no_clean_bill(pretended: Pretended) -> None:
         "It is not known whether bad, 1 is slower or larger than good, 0 by 2 %."
     )
     assert "--budget" in page.lines(found)[-1]
+
+
+def test_the_first_comparison_may_take_all_the_time_while_nothing_is_worse(
+    pretended: Pretended,
+) -> None:
+    world = pretended([0.0] * 17, noise=0.2)
+    world.search(budget_s=100)
+    assert 100 - PAIR_S <= world.now <= 100
+
+
+def test_the_first_comparison_ends_early_where_something_is_worse(pretended: Pretended) -> None:
+    """The other subject is so noisy that no number of pairs decides."""
+    world = pretended(one(16, 9, rise=0.1), subjects=[STEP, OTHER])
+    world.other_noise = 0.3
+    found = world.search(budget_s=300)
+    assert found.outcome == "culprit"
+    pairs = len(world.bisector.plain()["whole"]["pairs"])
+    assert pairs == math.ceil(FIRST_SHARE * 300 / PAIR_S)
 
 
 def test_a_faster_end_is_no_regression(pretended: Pretended) -> None:
