@@ -53,8 +53,8 @@ class _Commands(click.Group):
 def app(context: click.Context) -> None:
     """What gradient regularization costs, what it gains, and which solution it picks.
 
-    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 3 not known (only if
-    asked for); 130 interrupted, with everything measured until then kept.
+    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 3 not known (bisect;
+    compare only if asked); 130 interrupted, with everything measured until then kept.
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -399,6 +399,110 @@ def compare(
         raise click.exceptions.Exit(FAILED)
     if comparison.undecided and (git_bisect or fail_undecided):
         raise click.exceptions.Exit(CANNOT_TELL if git_bisect else UNDECIDED)
+
+
+@app.command(
+    short_help="Find the commit that made it slower or larger.",
+    epilog=_examples(
+        "bisect v1.0 main --call bench.py:prepare_step",
+        "bisect HEAD~50 HEAD --suite my-suite.toml --only '*f-gr*' --budget 1h",
+        "bisect v1.0 main --call train.loop:prepare --build 'pip install -e .' --json out.json",
+    ),
+)
+@click.argument("good")
+@click.argument("bad")
+@click.option(
+    "--call",
+    "calls",
+    metavar="[NAME=]PLACE:FUNCTION",
+    multiple=True,
+    help="A function that prepares and returns a step, as for compare.",
+)
+@click.option(
+    "--suite",
+    show_default="compare",
+    help="Whose step-cost cells are stepped if there is no --call: name or TOML file.",
+)
+@click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
+@click.option("--device", show_default="cpu", help="Measure on cpu, cuda or cuda:N.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, help="Threads that calls compute with."
+)
+@click.option(
+    "--threshold", metavar="SHARE", default="2%", help="The smallest difference that counts."
+)
+@click.option(
+    "--budget",
+    metavar="TIME",
+    default="15m",
+    help="The most that it may take, building left out; it ends as soon as all is known.",
+)
+@click.option(
+    "--build",
+    metavar="COMMAND",
+    help="Build each checkout by this, in an environment of its own that sees this one's packages.",
+)
+@click.option(
+    "--python",
+    metavar="PATH",
+    default=sys.executable,
+    show_default="this",
+    help="Interpreter that runs the commits.",
+)
+@click.option(
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write everything measured there."
+)
+def bisect(
+    good: str,
+    bad: str,
+    calls: tuple[str, ...],
+    suite: str | None,
+    only: str | None,
+    device: str | None,
+    threads: int,
+    threshold: str,
+    budget: str,
+    build: str | None,
+    python: str,
+    json_file: Path | None,
+) -> None:
+    """Find the commit that made it slower or larger, by paired comparisons.
+
+    GOOD and BAD are revisions of the git repository here. A merge is one commit: only first parents
+    are followed. A commit that cannot be built or measured is passed over. What is found is
+    confirmed against its parent. FLOPs and peak memory are followed before times.
+
+    Exit codes: 0 the commit is named, or there is nothing to find; 3 it is not known.
+    """
+    from gr_bench.units import parse_duration, parse_share
+
+    share, budget_s = parse_share(threshold), parse_duration(budget)
+    from gr_bench.comparison.bisection import page
+    from gr_bench.comparison.bisection.bisect import bisect as search
+    from gr_bench.runs.budget_bar import BudgetBar
+
+    with BudgetBar(budget_s) as progress:
+        found = search(
+            good,
+            bad,
+            calls=calls,
+            suite=suite,
+            only=only,
+            device=device,
+            threads=threads,
+            threshold=share,
+            budget_s=budget_s,
+            build=build,
+            python=python,
+            json_file=json_file,
+            progress=progress,
+        )
+    for line in page.lines(found):
+        print(line)
+    if found.interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
+    if not found.is_known:
+        raise click.exceptions.Exit(UNDECIDED)
 
 
 @app.command(

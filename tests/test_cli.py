@@ -59,6 +59,7 @@ def suite(tmp_path: Path) -> Path:
         "doctor --help",
         "claims -h",
         "compare -h",
+        "bisect -h",
         "history -h",
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,10 @@ from gr_bench.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from gr_bench.comparison.findings import Comparison
+    from gr_bench.comparison.judge import Keep
     from gr_bench.comparison.paired import ProgressCallback
+    from gr_bench.comparison.subject import Call
+    from gr_bench.runs.suite import Suite
 
 DEFAULT_SUITE = "compare"
 
@@ -36,14 +39,7 @@ def compare_two(
     progress: ProgressCallback | None,
 ) -> Comparison:
     """See :func:`gr_bench.compare`; ``names`` and ``pythons`` are by side."""
-    if json_file is not None:
-        check_writable(json_file)
-
-    def keep(everything: dict[str, Any]) -> None:
-        if json_file is not None:
-            text = json.dumps(finite(everything), indent=2, allow_nan=False)
-            write_whole(json_file, lambda file: file.write(text.encode()))
-
+    keep = json_keeper(json_file)
     of_code = [is_code(name) for name in names.values()]
     if any(of_code) and not all(of_code):
         raise RequestError(f"compare two sides of code ({KINDS}) or two runs' folders")
@@ -58,15 +54,11 @@ def compare_two(
 
         base, head = map(Path, names.values())
         return compare_runs(base, head, threshold, keep)
-    if asked and suite is not None:
-        raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
-    if asked and only is not None:
-        raise RequestError("--only chooses cells of a suite: leave out calls in its place")
+    check_chosen(asked, suite, only)
     found = look_up(names)  # a revision that is not there is told of before what takes long
     from gr_bench.comparison.judge import compare_code
-    from gr_bench.runs.suite import load_suite
 
-    cells = None if asked else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
+    cells = suite_for(asked, suite, only, device)
     return compare_code(
         found,
         suite=cells,
@@ -78,6 +70,45 @@ def compare_two(
         keep=keep,
         progress=progress or (lambda spent_s, what, *, lasting=False: None),
     )
+
+
+def check_chosen(calls: Sequence[Call], suite: str | None, only: str | None) -> None:
+    """Raise RequestError if a suite, or a choice of its cells, is given beside calls."""
+    if calls and suite is not None:
+        raise RequestError("a comparison steps calls or a suite's cells: give --call or --suite")
+    if calls and only is not None:
+        raise RequestError("--only chooses cells of a suite: leave out calls in its place")
+
+
+def suite_for(
+    calls: Sequence[Call], suite: str | None, only: str | None, device: str | None
+) -> Suite | None:
+    """The suite whose cells are stepped where there are no calls.
+
+    Raises:
+        RequestError: as :func:`check_chosen`, or whatever is wrong with the suite.
+    """
+    from gr_bench.runs.suite import load_suite
+
+    check_chosen(calls, suite, only)
+    return None if calls else load_suite(suite or DEFAULT_SUITE, only=only, device=device)
+
+
+def json_keeper(file: Path | None) -> Keep:
+    """A function that writes plain data into a file, or nowhere if there is none.
+
+    Raises:
+        RequestError: it cannot be a file.
+    """
+    if file is None:
+        return lambda everything: None
+    check_writable(file)
+
+    def keep(everything: dict[str, Any]) -> None:
+        text = json.dumps(finite(everything), indent=2, allow_nan=False)
+        write_whole(file, lambda open_file: open_file.write(text.encode()))
+
+    return keep
 
 
 def finite(value: Any) -> Any:

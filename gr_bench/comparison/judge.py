@@ -57,15 +57,7 @@ def compare_code(
         RequestError: whatever is wrong with the request, or with one of the sides.
     """
     begin = time.monotonic()
-    subjects: list[Subject] = []
-    notes = []
-    for call in calls:
-        found, note = placed(call, asked)
-        subjects.append(found)
-        notes += [note] if note else []
-    if suite is not None:
-        subjects += _cells(suite)
-        suite.check_methods()
+    subjects, notes = subjects_of(asked, suite, calls)
     device = subjects[0].cell.device if subjects[0].cell else calls[0].device
     about: dict[str, Any] = {
         "revisions": {side: asdict(asked.revisions[side]) for side in asked.revisions},
@@ -91,6 +83,31 @@ def compare_code(
         )
 
 
+def subjects_of(
+    asked: Asked, suite: Suite | None, calls: Sequence[Call]
+) -> tuple[list[Subject], list[str]]:
+    """The subjects of a comparison, each with its file where the sides find it, and notes on them.
+
+    Args:
+        asked: both sides.
+        suite: its step-cost cells are subjects; None where there are calls.
+        calls: subjects as well.
+
+    Raises:
+        RequestError: a suite without such cells, a method or a file that is not there.
+    """
+    subjects: list[Subject] = []
+    notes = []
+    for call in calls:
+        found, note = placed(call, asked)
+        subjects.append(found)
+        notes += [note] if note else []
+    if suite is not None:
+        subjects += _cells(suite)
+        suite.check_methods()
+    return subjects, notes
+
+
 def compare_ready(
     sides: Mapping[str, Side],
     subjects: Sequence[Subject],
@@ -102,12 +119,14 @@ def compare_ready(
     about: Mapping[str, Any],
     notes: Sequence[str],
     progress: ProgressCallback,
+    is_enough: Callable[[Measured], bool] = lambda so_far: False,
 ) -> Comparison:
     """Measure sides that are ready, and judge; see :func:`compare_code`.
 
     Args:
         about: plain data that goes with what is kept.
         notes: further notes of the comparison.
+        is_enough: asked after every pair; True ends it though not all is known.
     """
     measured = Measured(list(subjects))
     status = "interrupted"
@@ -116,7 +135,9 @@ def compare_ready(
         measure(
             measured,
             sides,
-            open_subjects=lambda so_far: open_subjects(so_far, threshold),
+            open_subjects=lambda so_far: (
+                [] if is_enough(so_far) else open_subjects(so_far, threshold)
+            ),
             budget_s=budget_s,
             timeout_s=timeout_s,
             progress=progress,
@@ -125,7 +146,7 @@ def compare_ready(
         status = "done"
     finally:
         found = comparison.plain() if comparison else {}
-        keep({**about, "status": status, **found, "measured": _plain(measured)})
+        keep({**about, "status": status, **found, "measured": plain(measured)})
     return comparison
 
 
@@ -272,7 +293,8 @@ def _cells(suite: Suite) -> list[CellSubject]:
     return cells
 
 
-def _plain(measured: Measured) -> dict[str, Any]:
+def plain(measured: Measured) -> dict[str, Any]:
+    """Everything that was measured as plain data."""
     return {
         "subjects": {subject.id: subject.plain() for subject in measured.subjects},
         "added": measured.added,

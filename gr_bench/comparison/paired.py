@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from gr_bench import stats
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.comparison.side import MissingOnSide, Side, SideProcess
-from gr_bench.comparison.sides import check_origins
+from gr_bench.comparison.sides import check_not_foreign, check_origins
 from gr_bench.comparison.subject import CellSubject, Subject
 from gr_bench.errors import RequestError
 from gr_bench.meters.conditions import (
@@ -129,11 +129,12 @@ def measure(
 ) -> None:
     """Fill ``measured`` with pairs until all is known, or a further pair would not fit the budget.
 
-    The processes of the next pair are started while this one steps, on another processor. The
-    first pair is always measured.
+    The processes of the next pair are started while this one steps, on another processor. One
+    pair is always measured.
 
     Args:
-        measured: it has what was measured until then, whatever ends the measurement.
+        measured: it has what was measured until then, whatever ends the measurement. If it has
+            pairs of the same sides already, further ones are added.
         sides: ``base`` and ``head``.
         open_subjects: those that further pairs are to measure, given what is known; asked after
             every pair.
@@ -168,7 +169,7 @@ def measure(
             )
 
         tell("starting")
-        coming = start(0)
+        coming = start(len(measured.pairs))
         while True:
             pair_begin = time.monotonic()
             pairing = _Pairing(measured, open_now, coming, tell)
@@ -191,6 +192,25 @@ def measure(
             if not ahead:
                 tell("starting")
                 coming = start(len(measured.pairs))
+
+
+def count_alone(side: Side, subject: Subject, timeout_s: float) -> dict[str, Any]:
+    """The counters of a subject on one side, read in a process of its own; nothing is timed.
+
+    Raises:
+        RequestError: as for :func:`measure`.
+    """
+    allowed = allowed_processors()
+    sides, order = {side.name: side}, (side.name,)
+    with _Starting(sides, order, [subject], timeout_s, subject.threads, allowed) as starting:
+        starting.wait()
+        process = starting.processes[side.name]
+        try:
+            counted = process.ask("count", about=subject.name, **subject.request(side.name))
+        except MissingOnSide as why:
+            raise RequestError(f"{process}: {subject.name}: {why}") from why
+        check_not_foreign(side, _origins(process, [subject]))
+    return counted
 
 
 def _too_small(start_s: float) -> str:
@@ -277,6 +297,18 @@ class _Starting:
     def wait(self) -> float:
         """Wait until both are there; seconds that they took."""
         return max(float(self.processes[side].answer()["started_s"]) for side in self.order)
+
+
+def _origins(process: SideProcess, subjects: Sequence[Subject]) -> dict[str, Any]:
+    """The modules that a process has imported; see :meth:`SideWorker.origins`."""
+    side = process.side
+    own, foreign = ([str(f.resolve()) for f in of] for of in (side.own, side.foreign))
+    answer = process.ask("origins", own=own, foreign=foreign)
+    shared = [subject for subject in subjects if getattr(subject, "is_shared", False)]
+    for subject in shared:  # the same file on both sides, as was said
+        file = getattr(subject, "file", None)
+        answer["foreign"] = {k: v for k, v in answer["foreign"].items() if v != file}
+    return answer
 
 
 class _Pairing:
@@ -380,16 +412,7 @@ class _Pairing:
 
     def _check_origins(self) -> None:
         sides = self._starting.sides
-        found = {}
-        for name, side in sides.items():
-            own, foreign = ([str(f.resolve()) for f in of] for of in (side.own, side.foreign))
-            shared = [s for s in self._subjects if getattr(s, "is_shared", False)]
-            answer = self._processes[name].ask("origins", own=own, foreign=foreign)
-            for subject in shared:  # the same file on both sides, as was said
-                file = getattr(subject, "file", None)
-                answer["foreign"] = {k: v for k, v in answer["foreign"].items() if v != file}
-            found[name] = answer
-        check_origins(sides, found)
+        check_origins(sides, {s: _origins(self._processes[s], self._subjects) for s in sides})
 
     def _build(self) -> dict[str, int]:
         """Build every subject, one after the other in the same order on either side.

@@ -53,7 +53,7 @@ def repository() -> Path:
         RequestError: there is none.
     """
     try:
-        return Path(_git("rev-parse", "--show-toplevel", cwd=Path.cwd()))
+        return Path(git("rev-parse", "--show-toplevel", cwd=Path.cwd()))
     except RequestError as error:
         raise RequestError(f"{Path.cwd()} is in no git repository: {error}") from error
 
@@ -71,24 +71,24 @@ def resolve(root: Path, side: str, text: str) -> Revision:
     try:
         commit = _commit(root, first)
         if parted:
-            commit = _git("merge-base", commit, _commit(root, second), cwd=root)
+            commit = git("merge-base", commit, _commit(root, second), cwd=root)
         return Revision(side, name, commit)
     except RequestError as error:
         hint = f"give a commit, branch or tag, or {PREFIX}{WORKING_TREE} for the working tree"
-        if _git("rev-parse", "--is-shallow-repository", cwd=root) == "true":
+        if git("rev-parse", "--is-shallow-repository", cwd=root) == "true":
             hint = "this clone is shallow and may lack it: git fetch --unshallow"
         raise RequestError(f"no revision {text!r} in {root}: {hint}") from error
 
 
 def _commit(root: Path, name: str) -> str:
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name or '?'}^{{commit}}")
-    return _git(*asked, cwd=root)
+    return git(*asked, cwd=root)
 
 
 def has_file(root: Path, revision: Revision, path: str) -> bool:
     """True if a revision has a file of that path."""
     try:
-        _git("cat-file", "-e", f"{revision.commit}:{path}", cwd=root)
+        git("cat-file", "-e", f"{revision.commit}:{path}", cwd=root)
     except RequestError:
         return False
     return True
@@ -111,7 +111,7 @@ def temporary_home(root: Path | None) -> Iterator[Path]:
             yield home
         finally:
             with _undisturbed():
-                _remove(root, home)
+                remove(root, home)
 
 
 def check_out(root: Path, home: Path, revision: Revision) -> Path:
@@ -121,30 +121,43 @@ def check_out(root: Path, home: Path, revision: Revision) -> Path:
         RequestError: git cannot make it.
     """
     folder = home / revision.side
-    _git("worktree", "add", "--detach", str(folder), revision.commit, cwd=root)
+    git("worktree", "add", "--detach", str(folder), revision.commit, cwd=root)
     return folder
 
 
-def _remove(root: Path | None, home: Path) -> None:
+def remove(root: Path | None, home: Path) -> None:
+    """Remove a folder, and the worktrees in it, as far as they are there.
+
+    Args:
+        root: the repository that the worktrees are of; None if there is none.
+        home: the folder.
+    """
     shutil.rmtree(home, ignore_errors=True)
     if root is None:
         return
-    for side in SIDES:
-        with suppress(RequestError):  # it had not been added yet
-            _git("worktree", "remove", "--force", "--force", str(home / side), cwd=root)
+    trees: list[Path] = []
+    with suppress(RequestError):  # the repository is gone, too
+        trees = _worktrees(root)
+    for tree in trees:
+        if home.resolve() in tree.parents:
+            with suppress(RequestError):  # another process was quicker
+                git("worktree", "remove", "--force", "--force", str(tree), cwd=root)
+
+
+def _worktrees(root: Path) -> list[Path]:
+    listed = git("worktree", "list", "--porcelain", cwd=root).splitlines()
+    return [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
 
 
 def _sweep(root: Path | None) -> None:
     """Remove what comparisons that were killed have left."""
     homes = set(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
     if root:
-        listed = _git("worktree", "list", "--porcelain", cwd=root).splitlines()
-        trees = (line.partition(" ")[2] for line in listed if line.startswith("worktree "))
-        homes |= {Path(tree).parent for tree in trees}
+        homes |= {above for tree in _worktrees(root) for above in tree.parents}
     for home in homes:
         owner = re.fullmatch(rf"{FOLDER}(\d+)-.*", home.name)
         if owner and not psutil.pid_exists(int(owner[1])):
-            _remove(root, home)
+            remove(root, home)
 
 
 def _snapshot(root: Path) -> str:
@@ -156,15 +169,19 @@ def _snapshot(root: Path) -> str:
             for role in ("AUTHOR", "COMMITTER")
             for what in ("NAME", "EMAIL")
         }
-        _git("read-tree", "HEAD", cwd=root, environment=index)
-        _git("add", "--all", cwd=root, environment=index)
-        tree = _git("write-tree", cwd=root, environment=index)
+        git("read-tree", "HEAD", cwd=root, environment=index)
+        git("add", "--all", cwd=root, environment=index)
+        tree = git("write-tree", cwd=root, environment=index)
         message = ("-p", "HEAD", "-m", "The working tree as gr-bench compare found it")
-        return _git("commit-tree", tree, *message, cwd=root, environment=who)
+        return git("commit-tree", tree, *message, cwd=root, environment=who)
 
 
-def _git(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> str:
-    """The output of git. Hooks do not run, and a terminal's Ctrl-C does not reach it."""
+def git(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    """The output of git. Hooks do not run, and a terminal's Ctrl-C does not reach it.
+
+    Raises:
+        RequestError: git's last words.
+    """
     # a hook that calls us has these set, for the repository and the index that it is about
     own = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
     inherited = {key: value for key, value in os.environ.items() if key not in own}
@@ -175,6 +192,7 @@ def _git(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) 
             env=inherited | (environment or {}),
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             start_new_session=True,
         )
     except FileNotFoundError as error:

@@ -114,10 +114,22 @@ def made_ready(
         RequestError: a side that cannot be checked out, installed or built.
     """
     with temporary_home(asked.root) as home:
-        yield {side: _make_ready(side, asked, home, pythons[side], build_command) for side in SIDES}
+        yield {side: make_ready(side, asked, home, pythons[side], build_command) for side in SIDES}
 
 
-def _make_ready(side: str, asked: Asked, home: Path, python: str, command: str | None) -> Side:
+def make_ready(side: str, asked: Asked, home: Path, python: str, command: str | None) -> Side:
+    """A side that can be run, its checkout or its environment in ``home``.
+
+    Args:
+        side: ``base`` or ``head``.
+        asked: at least that side.
+        home: what is in it is to be removed by others.
+        python: the interpreter.
+        command: a shell command that builds a checkout, in an environment of its own.
+
+    Raises:
+        RequestError: it cannot be checked out, installed or built.
+    """
     revision = asked.revisions.get(side)
     foreign = () if asked.root is None else (asked.root.resolve(),)
     environment = home / f"{side}-environment"
@@ -158,13 +170,7 @@ def check_origins(sides: Mapping[str, Side], origins: Mapping[str, Mapping[str, 
             that are compared; or a module came from the working tree.
     """
     for name, side in sides.items():
-        foreign = origins[name]["foreign"]
-        assert isinstance(foreign, Mapping)
-        for module, file in foreign.items():
-            raise RequestError(
-                f"{side}: module {module!r} came from the working tree ({file}), since {name} has "
-                "no such module: compare revisions that have it"
-            )
+        check_not_foreign(side, origins[name])
     other_pythons = len({side.python for side in sides.values()}) > 1
     if other_pythons and not any(side.has_environment for side in sides.values()):
         return  # the interpreters and what they have installed are compared
@@ -173,4 +179,15 @@ def check_origins(sides: Mapping[str, Side], origins: Mapping[str, Mapping[str, 
             "nothing of what was stepped comes from either side, so they cannot differ: name "
             "a function of your repository's that prepares a step, with "
             "--call package.module:function or --call file.py:function"
+        )
+
+
+def check_not_foreign(side: Side, origins: Mapping[str, object]) -> None:
+    """Raise RequestError if a module that a side has imported came from the working tree."""
+    foreign = origins["foreign"]
+    assert isinstance(foreign, Mapping)
+    for module, file in foreign.items():
+        raise RequestError(
+            f"{side}: module {module!r} came from the working tree ({file}), since {side.name} has "
+            "no such module: compare revisions that have it"
         )

@@ -1,0 +1,1 @@
+"""The commit between two revisions that made something slower or larger."""
