@@ -188,7 +188,10 @@ BAD = {
     "folder that cannot be": (["run", "smoke", "--out", "binary.toml/x"], "cannot write"),
     "device that calibrate does not know": (["calibrate", "--device", "gpu"], "use cpu, cuda or"),
     "device that calibrate has not": (["calibrate", "--device", "cuda:99"], "is not here"),
-    "device for stored runs": (["compare", "a", "b", "--device", "cpu"], "for two revisions only"),
+    "device for stored runs": (
+        ["compare", "a", "b", "--device", "cpu"],
+        "by what they have stored",
+    ),
     "budget that is no time": (["calibrate", "--budget", "soon"], "write it as 90s, 2m or 1h"),
     "budget too short to calibrate": (["calibrate", "--budget", "1s"], "at least --budget 20s"),
     "budget too short to check": (["doctor", "--budget", "1s"], "at least --budget 5s"),

@@ -118,7 +118,7 @@ class World:
             lies = self.lies.get(head) if base == 0 else None
             level = lies.pop(0) if lies else self.levels[head] - self.levels[base]
             measured.pairs.append(
-                Pair("base", {s.id: self._samples(s, level) for s in measured.subjects}, 1, 1, 3)
+                Pair("base", {s.id: self._samples(s, level) for s in measured.subjects}, 1, 0, 1, 3)
             )
             if not open_subjects(measured) or self.now - begin + PAIR_S > budget_s:
                 return
