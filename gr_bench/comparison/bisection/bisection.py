@@ -10,7 +10,7 @@ from gr_bench import stats
 from gr_bench.comparison import sequential
 from gr_bench.comparison.bisection.path import Commit
 from gr_bench.comparison.bisection.search import Search
-from gr_bench.comparison.findings import Comparison, Finding
+from gr_bench.comparison.findings import COUNTERS, Comparison, Finding
 from gr_bench.comparison.subject import Subject
 
 Outcome = Literal["nothing", "culprit", "unconfirmed", "spread", "skipped", "open", "interrupted"]
@@ -117,13 +117,11 @@ class Bisection:
 
     @property
     def is_spread(self) -> bool:
-        """True if the rise within the range is less than the threshold."""
-        if self.search is None or self.target is None:
+        """True if a time rises by less than the threshold within the range."""
+        if self.search is None or self.target is None or self.target.counter is not None:
             return False
         low, high = self.search.levels
-        if self.target.counter is None:
-            return high - low < math.log1p(self.threshold)
-        return high - low < low * self.threshold
+        return high - low < math.log1p(self.threshold)
 
     def finding(self, comparison: Comparison | None) -> Finding | None:
         """A comparison's finding on the target's subject."""
@@ -166,16 +164,15 @@ class Bisection:
 
     @property
     def rising(self) -> tuple[int, int]:
-        """Positions between which it rose: the last one that is not worse than GOOD by the
-        threshold, and the first one after the range that is not better than BAD by it.
+        """Positions between which it rose: the last one that cannot be told from GOOD, and the first
+        one after the range that cannot be told from BAD.
         """
         assert self.search is not None
-        assert self.target is not None
-        whole = self._of_whole()
-        ratios = {p: ratio.center for p in self.tested if (ratio := self.ratio(p))}
-        factor = 1 + self.threshold
-        low = [p for p, r in ratios.items() if p <= self.search.low and r <= factor]
-        high = [p for p, r in ratios.items() if p >= self.search.high and r >= whole / factor]
+        ratios = {p: ratio for p in self.tested if (ratio := self.ratio(p))}
+        low = [p for p, r in ratios.items() if p <= self.search.low and r.low <= 1]
+        high = [
+            p for p, r in ratios.items() if p >= self.search.high and r.high >= self._of_whole()
+        ]
         return max(low, default=0), min(high, default=self.search.last)
 
     def _of_whole(self) -> float:
@@ -216,5 +213,7 @@ def _worse(comparison: Comparison) -> list[str]:
     for finding in comparison.findings:
         if finding.verdict == "slower":
             found.append(f"time of {finding.name}")
-        found += [f"{c.counter} of {finding.name}" for c in finding.changes if c.regression]
+        found += [
+            f"{COUNTERS[c.counter]} of {finding.name}" for c in finding.changes if c.regression
+        ]
     return found

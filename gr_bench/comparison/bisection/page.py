@@ -120,13 +120,13 @@ def _of_culprit(found: Bisection, culprit: Commit) -> Iterator[str]:
     yield _about(culprit)
     yield from _alone(found, "against its parent")
     if found.outcome == "unconfirmed":
+        yield f"Not confirmed: alone it was not shown to be worse by {100 * found.threshold:g} %."
         first, last = found.rising
-        before, after = found.path[first], found.path[last]
-        yield (
-            f"Not confirmed: alone it was not shown to be worse by {100 * found.threshold:g} %. It "
-            f"may have come in several commits, after {before.short} up to {after.short} "
-            f"({last - first})."
-        )
+        if last - first > 1:
+            yield (
+                f"It may have come in several of the {last - first} commits after "
+                f"{found.path[first].short} up to {found.path[last].short}."
+            )
         return
     yield "Confirmed."
     if found.elsewhere:

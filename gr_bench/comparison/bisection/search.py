@@ -75,9 +75,8 @@ class Search:
 
     def record(self, position: int, answer: Answer) -> None:
         """Take over an answer, in place of an earlier one on the same position if there is one."""
-        if answer != "skipped":
-            low, high = self.levels
-            self._levels[position] = low if answer == "as before" else high
+        low, high = self.levels
+        self._levels[position] = low if answer == "as before" else high
         self.answers[position] = answer
 
     def record_between(self, position: int, level: float) -> None:
