@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +15,7 @@ from gr_bench import stats
 from gr_bench.comparison.history.drift import with_drifts
 from gr_bench.comparison.history.levels import Fit
 from gr_bench.comparison.history.noise import Floats, moderated
-from gr_bench.comparison.history.places import likely_range
+from gr_bench.comparison.history.places import likely_place
 from gr_bench.comparison.history.steps import smallest_step, steps
 
 Kind = Literal["step", "drift"]
@@ -81,14 +83,15 @@ def change_points(
     2. Steps are found one after the other
        (:func:`~gr_bench.comparison.history.steps.steps`): where nothing changed, something is found
        in at most one series in a hundred, however long.
-    3. A run whose level is left again in the direction that it came from stands apart: one night
-       is no level. It is left out, and the search begun anew.
+    3. A run whose level is left again in the direction that it came from stands apart, as does the
+       first one if it is alone on its level: one night is no level. It is left out, and the search
+       begun anew. The last one may be the first of a new level.
     4. Steps become drifts where these tell the same better
        (:func:`~gr_bench.comparison.history.drift.with_drifts`).
 
-    The interval of a size is size ± t·e, with the standard error e of the weighted fit and
-    Student's t at its degrees of freedom. It takes places as known; a change that was found only
-    just is more likely to look larger than it is.
+    The interval of a size is size ± t·√(e² + v²), with the standard error e of the weighted fit, v
+    the standard deviation of the size over the places that the change may have, and Student's t at
+    the degrees of freedom of the fit. A change that was found only just looks larger than it is.
 
     Args:
         values: (n,), logarithms for relative changes; NaN where a run has none.
@@ -125,20 +128,26 @@ def _without_apart(
     """The fit with its drifts, and the runs that are left."""
     while True:
         found = steps(y[kept], errors[kept])
-        alone = [
-            before.after
-            for before, after, come, go in zip(
-                found.transitions,
-                found.transitions[1:],
-                found.sizes,
-                found.sizes[1:],
-                strict=False,
-            )
-            if before.after == after.before and come * go < 0
-        ]
+        alone = _apart(found)
         if not alone:
             return with_drifts(y[kept], errors[kept], found), kept
         kept = np.delete(kept, alone)
+
+
+def _apart(found: Fit) -> list[int]:
+    """Runs that are alone on a level which is left again in the direction that it came from, and
+    the first run if it is alone and no drift begins with it.
+    """
+    pairs = list(itertools.pairwise(zip(found.transitions, found.sizes, strict=True)))
+    alone = [
+        first.after
+        for (first, come), (second, go) in pairs
+        if first.after == second.before and come * go < 0
+    ]
+    begins = bool(found.transitions) and found.transitions[0].before == 0
+    if begins and not (pairs and pairs[0][0][0].after == pairs[0][1][0].before):
+        alone.insert(0, 0)
+    return alone
 
 
 def _changes(y: Floats, found: Fit, kept: NDArray[np.intp]) -> tuple[ChangePoint, ...]:
@@ -150,15 +159,16 @@ def _changes(y: Floats, found: Fit, kept: NDArray[np.intp]) -> tuple[ChangePoint
     runs = [end - begin + 1 for begin, end in zip(begins, ends, strict=True)]
     changes = []
     for number, transition in enumerate(found.transitions):
-        earliest, latest = likely_range(y, found.weights, found.transitions, number)
-        size, half = float(found.sizes[number]), reach * float(found.errors[number])
+        place = likely_place(y, found.weights, found.transitions, number)
+        size = float(found.sizes[number])
+        half = reach * math.hypot(float(found.errors[number]), place.size_spread)
         changes.append(
             ChangePoint(
                 kind="step" if transition.is_step else "drift",
                 before=int(kept[transition.before]),
                 after=int(kept[transition.after]),
-                earliest=int(kept[earliest]),
-                latest=int(kept[latest]),
+                earliest=int(kept[place.earliest]),
+                latest=int(kept[place.latest]),
                 size=stats.Interval(size, size - half, size + half),
                 runs_before=runs[number],
                 runs_after=runs[number + 1],

@@ -56,7 +56,7 @@ def _with_a_drift_more(values: ArrayLike, errors: ArrayLike, found: Fit) -> Fit 
 def _best_drift(values: ArrayLike, found: Fit, first: int, last: int) -> Transition | None:
     """The drift that fits best in place of some transitions; None where there is no room."""
     low, high = window(found.transitions, first, last, len(found.fitted))
-    gain = gains(np.asarray(values)[low : high + 1], found.weights[low : high + 1])
+    gain, _ = gains(np.asarray(values)[low : high + 1], found.weights[low : high + 1])
     gain = np.where(np.triu(np.ones(gain.shape, bool), 2), gain, -np.inf)  # a drift is no step
     if not np.isfinite(gain).any():
         return None

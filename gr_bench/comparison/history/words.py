@@ -87,8 +87,9 @@ def _field(cell: StepCostCell, key: str) -> str:
 
 def _change(one: Found, labels: dict[str, str]) -> str:
     names = dict.fromkeys(_commit(run.name) for run in (one.good, one.bad))
+    kind = one.change.kind + "?" * (one.change.runs_after == 1)  # one night may be a bad one
     return _cut(
-        f"{one.change.kind:<5} {size(one.change.size):<21} {one.series.quantity:<8} "
+        f"{kind:<5} {size(one.change.size):<21} {one.series.quantity:<8} "
         f"{'..'.join(names):<16} {labels[one.series.cell.id]}"
     )
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import ruptures
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gr_bench.comparison.history.change_points import ChangePoints, change_points
@@ -91,6 +91,18 @@ def test_an_odd_run_at_a_step_stands_apart_from_it() -> None:
     found = change_points(values, np.full(21, 0.003))
     assert found.apart == (10,)
     assert places(found) == [("step", 9, 11)]
+
+
+def test_the_first_run_alone_is_no_level() -> None:
+    values, errors = series(4, 30)
+    values[0] += 0.2
+    found = change_points(values, errors)
+    assert (found.changes, found.apart) == ((), (0,))
+
+
+def test_the_first_run_of_a_drift_is_part_of_it() -> None:
+    found = change_points(0.01 * np.arange(12), np.full(12, 1e-4))
+    assert (places(found), found.apart) == ([("drift", 0, 11)], ())
 
 
 def test_the_last_run_alone_can_be_a_step_that_one_run_tells_of() -> None:
@@ -195,6 +207,7 @@ def test_a_series_backwards_changes_where_it_did(case: tuple[int, int, float]) -
     last = len(values) - 1
     one = change_points(values, errors)
     other = change_points(values[::-1], errors[::-1])
+    assume({0, last}.isdisjoint(one.apart + other.apart))  # only the last run may be a new level
     mirrored = [(kind, last - after, last - before) for kind, before, after in places(other)]
     assert mirrored[::-1] == places(one)
     for a, b in zip(one.changes, other.changes[::-1], strict=True):

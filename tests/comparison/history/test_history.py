@@ -248,6 +248,11 @@ def test_a_change_is_a_line_of_eighty_columns(tmp_path: Path) -> None:
     assert said[4] == "4 changes beyond 2 %, in 4 of 6 series of 16 runs"
 
 
+def test_a_step_that_one_run_tells_of_has_a_question_mark(tmp_path: Path) -> None:
+    said = lines(read_history(stored(tmp_path, [2.0] * 7 + [2.2]), 0.02))
+    assert said[0].startswith("step? +10.0% [")
+
+
 def test_sizes_are_relative() -> None:
     assert size(Interval(math.log(1.1), math.log(0.98), math.log(1.25))) == "+10.0% [-2.0, +25.0]"
     assert size(Interval(0.0, -math.inf, math.inf)) == "+0.0% [-100.0, +inf]"
