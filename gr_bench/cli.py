@@ -252,7 +252,7 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
         "compare git:main git:HEAD --call bench.py:prepare_step",
         "compare git:HEAD git:WORKTREE --call train.loop:prepare --budget 2m",
         "compare git:main...HEAD git:HEAD --call b.py:f --build 'pip install -e .'",
-        "compare pip:lion-pytorch==0.1.2 pip:lion-pytorch --call bench.py:lion",
+        "compare pip:lion-pytorch==0.1.4 pip:lion-pytorch --call bench.py:lion",
         "compare git:v1 git:HEAD --suite my-suite.toml --markdown comment.md",
         "compare runs/monday runs/friday",
     ),
@@ -506,10 +506,11 @@ def bisect(
 
 
 @app.command(
-    short_help="Draw step cost over stored runs, commit by commit.",
+    short_help="Find what changed over stored runs, commit by commit.",
     epilog=_examples(
         "history runs/monday runs/tuesday runs/friday",
         "history nightly/* --out history --threshold 3%",
+        "history nightly/* --json - | jq '.series[].changes[]'",
     ),
 )
 @click.argument("folders", type=_PATH, metavar="RUN...", nargs=-1, required=True)
@@ -520,15 +521,56 @@ def bisect(
     default="2%",
     help="The smallest change of a time that counts.",
 )
-def history(folders: tuple[Path, ...], out: Path, threshold: str) -> None:
-    """Draw step cost over stored runs, commit by commit, with change points marked."""
+@click.option(
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write all that was found; -: print it."
+)
+@click.option(
+    "--csv", "csv_file", type=_PATH, metavar="FILE", help="Write every value; -: print them."
+)
+def history(
+    folders: tuple[Path, ...],
+    out: Path,
+    threshold: str,
+    json_file: Path | None,
+    csv_file: Path | None,
+) -> None:
+    """Find what changed over stored runs, commit by commit, and draw it.
+
+    Steps and drifts of every cell's ratio to the baseline, and of its time in matrix products, that
+    are more than noise; FLOPs and peak memory exactly. Each change comes with the commits that it
+    lies between.
+    """
     from gr_bench.units import parse_share
 
     share = parse_share(threshold)
-    from gr_bench.comparison.history import write_history
+    from gr_bench.comparison.history import plain
+    from gr_bench.comparison.history.history import read_history
+    from gr_bench.comparison.history.page import write_page
+    from gr_bench.comparison.history.words import lines
+    from gr_bench.files import check_writable
 
-    for path in write_history(list(folders), out, share):
-        print(path)
+    files = [file for file in (json_file, csv_file) if file is not None]
+    for file in files:
+        if str(file) != "-":
+            check_writable(file)
+    found = read_history(list(folders), share)
+    if json_file is not None:
+        _put(plain.as_json(found) + "\n", json_file)
+    if csv_file is not None:
+        _put(plain.table(found).to_csv(index=False), csv_file)
+    told = sys.stderr if Path("-") in files else sys.stdout
+    for line in [*lines(found), *map(str, write_page(found, out))]:
+        print(line, file=told)
+
+
+def _put(text: str, file: Path) -> None:
+    """Write a text to a file, whole or not at all; to standard output for ``-``."""
+    from gr_bench.files import write_whole
+
+    if str(file) == "-":
+        sys.stdout.write(text)
+    else:
+        write_whole(file, lambda opened: opened.write(text.encode()))
 
 
 @app.command(

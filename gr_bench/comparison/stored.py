@@ -70,6 +70,18 @@ class Stored:
         records = self.times.records.get(cell.id, {})
         return [math.log(stats.median(records[k].step_s)) for k in sorted(records)]
 
+    def log_products(self, cell: StepCostCell) -> list[float]:
+        """By replicate, log(seconds a step · FLOP rate of a matrix product in the same rounds).
+
+        It is the logarithm of the FLOPs that a matrix product does in the time of a step, so that
+        what the machine does to both cancels. NaN where no product was timed.
+        """
+        records = self.times.records.get(cell.id, {})
+        return [
+            log + math.log(rate) if (rate := records[k].machine_flops_per_s) > 0 else math.nan
+            for k, log in zip(sorted(records), self.log_times(cell), strict=True)
+        ]
+
     def counted(self, cell: StepCostCell) -> dict[str, int]:
         """The cell's counters that can be compared."""
         record = self.counters.get(cell.id)

@@ -23,6 +23,15 @@ PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 COMPARED = ("machine", "device", "other_devices", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
 
+HARDWARE = {
+    "machine": ("architecture", "cores", "hardware_threads", "processor"),
+    "device": ("kind", "name", "capability", "multiprocessors"),
+}
+"""The entries that an update of software does not change."""
+
+PROCESSOR = ("vendor", "name", "family", "model", "stepping", "caches")
+"""The same of a processor; its microcode can be updated."""
+
 _UNITS = {30: "GiB", 20: "MiB", 10: "KiB", 0: "B"}
 
 
@@ -143,6 +152,26 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
         ``machine processor family 23 -> 25``, ``packages torch 2.6 -> 2.7``, and so on.
     """
     return [text for key in COMPARED if key in a and key in b for text in _changes(key, a, b)]
+
+
+def hardware_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """The entries of :data:`HARDWARE` in which two environments differ, as :func:`differences` has
+    them. The host's name is none: in containers it is another one every time.
+    """
+    return differences(_hardware(a), _hardware(b))
+
+
+def _hardware(environment: dict[str, Any]) -> dict[str, Any]:
+    found = {
+        key: {name: value for name, value in environment[key].items() if name in names}
+        for key, names in HARDWARE.items()
+    }
+    processor = found["machine"].get("processor")
+    if processor is not None:
+        found["machine"]["processor"] = {
+            name: value for name, value in processor.items() if name in PROCESSOR
+        }
+    return found
 
 
 def _changes(key: str, a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[str]:

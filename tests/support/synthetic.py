@@ -132,6 +132,7 @@ def timed(
         "position": tuple([0] * len(step_s)),
         "cpu_s": tuple(step_s),
         "in_samples_s": sum(step_s),
+        "machine_flops_per_s": 1e9,
     }
     return Times(
         cell=cell,
@@ -141,7 +142,6 @@ def timed(
         steps=1,
         elapsed_s=tuple(s + w for s, w in zip(step_s, waited, strict=True)),
         waited_s=tuple(waited),
-        machine_flops_per_s=1e9,
         spent_s=spent_s,
         start_s=1.0,
         options=TimesOptions(

@@ -1,0 +1,1 @@
+"""Histories: step cost over stored runs, with the changes that are more than noise."""
