@@ -18,6 +18,7 @@ from synthetic import cost, counted, failed, run_of, timed, trained, training
 import gr_bench
 from gr_bench.errors import RequestError
 from gr_bench.runs.results import Results
+from gr_bench.runs.shipped import shipped
 
 ROOT = Path(__file__).parent.parent
 STORED = ("quick", "claims-quick", "generalization-quick", "peers", "generalization-cpu")
@@ -33,10 +34,10 @@ SEEN = "import sys; print(sorted({'torch'} & set(sys.modules)), file=sys.stderr)
 COMMANDS = {
     "list": (["list"], 0),
     "help": (["--help"], 0),
-    "dry run": (["run", "quick", "--dry-run"], 0),
     "wrong suite": (["run", "quik"], 2),
     "wrong key": (["run", "quick", "--set", "step_cost.batchsizes=[1]"], 2),
     "wrong parameter": (["run", "quick", "--set", "step_cost.methods=['sgd', 'sam(roh=1)']"], 2),
+    **{f"dry run of {name}": (["run", name, "--dry-run"], 0) for name in shipped()},
 }
 
 
