@@ -11,11 +11,14 @@ PyTorch: to list it, to check a suite or to refuse a wrong request takes millise
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -172,9 +175,22 @@ def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
 @cache
 def _select_entry_points() -> Callable[..., Iterable[EntryPoint]]:
     """The selection of them by group: every package's file is read for it, so once a process."""
+    if not any(map(_may_add, sys.path)):
+        return lambda **_: ()
     from importlib.metadata import entry_points  # it takes longer than all else in here
 
     return entry_points().select
+
+
+def _may_add(place: str) -> bool:
+    """True if some package that is installed there may have an entry point for us, at a glance.
+
+    What is no folder is not looked into, and may.
+    """
+    if not os.path.isdir(place):
+        return os.path.exists(place)
+    files = Path(place).glob("*.*-info/entry_points.txt")
+    return any(b"[gr_bench." in file.read_bytes() for file in files)
 
 
 def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:

@@ -28,6 +28,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
 
 
+def require_budget(budget_s: float, least_s: float, of: str) -> None:
+    """Refuse a budget that is gone before anything can be said of what is measured.
+
+    Raises:
+        RequestError: it is less than ``least_s``.
+    """
+    if budget_s < least_s:
+        raise RequestError(
+            f"nothing can be said of {of} in {duration(budget_s)}: give at least "
+            f"--budget {duration(least_s)}"
+        )
+
+
 def parse_share(text: str) -> float:
     """The part of 1 that ``2%`` or ``0.02`` stand for.
 

@@ -30,14 +30,26 @@ KEPT = {
 }
 """Columns that have meant the same in all versions."""
 
-SEEN = "import sys; print(sorted({'torch'} & set(sys.modules)), file=sys.stderr)"
-COMMANDS = {
+SLOW = ("torch", "numpy", "pandas", "matplotlib", "scipy", "rich")
+"""What takes long to import, each by its own name."""
+
+SEEN = f"import sys; print(sorted({set(SLOW)} & set(sys.modules)), file=sys.stderr)"
+WITHOUT_PYTORCH = {f"dry run of {name}": ["run", name, "--dry-run"] for name in shipped()}
+WITHOUT_ANY = {
     "list": (["list"], 0),
     "help": (["--help"], 0),
+    "dry run of step costs": (["run", "quick", "--only", "step_cost", "--dry-run"], 0),
     "wrong suite": (["run", "quik"], 2),
     "wrong key": (["run", "quick", "--set", "step_cost.batchsizes=[1]"], 2),
     "wrong parameter": (["run", "quick", "--set", "step_cost.methods=['sgd', 'sam(roh=1)']"], 2),
-    **{f"dry run of {name}": (["run", name, "--dry-run"], 0) for name in shipped()},
+    "nothing matches": (["run", "quick", "--only", "lenet"], 2),
+    "another folder": (["run", "quick", "--out", "."], 2),
+    "report of nothing": (["report", "nowhere"], 2),
+    "claims of nothing": (["claims", "nowhere"], 2),
+    "history of nothing": (["history", "nowhere", "neither"], 2),
+    "short calibration": (["calibrate", "--budget", "1s"], 2),
+    "short examination": (["doctor", "--budget", "1s"], 2),
+    "no such device": (["calibrate", "--device", "gpu"], 2),
 }
 
 
@@ -54,16 +66,26 @@ def test_importing_the_package_imports_no_pytorch(tmp_path: Path) -> None:
     assert python(f"import gr_bench; {SEEN}", tmp_path).stderr == "[]\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_what_measures_nothing_imports_no_pytorch(tmp_path: Path, name: str) -> None:
-    arguments, code = COMMANDS[name]
+def slow_imports(arguments: list[str], code: int, cwd: Path) -> str:
+    """What a command has imported of :data:`SLOW` when it ends with that exit code."""
+    (cwd / "a file").touch()
     program = (
         f"import sys; sys.argv = ['gr-bench', *{arguments!r}]\nimport gr_bench.cli\n"
         f"try: gr_bench.cli.main()\nfinally: {SEEN}"
     )
-    ended = python(program, tmp_path)
+    ended = python(program, cwd)
     assert ended.returncode == code
-    assert ended.stderr.splitlines()[-1] == "[]"
+    return ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", WITHOUT_PYTORCH)
+def test_a_dry_run_imports_no_pytorch(tmp_path: Path, name: str) -> None:
+    assert "torch" not in slow_imports(WITHOUT_PYTORCH[name], 0, tmp_path)
+
+
+@pytest.mark.parametrize("name", WITHOUT_ANY)
+def test_what_needs_none_of_it_imports_nothing_slow(tmp_path: Path, name: str) -> None:
+    assert slow_imports(*WITHOUT_ANY[name], tmp_path) == "[]"
 
 
 # --- the tables of a folder

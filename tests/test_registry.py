@@ -276,6 +276,18 @@ def test_entry_points_add_to_every_kind(installed: str) -> None:
     assert all_experiments()["question"].title == all_experiments()["step_cost"].title
 
 
+def test_entry_points_of_others_are_not_looked_for_where_none_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "other-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "entry_points.txt").write_text("[console_scripts]\nx = gr_bench.cli:main\n")
+    assert not registry._may_add(str(tmp_path))
+    assert not registry._may_add(str(tmp_path / "nowhere"))
+    (metadata / "entry_points.txt").write_text("[gr_bench.methods]\nx = other:X\n")
+    assert registry._may_add(str(tmp_path))
+
+
 def test_entry_points_are_listed_after_what_is_built_in(installed: str) -> None:
     assert list(registry.METHODS) == [*METHODS, "plain", "missing"]
 

@@ -14,14 +14,8 @@ from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.store import (
-    COMPRESSED_JOURNAL,
-    journal_of,
-    latest,
-    read_about,
-    read_journal,
-    write_about,
-)
+from gr_bench.runs.about import read_about, write_about
+from gr_bench.runs.store import COMPRESSED_JOURNAL, journal_of, latest, read_journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
