@@ -21,14 +21,8 @@ from gr_bench.runs.results import Results
 from gr_bench.runs.shipped import shipped
 
 ROOT = Path(__file__).parent.parent
-STORED = ("quick", "claims-quick", "generalization-quick", "peers", "generalization-cpu")
-KEPT = {
-    "step_cost": ("time_ms", "flops", "peak_memory_bytes"),
-    "generalization": ("train_loss", "test_loss", "test_accuracy", "steps"),
-    "implicit_bias": ("alpha_ratio", "beta_error", "test_error"),
-    "flooding": ("descent_ascent", "ascent_descent", "largest_difference"),
-}
-"""Columns that have meant the same in all versions."""
+RESULTS = ROOT / "results"
+STORED = sorted(file.parent.name for file in RESULTS.glob("*/run.json"))
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib", "scipy", "rich")
 """What takes long to import, each by its own name."""
@@ -190,28 +184,33 @@ def test_a_run_shows_what_it_has(written: Path) -> None:
         assert any(line.split() == [name, str(len(table)), "rows"] for line in text.splitlines())
 
 
+@pytest.mark.parametrize("name", STORED)
+def test_the_tables_of_a_run_that_is_kept_are_read_without_its_journal(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gr_bench.runs.results.read_journal", None)
+    assert gr_bench.load(RESULTS / name).experiments
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STORED)
 def test_the_journal_of_a_run_that_is_kept_gives_the_tables_that_are_kept(
     tmp_path: Path, name: str
 ) -> None:
     """Read as if there were no tables, and whichever version wrote it."""
-    kept = ROOT / "results" / name
+    kept = RESULTS / name
     for file in kept.glob("journal.jsonl*"):
         shutil.copy(file, tmp_path)
     about = json.loads((kept / "run.json").read_text())
-    about.pop("tables", None)
+    del about["tables"]
     (tmp_path / "run.json").write_text(json.dumps(about))
-    results = gr_bench.load(tmp_path)
-    tables = {file.stem: pd.read_parquet(file) for file in kept.glob("*.parquet")}
-    assert KEPT.keys() & tables.keys() == KEPT.keys() & results.tables.keys() != set()
-    for table, columns in KEPT.items():
-        for column in columns if table in tables else ():
-            found, expected = (
-                sorted(of[table][column].dropna()) for of in (results.tables, tables)
-            )
-            assert found == pytest.approx(expected, rel=1e-9), f"{table}.{column}"
-    assert len(results.failures) == len(tables["failures"])
+    same_tables(gr_bench.load(tmp_path), gr_bench.load(kept))
+
+
+def test_every_folder_of_results_is_listed() -> None:
+    listed = (RESULTS / "README.md").read_text()
+    folders = [folder.name for folder in RESULTS.iterdir() if folder.is_dir()]
+    assert [name for name in folders if f"| `{name}` |" not in listed] == []
 
 
 # --- the examples of the docstrings

@@ -112,7 +112,8 @@ class Results:
             f"  {name:<26} {len(table):>7} rows" for name, table in self.tables.items()
         )
         device = self.about["environment"]["device"].get("name", "an unknown device")
-        failed = len(self.tables["failures"])
+        failures = self.tables["failures"]
+        failed = len(failures) - int(failures["unsupported"].sum())
         return (
             f"Run {self.about['name']!r} in {self.folder}: {self.about['status']}, "
             f"{self.about['cells']} cells{f' ({failed} failed)' if failed else ''}\n"
