@@ -1,7 +1,7 @@
 """gr-bench: what gradient regularization costs, what it gains, and which solution it picks.
 
-Its front door is four functions; the command line goes through them, too. Importing this package
-imports nothing heavy: PyTorch is there when something is measured.
+Its front door is four functions; the command line runs, reports and compares through them, too.
+Importing this package imports nothing heavy: PyTorch is there when something is measured.
 """
 
 from __future__ import annotations
