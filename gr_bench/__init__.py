@@ -65,6 +65,7 @@ def run(
         ...                 "datasets": ["digits"],
         ...                 "batch_sizes": [32],
         ...                 "replicates": 2,
+        ...                 "most_replicates": 2,
         ...                 "seconds_per_block": 0.1,
         ...             }
         ...         ],
