@@ -29,7 +29,8 @@ CONTROL = "control"
 """SGD a second time: what equal things differ by."""
 
 WARM_UP_STEPS = 5
-"""The wrapper sorts its messages anew after the first."""
+"""The wrapper sorts its messages anew after the first. The number is fixed: each process would find
+itself steady at another step, and all must make as many."""
 
 PROBLEMS = (("mlp(depth=4, width=512)", "digits", 128), ("resnet-8(width=8)", "digits", 32))
 """Model, data set and examples a process: large messages for little work, and the reverse."""

@@ -3,40 +3,44 @@
     python -m benchmarks.fleet OUT [--runs 40]
 
 A round has steps of the fleet and, as many as the fleet has runs, of one run of the loop, in a
-random order; the ratio is of times a run, with a bootstrap interval of the median over rounds, in
-this one process. A fleet has as many runs as the memory allows it. The automatic choice takes the
-fleet where it is the faster by a tenth.
+random order; the ratio is of times a run. A replicate is a freshly started process, and its ratio
+the Hodges-Lehmann estimate over its rounds; the interval is a 95 % t-interval over replicates. A
+fleet has as many runs as the memory allows it. The automatic choice takes the fleet where it is the
+faster by a tenth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.stats import bootstrap
 
-from gr_bench import registry
+from gr_bench import registry, stats
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import GAIN, in_memory
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.meters.conditions import hold_still
 from gr_bench.meters.device import get_device
-from gr_bench.timing.clock import Sample, steps_in_a_sample, take_sample, warm_up
+from gr_bench.timing.clock import Sample, settle_and_warm_up, take_sample
+from gr_bench.timing.replicates import log_ratio
 from gr_bench.timing.rounds import collector_at_rest, interleave
 from gr_bench.timing.step import load_data
 
+REPLICATES = 5
 LEAST_ROUNDS = 5
 WARM_UP_S = 1.0
-BUDGET_S = 10.0
-"""For the rounds of a case, unless the least take longer."""
+BUDGET_S = 4.0
+"""For the rounds of a replicate, unless the least take longer."""
 
 CASES = (
     ("mlp(depth=4, width=64)", "mnist1d", 64),
@@ -56,8 +60,12 @@ CASES = (
 )
 
 
-def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> dict[str, Any]:
-    """Loop time over fleet time for a run's step."""
+def replicate(
+    model: str, dataset: str, batch_size: int, spec: str, runs: int, number: int
+) -> dict[str, Any]:
+    """The time of a run's step, by the loop and by the fleet, in this process."""
+    torch.set_num_threads(1)
+    hold_still("held")
     first = GeneralizationCell(
         spec=spec,
         model=model,
@@ -80,8 +88,7 @@ def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> 
         name: partial(trainer.step, *next(trainer.batches()), rate=0.0)
         for name, trainer in trainers.items()
     }
-    spent_s = {name: warm_up(device, step, WARM_UP_S) for name, step in steps.items()}
-    in_a_sample = steps_in_a_sample(device, spent_s["fleet"])
+    counts = {name: settle_and_warm_up(device, step, WARM_UP_S) for name, step in steps.items()}
 
     def take(name: str, count: int) -> Sample:
         return take_sample(device, steps[name], count)
@@ -90,31 +97,43 @@ def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> 
         samples = interleave(
             [list(trainers)],
             take,
-            {"loop": runs * in_a_sample, "fleet": in_a_sample},  # as many runs' steps by either
+            {"loop": runs * counts["fleet"], "fleet": counts["fleet"]},  # as many runs' steps
             until=time.monotonic() + BUDGET_S,
             least_rounds=LEAST_ROUNDS,
-            seed=0,
+            seed=number,
         )
-    seconds = {
-        "loop": np.array(samples["loop"].step_s),
-        "fleet": np.array(samples["fleet"].step_s) / runs,
+    loop_s, fleet_s = samples["loop"].step_s, [s / runs for s in samples["fleet"].step_s]
+    return {
+        "runs": runs,
+        "rounds": len(loop_s),
+        "log_ratio": log_ratio(loop_s, fleet_s),
+        "loop_ms": 1e3 * statistics.median(loop_s),
+        "fleet_ms": 1e3 * statistics.median(fleet_s),
     }
-    ratios = seconds["loop"] / seconds["fleet"]
-    interval = bootstrap((ratios,), np.median, random_state=0).confidence_interval
-    gain = float(np.median(ratios))
+
+
+def compare(model: str, dataset: str, batch_size: int, spec: str, runs: int) -> dict[str, Any]:
+    """The loop's time for a run's step over the fleet's, from freshly started processes."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
+        case = (model, dataset, batch_size, spec, runs)
+        found = [pool.submit(replicate, *case, number).result() for number in range(REPLICATES)]
+    gain = stats.ratio_interval([one["log_ratio"] for one in found])
+    runs = found[0]["runs"]
     return {
         "model": model,
         "dataset": dataset,
         "batch_size": batch_size,
         "spec": spec,
         "runs": runs,
-        "rounds": len(ratios),
-        "loop_ms": 1e3 * float(np.median(seconds["loop"])),
-        "fleet_ms": 1e3 * float(np.median(seconds["fleet"])),
-        "gain": gain,
-        "gain_low": float(interval.low),
-        "gain_high": float(interval.high),
-        "automatic_choice": "fleet" if gain > GAIN and runs > 1 else "loop",
+        "rounds": [one["rounds"] for one in found],
+        "log_ratios": [one["log_ratio"] for one in found],
+        "loop_ms": statistics.median(one["loop_ms"] for one in found),
+        "fleet_ms": statistics.median(one["fleet_ms"] for one in found),
+        "gain": gain.center,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "automatic_choice": "fleet" if gain.center > GAIN and runs > 1 else "loop",
     }
 
 
@@ -124,8 +143,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--runs", type=int, default=40)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    hold_still("held")
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = []
     for case in CASES:

@@ -30,7 +30,7 @@ class Burdened(Method):
 
     rows: float = 128
     name: ClassVar[str] = "Burdened"
-    gradient_evaluations: ClassVar[int] = 1
+    passes: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """d = g."""

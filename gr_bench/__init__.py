@@ -1,7 +1,7 @@
 """gr-bench: what gradient regularization costs, what it gains, and which solution it picks.
 
-Its front door is five functions; the command line goes through them, too. Importing this package
-imports nothing heavy: PyTorch is there when something is measured.
+Its front door is five functions; the command line runs, reports and compares through them, too.
+Importing this package imports nothing heavy: PyTorch is there when something is measured.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from gr_bench.comparison.paired import ProgressCallback
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Watcher
+    from gr_bench.runs.suite import Suite
 
 __all__ = ["__version__", "compare", "load", "report", "run", "time_paired"]
 
 
 def run(
-    suite: str | Path | Mapping[str, Any],
+    suite: str | Path | Mapping[str, Any] | Suite,
     out: str | Path | None = None,
     *,
     settings: Iterable[str] = (),
@@ -36,7 +37,8 @@ def run(
     """Measure a suite, or go on with a run of it.
 
     Args:
-        suite: a shipped suite's name, the path of a TOML file, or what such a file would say.
+        suite: a shipped suite's name, the path of a TOML file, what such a file would say, or a
+            suite of :func:`gr_bench.runs.suite.load_suite`, to which the next three do nothing.
         out: the run's folder; by default ``runs/NAME``.
         settings: changes, as ``"step_cost.batch_sizes=[64]"``.
         only: a pattern; only cells that match are measured.
@@ -63,6 +65,7 @@ def run(
         ...                 "datasets": ["digits"],
         ...                 "batch_sizes": [32],
         ...                 "replicates": 2,
+        ...                 "most_replicates": 2,
         ...                 "seconds_per_block": 0.1,
         ...             }
         ...         ],
@@ -72,18 +75,22 @@ def run(
         >>> sorted(set(run.step_cost["method"]))
         ['sam', 'sgd']
     """
-    from gr_bench.runs.executor import LocalExecutor
-    from gr_bench.runs.results import Results
-    from gr_bench.runs.runner import Unwatched, run_suite
-    from gr_bench.runs.suite import build_suite, load_suite
+    from gr_bench.runs.suite import Suite, build_suite, load_suite
 
+    budget_s = None if budget is None else _seconds(budget)
     how: dict[str, Any] = {"settings": settings, "only": only, "device": device}
-    if isinstance(suite, Mapping):
+    if isinstance(suite, Suite):
+        chosen = suite
+    elif isinstance(suite, Mapping):
         chosen = build_suite("suite", dict(suite), **how)
     else:
         chosen = load_suite(str(suite), **how)
     folder = Path("runs", chosen.name) if out is None else Path(out)
-    budget_s = None if budget is None else _seconds(budget)
+
+    from gr_bench.runs.executor import LocalExecutor
+    from gr_bench.runs.results import Results
+    from gr_bench.runs.runner import Unwatched, run_suite
+
     outcome = run_suite(
         chosen, folder, LocalExecutor, watcher or Unwatched(), fresh=fresh, budget_s=budget_s
     )
@@ -110,12 +117,18 @@ def load(folder: str | Path) -> Results:
     return Results(folder)
 
 
-def report(folder: str | Path, formats: Iterable[str] = ("html", "md")) -> list[Path]:
+def report(
+    folder: str | Path,
+    formats: Iterable[str] = ("html", "md"),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
     """Write tables and figures of what a run has so far into its folder ``report``.
 
     Args:
         folder: a run's, finished or not.
         formats: of ``html`` and ``md``.
+        progress: told how many figures have been drawn, of how many.
 
     Returns:
         The pages written.
@@ -130,7 +143,7 @@ def report(folder: str | Path, formats: Iterable[str] = ("html", "md")) -> list[
     """
     from gr_bench.reports.page import write_report
 
-    return write_report(Path(folder), formats)
+    return write_report(Path(folder), formats, progress)
 
 
 def compare(

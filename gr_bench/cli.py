@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -130,37 +131,36 @@ def run(
 
     SUITE is a shipped suite's name or a TOML file's path.
     """
+    from gr_bench.meters.device_name import check_device_name
     from gr_bench.runs.shipped import read_suite
     from gr_bench.units import parse_duration
 
-    _, name = read_suite(suite)
+    read_suite(suite)
     budget_s = None if budget is None else parse_duration(budget)
-    if dry_run:
-        from gr_bench.runs.suite import load_suite
+    if device is not None:
+        check_device_name(device)
+    from gr_bench.runs.suite import load_suite
 
-        for cell in load_suite(suite, settings=settings, only=only, device=device).cells:
+    chosen = load_suite(suite, settings=settings, only=only, device=device)
+    if dry_run:
+        for cell in chosen.cells:
             print(cell)
         return
+    from gr_bench.runs.about import earlier_run
+
+    folder = out or Path("runs") / chosen.name
+    if not fresh:
+        earlier_run(folder, chosen.resolved)
     import gr_bench
     from gr_bench.reports.live import LiveReport
     from gr_bench.runs.progress import Display
     from gr_bench.runs.words import last_words
 
-    folder = out or Path("runs") / name
     console = _console()
     live = LiveReport(folder, _teller(console)) if draw else None
     try:
         with Display(console, *([live] if live else [])) as display:
-            results = gr_bench.run(
-                suite,
-                folder,
-                settings=settings,
-                only=only,
-                device=device,
-                budget=budget_s,
-                fresh=fresh,
-                watcher=display,
-            )
+            results = gr_bench.run(chosen, folder, budget=budget_s, fresh=fresh, watcher=display)
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
         console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
@@ -204,15 +204,21 @@ def _console() -> Any:
 @click.option("--device", default="cpu", help="Measure on cpu, cuda or cuda:N.")
 def calibrate(budget: str, out: Path, device: str) -> None:
     """Measure this machine's noise: equal things timed as if they were different."""
-    from gr_bench.units import parse_duration
+    from gr_bench.meters.device_name import check_device_name
+    from gr_bench.runs.calibrate import LEAST_S, write_calibration
+    from gr_bench.units import parse_duration, require_budget
 
+    check_device_name(device)
     budget_s = parse_duration(budget)
-    from gr_bench.runs.calibrate import calibrate as measure_noise
+    require_budget(budget_s, LEAST_S, "noise")
+    import gr_bench
     from gr_bench.runs.progress import Display
 
     with Display(_console()) as display:
-        lines = measure_noise(budget_s, out, display, device)
-    for line in lines:
+        results = gr_bench.run(
+            "calibrate", out, device=device, budget=budget_s, fresh=True, watcher=display
+        )
+    for line in write_calibration(results):
         print(line)
 
 
@@ -229,11 +235,13 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
     Each check asks for something whose answer is known: a kernel with twice the work, a pair of
     equal steps, a known allocation. What noise leaves open is unknown, and no failure.
     """
+    from gr_bench.doctor.check import LEAST_S
     from gr_bench.meters.device_name import check_device_name
-    from gr_bench.units import parse_duration
+    from gr_bench.units import parse_duration, require_budget
 
     check_device_name(device)
     budget_s = parse_duration(budget)
+    require_budget(budget_s, LEAST_S, "a device")
     from gr_bench.doctor import page
     from gr_bench.doctor.doctor import examine
     from gr_bench.runs.budget_bar import BudgetBar
@@ -540,9 +548,12 @@ def history(
     are more than noise; FLOPs and peak memory exactly. Each change comes with the commits that it
     lies between.
     """
+    from gr_bench.runs.about import read_about
     from gr_bench.units import parse_share
 
     share = parse_share(threshold)
+    for folder in folders:
+        read_about(folder)
     from gr_bench.comparison.history import plain
     from gr_bench.comparison.history.history import read_history
     from gr_bench.comparison.history.page import write_page
@@ -596,9 +607,12 @@ def report(folder: Path, formats: str) -> None:
 
 def _draw(folder: Path, formats: Sequence[str]) -> None:
     """Write a run's report, showing how that gets on, and print the pages' paths."""
+    from gr_bench.runs.about import read_about
+
+    read_about(folder)
     from rich.progress import Progress
 
-    from gr_bench.reports.page import write_report
+    import gr_bench
 
     console = _console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as display:
@@ -607,7 +621,7 @@ def _draw(folder: Path, formats: Sequence[str]) -> None:
         def drawn(done: int, total: int) -> None:
             display.update(task, description="drawing figures", completed=done, total=total)
 
-        pages = write_report(folder, formats, drawn)
+        pages = gr_bench.report(folder, formats, progress=drawn)
     for page in pages:
         print(page)
 
@@ -619,13 +633,16 @@ def claims(folder: Path) -> None:
 
     RUN is the run's folder; by default runs/claims-quick.
     """
+    from gr_bench.runs.about import read_about
+
+    if not folder.exists() and folder == Path("runs/claims-quick"):
+        raise RequestError(f"{folder} is not there: gr-bench run claims-quick makes it")
+    read_about(folder)
     from rich.console import Console
     from rich.table import Table
 
     from gr_bench.claims.page import judge_run, write_page
 
-    if not folder.exists() and folder == Path("runs/claims-quick"):
-        raise RequestError(f"{folder} is not there: gr-bench run claims-quick makes it")
     judged = judge_run(folder)
     pages = write_page(folder, judged)
     table = Table("claim", "measured here", "verdict", show_lines=True)
@@ -641,6 +658,7 @@ def main() -> None:
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, "")
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it asks every package for them
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 

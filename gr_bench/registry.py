@@ -11,20 +11,25 @@ PyTorch: to list it, to check a suite or to refuse a wrong request takes millise
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gr_bench.methods
+import gr_bench.peers
 import gr_bench.workloads.datasets
 import gr_bench.workloads.models
 from gr_bench.errors import RequestError, unknown
 from gr_bench.methods.spelling import spell
-from gr_bench.source import read_docstring, read_signature
+from gr_bench.peers import PEERS
+from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 
 if TYPE_CHECKING:
@@ -46,14 +51,20 @@ class Registry:
             imported when it is built: ``package.module:Thing``, or ``package.module:Thing(key=1)``
             with the parameters that the name fixes. See :func:`gr_bench.source.read_signature` for
             what can be read of it there.
+        unlisted: the same of things that are found by these names, and not among what there is.
     """
 
     kind: str
     built_in: Mapping[str, str | Callable[..., Any]]
+    unlisted: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
         yield from (entry.name for entry in self._entries() if entry.name not in self.built_in)
+
+    def own(self, name: str) -> str | Callable[..., Any] | None:
+        """The thing of that name that is ours, or where it stands; None if none is."""
+        return self.built_in.get(name) or self.unlisted.get(name)
 
     def find(self, name: str) -> Callable[..., Any]:
         """The class or function of that name, imported.
@@ -61,9 +72,8 @@ class Registry:
         Raises:
             RequestError: there is none, or it cannot be imported.
         """
-        if name in self.built_in:
-            thing = self.built_in[name]
-            return _load(parse(thing)) if isinstance(thing, str) else thing
+        if own := self.own(name):
+            return _load(parse(own)) if isinstance(own, str) else own
         entries = [entry for entry in self._entries() if entry.name == name]
         try:
             if entries:
@@ -102,7 +112,7 @@ class Registry:
         Raises:
             RequestError: as in :meth:`find`, or it is nothing that can be called.
         """
-        thing = self.built_in.get(name)
+        thing = self.own(name)
         if isinstance(thing, str):
             where = parse(thing)
             return _without(read_signature(where.name), where.parameters)
@@ -118,7 +128,7 @@ class Registry:
         Raises:
             RequestError: as in :meth:`find`.
         """
-        thing = self.built_in.get(name)
+        thing = self.own(name)
         if isinstance(thing, str):
             text = read_docstring(parse(thing).name)
         else:
@@ -165,16 +175,33 @@ def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
 @cache
 def _select_entry_points() -> Callable[..., Iterable[EntryPoint]]:
     """The selection of them by group: every package's file is read for it, so once a process."""
+    if not any(map(_may_add, sys.path)):
+        return lambda **_: ()
     from importlib.metadata import entry_points  # it takes longer than all else in here
 
     return entry_points().select
+
+
+def _may_add(place: str) -> bool:
+    """True if some package that is installed there may have an entry point for us, at a glance.
+
+    What is no folder is not looked into, and may.
+    """
+    if not os.path.isdir(place):
+        return os.path.exists(place)
+    files = Path(place).glob("*.*-info/entry_points.txt")
+    return any(b"[gr_bench." in file.read_bytes() for file in files)
 
 
 def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:
     return {name: f"{package.__name__}{where}" for name, where in table.items()}
 
 
-METHODS = Registry("method", _in(gr_bench.methods, gr_bench.methods.BUILT_IN))
+METHODS = Registry(
+    "method",
+    _in(gr_bench.methods, gr_bench.methods.BUILT_IN),
+    {f"gr_bench.peers:{name}": where for name, where in _in(gr_bench.peers, PEERS).items()},
+)
 MODELS = Registry("model", _in(gr_bench.workloads.models, gr_bench.workloads.models.MODELS))
 DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
@@ -218,20 +245,35 @@ def check_method(text: str) -> None:
 def spell_method(text: str) -> str:
     """``text`` with every parameter given, under the name by which it was found.
 
-    A method that is built in is not imported for it, and values out of its range go unnoticed: see
+    A method of ours is not imported for it, and values out of its range go unnoticed: see
     :func:`check_method`.
 
     Raises:
-        RequestError: unknown name or parameter; for a method that is not built in, as in
+        RequestError: unknown name or parameter; for a method from elsewhere, as in
             :func:`build_method`.
     """
     spec = parse(text)
-    if spec.name not in METHODS.built_in:
+    if METHODS.own(spec.name) is None:
         method = build_method(text)
         return spec.name + str(method).removeprefix(method.name)
     METHODS.resolve(spec)
     defaults = {key: p.default for key, p in METHODS.signature(spec.name).parameters.items()}
     return spell(spec.name, defaults | spec.parameters)
+
+
+def gradient_evaluations(text: str) -> int:
+    """Those of a step of the method spelled ``text``, which is not imported for it if it is ours.
+
+    Raises:
+        RequestError: as in :func:`spell_method`.
+    """
+    spec = parse(spell_method(text))
+    where = METHODS.own(spec.name)
+    if not isinstance(where, str):
+        return build_method(text).gradient_evaluations
+    constants = read_constants(where)
+    off = spec.parameters.get(constants.get("penalty", "")) == 0
+    return 1 if off else int(constants["passes"])
 
 
 def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

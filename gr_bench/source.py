@@ -1,4 +1,4 @@
-"""Signatures and docstrings read from source text, without importing what they belong to.
+"""Signatures, docstrings and constants read from source, without importing what they belong to.
 
 To know that ``f-gr`` takes γ and ε is no reason to import PyTorch, which takes seconds.
 """
@@ -10,14 +10,15 @@ import importlib.util
 from functools import cache
 from inspect import Parameter, Signature, _ParameterKind
 from pathlib import Path
+from typing import Any
 
 
 def read_signature(where: str) -> Signature:
     """The signature of ``package.module:Thing``, without annotations.
 
     Args:
-        where: a function, a class with an ``__init__``, or a dataclass whose fields stand in its
-            own body (those of its bases are not seen). Defaults must be literals.
+        where: a function, a class with an ``__init__`` of its own, or a dataclass. Fields of its
+            bases are seen where these are in the same module. Defaults must be literals.
 
     Raises:
         ImportError: there is no such module or no such definition at its top level.
@@ -29,7 +30,27 @@ def read_signature(where: str) -> Signature:
     for node in definition.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             return Signature(_arguments(node.args)[1:])
-    return Signature(_fields(definition))
+    fields = [
+        _parameter(name, default, Parameter.POSITIONAL_OR_KEYWORD)
+        for name, default in _variables(where, of_class=False).items()
+        if not _is_no_parameter(default)
+    ]
+    return Signature(fields)
+
+
+def read_constants(where: str) -> dict[str, Any]:
+    """The class variables of ``package.module:Class`` that are annotated literals, by name.
+
+    Those of its bases are seen where these are in the same module.
+
+    Raises:
+        ImportError: as in :func:`read_signature`.
+    """
+    return {
+        name: value.value
+        for name, value in _variables(where, of_class=True).items()
+        if isinstance(value, ast.Constant)
+    }
 
 
 def read_docstring(where: str) -> str:
@@ -47,6 +68,30 @@ def _definition(where: str) -> ast.ClassDef | ast.FunctionDef:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
     raise ImportError(f"module {module!r} defines no {name!r}")
+
+
+def _variables(where: str, *, of_class: bool) -> dict[str, ast.expr | None]:
+    """The annotated names in a class and its bases, and their values: class variables, or not."""
+    return {
+        line.target.id: line.value
+        for cls in _lineage(where)
+        for line in cls.body
+        if isinstance(line, ast.AnnAssign)
+        and isinstance(line.target, ast.Name)
+        and ast.unparse(line.annotation).startswith("ClassVar") == of_class
+    }
+
+
+def _lineage(where: str) -> list[ast.ClassDef]:
+    """A class and, before it, its bases in the same module."""
+    module, _, _ = where.partition(":")
+    definition = _definition(where)
+    if not isinstance(definition, ast.ClassDef):
+        return []
+    here = {node.name for node in _parsed(module).body if isinstance(node, ast.ClassDef)}
+    bases = [base.id for base in reversed(definition.bases) if isinstance(base, ast.Name)]
+    found = [cls for base in bases if base in here for cls in _lineage(f"{module}:{base}")]
+    return [*found, definition]
 
 
 @cache
@@ -72,14 +117,11 @@ def _arguments(given: ast.arguments) -> list[Parameter]:
     ]
 
 
-def _fields(definition: ast.ClassDef) -> list[Parameter]:
-    return [
-        _parameter(node.target.id, node.value, Parameter.POSITIONAL_OR_KEYWORD)
-        for node in definition.body
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and not ast.unparse(node.annotation).startswith("ClassVar")
-    ]
+def _is_no_parameter(default: ast.expr | None) -> bool:
+    """True of ``field(init=False)``."""
+    return isinstance(default, ast.Call) and any(
+        given.arg == "init" and ast.literal_eval(given.value) is False for given in default.keywords
+    )
 
 
 def _parameter(name: str, default: ast.expr | None, kind: _ParameterKind) -> Parameter:

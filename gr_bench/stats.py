@@ -1,12 +1,16 @@
-"""Intervals and verdicts. Pure functions of numbers; every estimator says what it assumes."""
+"""Intervals and verdicts. Pure functions of numbers; every estimator says what it assumes.
+
+NumPy and SciPy are imported when something is computed: a suite is read and checked without them.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Interval(NamedTuple):
@@ -46,6 +50,8 @@ def log_ratios(times: ArrayLike, baseline: ArrayLike) -> list[float]:
     Raises:
         ValueError: no rounds, unequal lengths, or a time that is not a finite number > 0.
     """
+    import numpy as np
+
     a, b = np.asarray(times, float), np.asarray(baseline, float)
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:
         raise ValueError(f"need two equally long rows of times, not {a.shape} and {b.shape}")
@@ -58,6 +64,8 @@ def median(values: ArrayLike) -> float:
     """Median. Over the rounds of a replicate it passes over those in which a method was disturbed;
     it assumes that disturbances hit fewer than half of the rounds.
     """
+    import numpy as np
+
     return float(np.median(np.asarray(values, float)))
 
 
@@ -70,6 +78,8 @@ def hodges_lehmann(values: ArrayLike) -> float:
 
     Source: Hodges & Lehmann, Ann. Math. Statist. 34 (1963).
     """
+    import numpy as np
+
     x = np.asarray(values, float)
     i, j = np.triu_indices(x.size)
     return float(np.median((x[i] + x[j]) / 2))
@@ -89,6 +99,8 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     Raises:
         ValueError: no values, or one that is not finite.
     """
+    import numpy as np
+
     x = np.asarray(values, float)
     if x.ndim != 1 or x.size == 0:
         raise ValueError("need at least one value")
@@ -96,7 +108,7 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         raise ValueError("values must be finite")
     center = float(x.mean())
     if x.size == 1:
-        return Interval(center, -np.inf, np.inf)
+        return Interval(center, -math.inf, math.inf)
     t = _t_quantile(x.size - 1, (1 + confidence) / 2)
     half = t * float(x.std(ddof=1)) / np.sqrt(x.size)
     return Interval(center, center - half, center + half)
@@ -109,6 +121,8 @@ def ratio_interval(log_ratios: ArrayLike, confidence: float = 0.95) -> Interval:
         log_ratios: (K,) one log-ratio a replicate.
         confidence: nominal coverage in (0, 1).
     """
+    import numpy as np
+
     center, low, high = t_interval(log_ratios, confidence)
     with np.errstate(over="ignore"):
         return Interval(float(np.exp(center)), float(np.exp(low)), float(np.exp(high)))
@@ -121,6 +135,8 @@ def within_spread(samples: Sequence[ArrayLike]) -> float:
     Args:
         samples: per replicate, (rounds,) log-ratios.
     """
+    import numpy as np
+
     errors = []
     for replicate in samples:
         x = np.asarray(replicate, float)
@@ -131,6 +147,8 @@ def within_spread(samples: Sequence[ArrayLike]) -> float:
 
 def between_spread(log_ratios: ArrayLike) -> float:
     """Standard deviation over replicates of their log-ratios (NaN with fewer than two)."""
+    import numpy as np
+
     x = np.asarray(log_ratios, float)
     return float(x.std(ddof=1)) if x.size > 1 else float("nan")
 
@@ -140,6 +158,8 @@ def p_value(log_ratios: ArrayLike) -> float:
 
     Assumes what :func:`t_interval` does. Equal values give 0, or 1 where they all are 0.
     """
+    import numpy as np
+
     x = np.asarray(log_ratios, float)
     if x.size < 2:
         return 1.0
@@ -162,10 +182,12 @@ def welch(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[Interva
 
     Source: Welch, Biometrika 34 (1947); degrees of freedom after Satterthwaite.
     """
+    import numpy as np
+
     x, y = np.asarray(a, float), np.asarray(b, float)
     center = float(y.mean() - x.mean())
     if min(x.size, y.size) < 2:
-        return Interval(center, -np.inf, np.inf), 1.0
+        return Interval(center, -math.inf, math.inf), 1.0
     parts = np.array([x.var(ddof=1) / x.size, y.var(ddof=1) / y.size])
     error = float(np.sqrt(parts.sum()))
     if error == 0:
@@ -184,6 +206,8 @@ def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
 
     Source: Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995).
     """
+    import numpy as np
+
     p = np.asarray(p_values, float)
     order = np.argsort(p)
     below = np.nonzero(p[order] <= rate * np.arange(1, p.size + 1) / p.size)[0]
@@ -233,11 +257,11 @@ def replicates_needed(spread: float, half_width: float, confidence: float = 0.95
     """
     if not half_width > 0:
         raise ValueError("half_width must be > 0")
-    if not np.isfinite(spread):
+    if not math.isfinite(spread):
         raise ValueError("spread must be finite")
 
     def suffices(count: int) -> bool:
-        reach = _t_quantile(count - 1, (1 + confidence) / 2) * spread / float(np.sqrt(count))
+        reach = _t_quantile(count - 1, (1 + confidence) / 2) * spread / math.sqrt(count)
         return reach <= half_width
 
     high = 2
@@ -255,5 +279,7 @@ def smallest_called(spread: float, replicates: int, confidence: float = 0.95) ->
 
     It is the half-width t(K-1)·spread/√K of K replicates, as a ratio minus 1.
     """
+    import numpy as np
+
     t = _t_quantile(replicates - 1, (1 + confidence) / 2)
     return float(np.expm1(t * spread / np.sqrt(replicates)))

@@ -37,6 +37,19 @@ def roughly(seconds: float) -> str:
     return f"{round(seconds / 3600)} hours"
 
 
+def require_budget(budget_s: float, least_s: float, of: str) -> None:
+    """Refuse a budget that is gone before anything can be said of what is measured.
+
+    Raises:
+        RequestError: it is less than ``least_s``.
+    """
+    if budget_s < least_s:
+        raise RequestError(
+            f"nothing can be said of {of} in {duration(budget_s)}: give at least "
+            f"--budget {duration(least_s)}"
+        )
+
+
 def parse_share(text: str) -> float:
     """The part of 1 that ``2%`` or ``0.02`` stand for.
 

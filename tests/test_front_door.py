@@ -18,25 +18,32 @@ from synthetic import cost, counted, failed, run_of, timed, trained, training
 import gr_bench
 from gr_bench.errors import RequestError
 from gr_bench.runs.results import Results
+from gr_bench.runs.shipped import shipped
 
 ROOT = Path(__file__).parent.parent
-STORED = ("quick", "claims-quick", "generalization-quick", "peers", "generalization-cpu")
-KEPT = {
-    "step_cost": ("time_ms", "flops", "peak_memory_bytes"),
-    "generalization": ("train_loss", "test_loss", "test_accuracy", "steps"),
-    "implicit_bias": ("alpha_ratio", "beta_error", "test_error"),
-    "flooding": ("descent_ascent", "ascent_descent", "largest_difference"),
-}
-"""Columns that have meant the same in all versions."""
+RESULTS = ROOT / "results"
+STORED = sorted(file.parent.name for file in RESULTS.glob("*/run.json"))
 
-SEEN = "import sys; print(sorted({'torch'} & set(sys.modules)), file=sys.stderr)"
-COMMANDS = {
+SLOW = ("torch", "numpy", "pandas", "matplotlib", "scipy", "rich")
+"""What takes long to import, each by its own name."""
+
+SEEN = f"import sys; print(sorted({set(SLOW)} & set(sys.modules)), file=sys.stderr)"
+WITHOUT_PYTORCH = {f"dry run of {name}": ["run", name, "--dry-run"] for name in shipped()}
+WITHOUT_ANY = {
     "list": (["list"], 0),
     "help": (["--help"], 0),
-    "dry run": (["run", "quick", "--dry-run"], 0),
+    "dry run of step costs": (["run", "quick", "--only", "step_cost", "--dry-run"], 0),
     "wrong suite": (["run", "quik"], 2),
     "wrong key": (["run", "quick", "--set", "step_cost.batchsizes=[1]"], 2),
     "wrong parameter": (["run", "quick", "--set", "step_cost.methods=['sgd', 'sam(roh=1)']"], 2),
+    "nothing matches": (["run", "quick", "--only", "lenet"], 2),
+    "another folder": (["run", "quick", "--out", "."], 2),
+    "report of nothing": (["report", "nowhere"], 2),
+    "claims of nothing": (["claims", "nowhere"], 2),
+    "history of nothing": (["history", "nowhere", "neither"], 2),
+    "short calibration": (["calibrate", "--budget", "1s"], 2),
+    "short examination": (["doctor", "--budget", "1s"], 2),
+    "no such device": (["calibrate", "--device", "gpu"], 2),
 }
 
 
@@ -53,16 +60,26 @@ def test_importing_the_package_imports_no_pytorch(tmp_path: Path) -> None:
     assert python(f"import gr_bench; {SEEN}", tmp_path).stderr == "[]\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_what_measures_nothing_imports_no_pytorch(tmp_path: Path, name: str) -> None:
-    arguments, code = COMMANDS[name]
+def slow_imports(arguments: list[str], code: int, cwd: Path) -> str:
+    """What a command has imported of :data:`SLOW` when it ends with that exit code."""
+    (cwd / "a file").touch()
     program = (
         f"import sys; sys.argv = ['gr-bench', *{arguments!r}]\nimport gr_bench.cli\n"
         f"try: gr_bench.cli.main()\nfinally: {SEEN}"
     )
-    ended = python(program, tmp_path)
+    ended = python(program, cwd)
     assert ended.returncode == code
-    assert ended.stderr.splitlines()[-1] == "[]"
+    return ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", WITHOUT_PYTORCH)
+def test_a_dry_run_imports_no_pytorch(tmp_path: Path, name: str) -> None:
+    assert "torch" not in slow_imports(WITHOUT_PYTORCH[name], 0, tmp_path)
+
+
+@pytest.mark.parametrize("name", WITHOUT_ANY)
+def test_what_needs_none_of_it_imports_nothing_slow(tmp_path: Path, name: str) -> None:
+    assert slow_imports(*WITHOUT_ANY[name], tmp_path) == "[]"
 
 
 # --- the tables of a folder
@@ -167,28 +184,33 @@ def test_a_run_shows_what_it_has(written: Path) -> None:
         assert any(line.split() == [name, str(len(table)), "rows"] for line in text.splitlines())
 
 
+@pytest.mark.parametrize("name", STORED)
+def test_the_tables_of_a_run_that_is_kept_are_read_without_its_journal(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gr_bench.runs.results.read_journal", None)
+    assert gr_bench.load(RESULTS / name).experiments
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STORED)
 def test_the_journal_of_a_run_that_is_kept_gives_the_tables_that_are_kept(
     tmp_path: Path, name: str
 ) -> None:
     """Read as if there were no tables, and whichever version wrote it."""
-    kept = ROOT / "results" / name
+    kept = RESULTS / name
     for file in kept.glob("journal.jsonl*"):
         shutil.copy(file, tmp_path)
     about = json.loads((kept / "run.json").read_text())
-    about.pop("tables", None)
+    del about["tables"]
     (tmp_path / "run.json").write_text(json.dumps(about))
-    results = gr_bench.load(tmp_path)
-    tables = {file.stem: pd.read_parquet(file) for file in kept.glob("*.parquet")}
-    assert KEPT.keys() & tables.keys() == KEPT.keys() & results.tables.keys() != set()
-    for table, columns in KEPT.items():
-        for column in columns if table in tables else ():
-            found, expected = (
-                sorted(of[table][column].dropna()) for of in (results.tables, tables)
-            )
-            assert found == pytest.approx(expected, rel=1e-9), f"{table}.{column}"
-    assert len(results.failures) == len(tables["failures"])
+    same_tables(gr_bench.load(tmp_path), gr_bench.load(kept))
+
+
+def test_every_folder_of_results_is_listed() -> None:
+    listed = (RESULTS / "README.md").read_text()
+    folders = [folder.name for folder in RESULTS.iterdir() if folder.is_dir()]
+    assert [name for name in folders if f"| `{name}` |" not in listed] == []
 
 
 # --- the examples of the docstrings

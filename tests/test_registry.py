@@ -79,6 +79,8 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
         "    try: registry.spell_method(spec)\n"
         "    except RequestError: continue\n"
         "    raise SystemExit(spec)\n"
+        "registry.spell_method('gr_bench.peers:PytorchOptimizerSAM')\n"
+        "registry.gradient_evaluations('f-gr')\n"
         "print(registry._select_entry_points.cache_info().misses)\n"
         "try: registry.spell_method('fgr')\n"
         "except RequestError as error: print(error)\n"
@@ -96,6 +98,27 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
 def test_the_parameters_of_the_methods_are_those_of_their_values() -> None:
     taken = [key for cls in METHODS.values() for key in cls().parameters]
     assert sorted(registry.method_parameters()) == sorted(set(taken))
+
+
+@pytest.mark.parametrize("name", [*METHODS, *registry.METHODS.unlisted])
+def test_the_passes_of_a_method_are_known_without_importing_it(name: str) -> None:
+    numbers = registry.METHODS.signature(name).parameters
+    zeros = [key for key in numbers if key not in ("epsilon", "foreach")]
+    for text in [name, *(f"{name}({key}=0)" for key in zeros)]:
+        method = registry.build_method(text)
+        assert registry.gradient_evaluations(text) == method.gradient_evaluations, text
+
+
+def test_the_passes_of_a_method_from_elsewhere_are_those_of_its_value() -> None:
+    assert registry.gradient_evaluations("plugged:Plain") == 1
+
+
+@pytest.mark.parametrize("name", registry.METHODS.unlisted)
+def test_a_peer_is_found_by_its_name_and_not_listed(name: str) -> None:
+    method = registry.build_method(name)
+    assert name not in registry.METHODS
+    assert registry.spell_method(name) == name + str(method).removeprefix(method.name)
+    assert registry.build_method(registry.spell_method(name)) == method
 
 
 def test_a_built_in_thing_has_the_parameters_that_its_name_leaves_free() -> None:
@@ -251,6 +274,18 @@ def test_entry_points_add_to_every_kind(installed: str) -> None:
     assert isinstance(registry.build_model("bare", (3,), 3), plugged.Bare)
     assert len(registry.build_dataset("one-row").train) == 1
     assert all_experiments()["question"].title == all_experiments()["step_cost"].title
+
+
+def test_entry_points_of_others_are_not_looked_for_where_none_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "other-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "entry_points.txt").write_text("[console_scripts]\nx = gr_bench.cli:main\n")
+    assert not registry._may_add(str(tmp_path))
+    assert not registry._may_add(str(tmp_path / "nowhere"))
+    (metadata / "entry_points.txt").write_text("[gr_bench.methods]\nx = other:X\n")
+    assert registry._may_add(str(tmp_path))
 
 
 def test_entry_points_are_listed_after_what_is_built_in(installed: str) -> None:

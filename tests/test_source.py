@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gr_bench.source import read_docstring, read_signature
+from gr_bench.source import read_constants, read_docstring, read_signature
 
 MODULE = '''
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 import no_such_module_at_all
 
@@ -30,6 +30,16 @@ class Value:
     name: ClassVar[str] = "value"
     needed: int = 2
     shared = 4
+    limit: ClassVar[int | None] = None
+    made: ClassVar[dict] = {}
+
+@dataclass(frozen=True)
+class Derived(Value, Exception):
+    """A derived value."""
+    gamma: float = 0.2
+    more: bool = True
+    name: ClassVar[str] = "derived"
+    kept: dict = field(default_factory=dict, init=False)
 
 def computed(a=1 + x): ...
 '''
@@ -45,7 +55,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "read_alone"
 
 
-@pytest.mark.parametrize("name", ["function", "Built", "Value"])
+@pytest.mark.parametrize("name", ["function", "Built", "Value", "Derived"])
 def test_signature_and_docstring_are_those_that_the_imported_thing_has(
     module: str, name: str
 ) -> None:
@@ -55,6 +65,11 @@ def test_signature_and_docstring_are_those_that_the_imported_thing_has(
     assert list(read_signature(f"{module}:{name}").parameters.values()) == expected
     own = thing.__doc__ if name != "Built" else ""  # what a base says is not read
     assert read_docstring(f"{module}:{name}") == inspect.cleandoc(own)
+
+
+def test_constants_of_a_class_are_its_own_and_those_of_its_bases(module: str) -> None:
+    assert read_constants(f"{module}:Value") == {"name": "value", "limit": None}
+    assert read_constants(f"{module}:Derived") == {"name": "derived", "limit": None}
 
 
 @pytest.mark.parametrize("where", ["read_alone:Missing", "no_such_module_at_all:Thing"])

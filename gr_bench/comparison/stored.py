@@ -16,7 +16,8 @@ from gr_bench.experiments.record import Failure
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.runs import environment
-from gr_bench.runs.store import read_about, read_journal
+from gr_bench.runs.about import read_about
+from gr_bench.runs.store import read_journal
 
 BUSY = 0.05
 """The share of a run's time that something else may have the processor without a note."""

@@ -8,6 +8,9 @@ from typing import Literal
 
 from gr_bench.stats import Interval
 
+LEAST_S = 5.0
+"""The least budget: in less, no equal pair can be told to be equal."""
+
 Verdict = Literal["pass", "fail", "unknown"]
 """``fail``: the harness or the device is wrong; ``unknown``: it could not be decided here, or the
 conditions make times less certain."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gr_bench.doctor.check import Check, Tell
+from gr_bench.doctor.check import LEAST_S, Check, Tell
 from gr_bench.doctor.clock import check_clock
 from gr_bench.doctor.conditions import allocator_check, as_timed, clocks_check, others_check
 from gr_bench.doctor.contract import check_contract
@@ -16,12 +16,8 @@ from gr_bench.doctor.counts import check_flops, check_memory
 from gr_bench.doctor.doubling import check_doubling
 from gr_bench.doctor.pair import check_pair
 from gr_bench.doctor.synchronisation import check_synchronisation
-from gr_bench.errors import RequestError
 from gr_bench.meters.device import Device, get_device
-from gr_bench.units import duration
-
-LEAST_S = 5.0
-"""In less, no equal pair can be told to be equal."""
+from gr_bench.units import require_budget
 
 ProgressCallback = Callable[[float, str], None]
 """Told the seconds that have passed, and what is being checked."""
@@ -63,11 +59,7 @@ def examine(
     Raises:
         RequestError: no such device here, or a budget that is too short.
     """
-    if budget_s < LEAST_S:
-        raise RequestError(
-            f"nothing can be said of a device in {duration(budget_s)}: give at least "
-            f"--budget {duration(LEAST_S)}"
-        )
+    require_budget(budget_s, LEAST_S, "a device")
     device = get_device(device_name)
     device.select()
     begin = time.monotonic()

@@ -9,7 +9,7 @@ from gr_bench import stats
 from gr_bench.doctor.check import Check, Tell, judge
 from gr_bench.doctor.work import products, products_taking
 from gr_bench.meters.device import Device
-from gr_bench.timing.clock import Sample, steps_in_a_sample, take_sample, warm_up
+from gr_bench.timing.clock import Sample, settle_and_warm_up, take_sample
 from gr_bench.timing.replicates import LEAST_ROUNDS, log_ratio
 from gr_bench.timing.rounds import collector_at_rest, interleave
 
@@ -29,9 +29,7 @@ def check_doubling(device: Device, seconds: float, tell: Tell) -> Iterator[Check
     begin = time.monotonic()
     count = products_taking(device, KERNEL_S)
     works = {ONCE: products(device, count), TWICE: products(device, 2 * count)}
-    steps = steps_in_a_sample(
-        device, min(warm_up(device, work, seconds / 10) for work in works.values())
-    )
+    steps = max(settle_and_warm_up(device, work, seconds / 10) for work in works.values())
 
     def take(name: str, steps: int) -> Sample:
         return take_sample(device, works[name], steps)

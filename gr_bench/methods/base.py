@@ -65,6 +65,13 @@ class Method(ABC):
     """True if the class keeps runs apart when its numbers are vectors, one entry for each run (see
     :func:`gr_bench.methods.stack`). It is not inherited: a subclass says so itself."""
 
+    passes: ClassVar[int]
+    """Forward-backward passes of a step (3L matrix products each, for a net of L layers)."""
+
+    penalty: ClassVar[str | None] = None
+    """The name of the number that makes a step SGD's, of one pass, where it is 0. This and
+    :attr:`passes` are literals in a built-in class's own body, to be read from its source."""
+
     scalable: ClassVar[bool] = False
     """Whether it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
 
@@ -102,12 +109,11 @@ class Method(ABC):
         """
 
     @property
-    @abstractmethod
     def gradient_evaluations(self) -> int:
-        """Forward-backward passes of a step (3L matrix products each, for a net of L layers).
-
-        A class whose steps all cost the same says it as a class variable.
-        """
+        """Forward-backward passes of a step with these numbers: :attr:`passes`, or one."""
+        if self.penalty is not None and is_zero(getattr(self, self.penalty)):
+            return 1
+        return self.passes
 
     @property
     def forward_passes(self) -> int:
@@ -121,6 +127,11 @@ class Method(ABC):
 
     def __str__(self) -> str:
         return spell(self.name, self.parameters)
+
+
+def is_zero(value: float | Tensor) -> bool:
+    """True if a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
+    return not isinstance(value, Tensor) and value == 0
 
 
 def require_at_least_zero(**values: float) -> None:

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, require_at_least_zero, require_positive
-from .fleet import differentiate, is_zero
+from .base import Method, is_zero, require_at_least_zero, require_positive
+from .fleet import differentiate
 from .scaling import LossScale
 from .step import LossFunction, Step
 from .two_point import keep_share, offset
@@ -32,6 +32,8 @@ class CentralGR(Method):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "c-gr"
+    passes: ClassVar[int] = 3
+    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
 
@@ -39,11 +41,6 @@ class CentralGR(Method):
         require_at_least_zero(gamma=self.gamma)
         require_positive(epsilon=self.epsilon)
         super().__post_init__()
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """Three, or one without a penalty."""
-        return 1 if is_zero(self.gamma) else 3
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, require_at_least_zero
-from .fleet import differentiate, is_zero, per_run, root_gradient
+from .base import Method, is_zero, require_at_least_zero
+from .fleet import differentiate, per_run, root_gradient
 from .scaling import LossScale
 from .step import LossFunction, Step
 
@@ -37,6 +37,8 @@ class DoubleBackpropGR(Method):
 
     gamma: float = 0.1
     name: ClassVar[str] = "db-gr"
+    passes: ClassVar[int] = 3  # about
+    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
     needs_second_derivatives: ClassVar[bool] = True
@@ -45,11 +47,6 @@ class DoubleBackpropGR(Method):
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
         super().__post_init__()
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """About three, or one without a penalty."""
-        return 1 if is_zero(self.gamma) else 3
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""

@@ -60,11 +60,6 @@ def per_run_each(value: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [per_run(converted[t.dtype, t.device], t) for t in like]
 
 
-def is_zero(value: float | Tensor) -> bool:
-    """True if a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
-    return not isinstance(value, Tensor) and value == 0
-
-
 def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> Tensor | None:
     """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1, and
     for a loss that should be a scalar and is not, which autograd then refuses.

@@ -32,7 +32,7 @@ class Flooding(Method):
     name: ClassVar[str] = "flooding"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
-    gradient_evaluations: ClassVar[int] = 1
+    passes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         require_at_least_zero(level=self.level)

@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, require_at_least_zero, require_positive
-from .fleet import differentiate, is_zero, per_run_each
+from .base import Method, is_zero, require_at_least_zero, require_positive
+from .fleet import differentiate, per_run_each
 from .scaling import LossScale
 from .step import LossFunction, Step
 
@@ -29,12 +29,8 @@ from .step import LossFunction, Step
 class TwoPoint(Method):
     """The kernel of the family; a subclass says what :attr:`weight` and :meth:`scale` are."""
 
+    passes: ClassVar[int] = 2
     scalable: ClassVar[bool] = True
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """Two, or one where the second gradient has no share."""
-        return 1 if is_zero(self.weight) else 2
 
     @property
     @abstractmethod
@@ -138,7 +134,7 @@ class SGD(Method):
     name: ClassVar[str] = "sgd"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
-    gradient_evaluations: ClassVar[int] = 1
+    passes: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""
@@ -166,6 +162,7 @@ class ForwardGR(TwoPoint):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "f-gr"
+    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -200,6 +197,7 @@ class BackwardGR(TwoPoint):
     gamma: float = 0.1
     epsilon: float = 0.05
     name: ClassVar[str] = "b-gr"
+    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -293,6 +291,7 @@ class GNP(TwoPoint):
     r: float = 0.05
     alpha: float = 0.8
     name: ClassVar[str] = "gnp"
+    penalty: ClassVar[str | None] = "alpha"
     stackable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -1,10 +1,36 @@
 """Other implementations of SAM, wrapped as methods so that they can be timed beside ours.
 
 They are not methods to train with: they keep none of the contract but the direction. A suite names
-them where they stand, as in ``gr_bench.peers:TextbookSAM``.
+them where they stand, as in ``gr_bench.peers:TextbookSAM``. A class is imported, and PyTorch with
+it, when it is first asked for.
 """
 
-from gr_bench.peers.pytorch_optimizer import PytorchOptimizerSAM
-from gr_bench.peers.textbook import TextbookSAM
+from __future__ import annotations
 
-__all__ = ["PytorchOptimizerSAM", "TextbookSAM"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gr_bench.peers.pytorch_optimizer import PytorchOptimizerSAM
+    from gr_bench.peers.textbook import TextbookSAM
+
+__all__ = ["PEERS", "PytorchOptimizerSAM", "TextbookSAM"]
+
+PEERS = {
+    "TextbookSAM": ".textbook:TextbookSAM",
+    "PytorchOptimizerSAM": ".pytorch_optimizer:PytorchOptimizerSAM",
+}
+"""Each class's name with its module in this package and the class."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
+
+    def __getattr__(name: str) -> Any:
+        if name not in PEERS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, _ = PEERS[name].partition(":")
+        globals()[name] = value = getattr(import_module(module, __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

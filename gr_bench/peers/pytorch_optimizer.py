@@ -34,7 +34,7 @@ class PytorchOptimizerSAM(Method):
     rho: float = 0.05
     foreach: bool = False
     name: ClassVar[str] = "PytorchOptimizerSAM"
-    gradient_evaluations: ClassVar[int] = 2
+    passes: ClassVar[int] = 2
 
     _made: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False, kw_only=True

@@ -22,7 +22,7 @@ class TextbookSAM(Method):
 
     rho: float = 0.05
     name: ClassVar[str] = "TextbookSAM"
-    gradient_evaluations: ClassVar[int] = 2
+    passes: ClassVar[int] = 2
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """d = ∇L(θ + ρ·g/‖g‖)."""

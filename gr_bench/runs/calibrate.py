@@ -1,62 +1,50 @@
-"""``gr-bench calibrate``: run the calibration suite, keep what it showed, say it in words."""
+"""The findings of a run of the suite calibrate: kept as JSON, and said in words."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.step_cost.calibration import Calibration, advice
-from gr_bench.experiments.step_cost.calibration import calibrate as summarise
-from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.files import write_whole
-from gr_bench.runs.executor import LocalExecutor
-from gr_bench.runs.results import Results
-from gr_bench.runs.runner import Watcher, run_suite
-from gr_bench.runs.suite import load_suite
 from gr_bench.units import duration
+
+if TYPE_CHECKING:
+    from gr_bench.experiments.step_cost.calibration import Calibration
+    from gr_bench.runs.results import Results
 
 FILE = "calibration.json"
 
 LEAST_S = 20.0
-"""A shorter budget is gone before two processes have started and warmed up."""
+"""The least budget: a shorter one is gone before two processes have started and warmed up."""
 
 
-def calibrate(budget_s: float, folder: Path, watcher: Watcher, device: str = "cpu") -> list[str]:
-    """Measure A/A pairs for about ``budget_s``; write ``calibration.json``; return lines to print.
+def write_calibration(results: Results) -> list[str]:
+    """Write ``calibration.json`` into the folder of a run of the suite calibrate.
 
-    Args:
-        budget_s: seconds that it may take.
-        folder: the run's own.
-        watcher: told of everything that happens.
-        device: whose noise is measured.
+    Returns:
+        Lines to print.
 
     Raises:
-        RequestError: a budget that is too short, a device that is not here, or a folder that cannot
-            be used.
+        RequestError: the run has no A/A pair.
     """
-    if budget_s < LEAST_S:
-        raise RequestError(
-            f"nothing can be said of noise in {duration(budget_s)}: give at least "
-            f"--budget {duration(LEAST_S)}"
-        )
-    suite = load_suite("calibrate", device=device)
-    run_suite(suite, folder, LocalExecutor, watcher, fresh=True, budget_s=budget_s)
-    results = Results(folder)
-    about, records = results.about, results.records
+    from gr_bench.experiments.step_cost.calibration import advice, calibrate
+    from gr_bench.experiments.step_cost.cell import StepCostCell
+
+    folder, about, records = results.folder, results.about, results.records
     by_allocator = {}
     for allocator in ("held", "system"):
         own = [
             r for r in records if isinstance(r.cell, StepCostCell) and r.cell.allocator == allocator
         ]
-        found = summarise(own)
+        found = calibrate(own)
         if found is not None:
             by_allocator[allocator] = found
     if "held" not in by_allocator:
         raise RequestError(
-            f"no A/A pair could be measured in {duration(budget_s)}: give a larger --budget, "
-            f"or see {folder / 'workers.log'}"
+            f"no A/A pair could be measured in {duration(about['budget_s'])}: give a larger "
+            f"--budget, or see {folder / 'workers.log'}"
         )
     hints = advice(about["environment"], by_allocator["held"])
     text = json.dumps(

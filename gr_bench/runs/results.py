@@ -14,14 +14,8 @@ from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.store import (
-    COMPRESSED_JOURNAL,
-    journal_of,
-    latest,
-    read_about,
-    read_journal,
-    write_about,
-)
+from gr_bench.runs.about import read_about, write_about
+from gr_bench.runs.store import COMPRESSED_JOURNAL, journal_of, latest, read_journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -118,7 +112,8 @@ class Results:
             f"  {name:<26} {len(table):>7} rows" for name, table in self.tables.items()
         )
         device = self.about["environment"]["device"].get("name", "an unknown device")
-        failed = len(self.tables["failures"])
+        failures = self.tables["failures"]
+        failed = len(failures) - int(failures["unsupported"].sum())
         return (
             f"Run {self.about['name']!r} in {self.folder}: {self.about['status']}, "
             f"{self.about['cells']} cells{f' ({failed} failed)' if failed else ''}\n"

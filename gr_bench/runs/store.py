@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import gzip
-import json
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -15,9 +14,9 @@ from typing import IO, Any
 from gr_bench.errors import RequestError
 from gr_bench.experiments.lines import decode, encode
 from gr_bench.experiments.record import Failure, Record
-from gr_bench.files import write_whole
+from gr_bench.runs.about import RUN, earlier_run, own_files, write_about
+from gr_bench.runs.about import read_about as read_about
 
-RUN = "run.json"
 JOURNAL = "journal.jsonl"
 COMPRESSED_JOURNAL = "journal.jsonl.gz"
 LOCK = ".lock"
@@ -71,42 +70,12 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
             ) from error
         if fresh:
             _put_aside(folder)
-        earlier = read_about(folder) if (folder / RUN).exists() else None
-        if earlier is None and _own_files(folder):
-            raise RequestError(f"{folder} is not empty and not a run's: choose another --out")
-        if earlier is not None and earlier["suite"] != about["suite"]:
-            raise RequestError(
-                f"{folder} holds another run ({earlier['name']}, with other settings): "
-                "choose another --out, or --fresh to start over"
-            )
+        earlier = earlier_run(folder, about["suite"])
         _mend(folder / JOURNAL)
         if earlier is None:
             write_about(folder, about)
         with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
             yield Store(folder, earlier or about, journal)
-
-
-def write_about(folder: Path, about: dict[str, Any]) -> None:
-    """Write a folder's ``run.json``."""
-    text = json.dumps(about, indent=2)
-    write_whole(folder / RUN, lambda file: file.write(text.encode()))
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """The contents of a folder's ``run.json``.
-
-    Raises:
-        RequestError: it is not there or not readable.
-    """
-    try:
-        about = json.loads((folder / RUN).read_text())
-    except FileNotFoundError as error:
-        raise RequestError(f"{folder} is no run's folder: it has no {RUN}") from error
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
-    if not isinstance(about, dict) or "suite" not in about:
-        raise RequestError(f"{folder / RUN} is not a run's description")
-    return about
 
 
 def read_journal(folder: Path) -> list[Record]:
@@ -171,16 +140,9 @@ def _mend(journal: Path) -> None:
             file.truncate(text.rfind(b"\n") + 1)
 
 
-def _own_files(folder: Path) -> list[Path]:
-    """A folder's content without what was put aside, and without the lock and what a kill left of a
-    file that was being written, whose names begin with a dot.
-    """
-    return [f for f in folder.iterdir() if not f.name.startswith((".", "before-"))]
-
-
 def _put_aside(folder: Path) -> None:
     """Move an earlier run's files into a subfolder ``before-N``."""
-    files = _own_files(folder)
+    files = own_files(folder)
     if not (folder / RUN).exists() or not files:
         return
     number = 1

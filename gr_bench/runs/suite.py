@@ -99,11 +99,7 @@ def load_suite(
     Raises:
         RequestError: whatever is wrong with any of these, in one line.
     """
-    text, source = read_suite(name)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RequestError(f"suite {name!r} is not valid TOML: {error}") from error
+    source, data = read_suite(name)
     return build_suite(source, data, settings=settings, only=only, device=device)
 
 

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from ..meters.device import Device, Work, get_device
 from ..meters.device_state import DeviceState
 from ..meters.operators import Operator, operators
-from .clock import Sample, Samples, joules, steps_in_a_sample, take_sample, warm_up
+from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample
 from .rounds import collector_at_rest, in_building_order, interleave
 from .step import StepFields, StepRegistry, build_step, product_dtype
 
@@ -113,7 +113,7 @@ class BlockReplicate(Generic[C]):
             )
         each_s = budget_s / 3 / len(self._steps)
         counts = {
-            name: steps_in_a_sample(device, self._guarded(name, warm_up, device, step, each_s))
+            name: self._guarded(name, settle_and_warm_up, device, step, each_s)
             for name, step in self._steps.items()
         }
 

@@ -63,6 +63,18 @@ class Sample:
     device_s: float | None = None
 
 
+def settle_and_warm_up(device: Device, step: Work, budget_s: float) -> int:
+    """Make a step ready to be timed; returns the steps of a sample.
+
+    Args:
+        device: that it runs on.
+        step: with a method ``settle`` for its first step, or without.
+        budget_s: for the warm-up (:func:`warm_up`), which takes one reading at least.
+    """
+    getattr(step, "settle", step)()
+    return steps_in_a_sample(device, warm_up(device, step, budget_s))
+
+
 def warm_up(device: Device, step: Work, budget_s: float) -> float:
     """Step until the time no longer falls, at most ``budget_s``; returns seconds a step."""
     steps = device.least_steps  # one alone would show the time to launch it, too

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from synthetic import training as cell_of
 
-from gr_bench.runs.shipped import read_suite
+from gr_bench.runs.shipped import shipped
 from gr_bench.runs.suite import build_suite, load_suite
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -64,7 +64,7 @@ def test_of_a_choice_one_setting_is_trained_on_the_seeds() -> None:
 
 def stated(suite: str) -> dict[str, list[float]]:
     """The numbers in front of EFLOP, GFLOP and of hours in a suite's text."""
-    text = read_suite(suite)[0].replace("\n#", "").replace(",", "")
+    text = shipped()[suite].replace("\n#", "").replace(",", "")
     units = ("EFLOP", "GFLOP", "hours")
     return {unit: [float(n) for n in re.findall(rf"([\d.]+) {unit}", text)] for unit in units}
 

@@ -174,7 +174,7 @@ class Extragradient(Method):
 
     rate: float = 0.1
     name: ClassVar[str] = "extragradient"
-    gradient_evaluations: ClassVar[int] = 2
+    passes: ClassVar[int] = 2
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         with Step(loss_fn, params) as step:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +39,13 @@ def test_a_run_without_failures_has_an_empty_table_of_them(tmp_path: Path) -> No
     failures = load(run_of(tmp_path, RECORDS[0])).failures
     assert len(failures) == 0
     assert list(failures.columns) == list(load(run_of(tmp_path, *RECORDS)).failures.columns)
+
+
+def test_what_cannot_work_has_not_failed(tmp_path: Path) -> None:
+    cannot = replace(failed(training("sam")), unsupported=True)
+    assert "failed" not in repr(load(run_of(tmp_path / "one", RECORDS[0], cannot)))
+    both = load(run_of(tmp_path / "two", cannot, failed(cost("sam"))))
+    assert "(1 failed)" in repr(both)
 
 
 def test_results_travel_between_processes(results: Results) -> None:

@@ -17,7 +17,8 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments.lines import SCHEMA, decode, encode
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.store import latest, open_store, read_about, read_journal
+from gr_bench.runs.about import read_about
+from gr_bench.runs.store import latest, open_store, read_journal
 
 ABOUT = {"name": "test", "suite": {"title": "test"}}
 RECORDS = [

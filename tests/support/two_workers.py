@@ -125,7 +125,7 @@ class Ahead(Method):
     """A plug-in that knows nothing of workers: d = ∇L(θ - 0.1·g)."""
 
     name: ClassVar[str] = "ahead"
-    gradient_evaluations: ClassVar[int] = 2
+    passes: ClassVar[int] = 2
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         with Step(loss_fn, params) as step:

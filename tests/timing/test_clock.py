@@ -9,7 +9,14 @@ import pytest
 
 from gr_bench.meters.device import Device, Reading, Work
 from gr_bench.meters.device_state import DeviceState
-from gr_bench.timing.clock import Samples, joules, steps_in_a_sample, take_sample, warm_up
+from gr_bench.timing.clock import (
+    Samples,
+    joules,
+    settle_and_warm_up,
+    steps_in_a_sample,
+    take_sample,
+    warm_up,
+)
 
 
 class Simulated(Device):
@@ -69,6 +76,27 @@ def test_warm_up_ends_with_its_budget() -> None:
     device = Simulated()
     for_ever_faster = device.costing(*(2.0**-k for k in range(1000)))
     assert warm_up(device, for_ever_faster, budget_s=0.0) == 1.0
+
+
+def test_a_step_settles_and_warms_up_before_its_sample_is_sized() -> None:
+    """A first step that is slow, or settles, has no say in how many steps make a sample."""
+    device = Simulated()
+    assert settle_and_warm_up(device, device.costing(9.0, 2e-3), budget_s=3600.0) == 3
+    assert device.now == pytest.approx(9.0 + 2 * 2 * 2e-3)
+
+    class Settling:
+        settled = 0
+
+        def settle(self) -> None:
+            self.settled += 1
+
+        def __call__(self) -> None:
+            assert self.settled
+            device.now += 2e-3
+
+    step = Settling()
+    assert settle_and_warm_up(device, step, budget_s=3600.0) == 3
+    assert step.settled == 1
 
 
 SAMPLE_S = Device.sample_s

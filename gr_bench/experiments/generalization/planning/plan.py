@@ -39,7 +39,7 @@ def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
     """The lengths of a method's trainings: SGD's also for the others' gradient evaluations."""
     if spec != BASELINE or not grid.equal_cost:
         return [grid.epochs]
-    times = {registry.build_method(name).gradient_evaluations for name in grid.methods}
+    times = set(map(registry.gradient_evaluations, grid.methods))
     return [factor * grid.epochs for factor in sorted({1} | times)]
 
 

@@ -25,14 +25,17 @@ from gr_bench.meters import hardware
 from gr_bench.meters.device import Device
 from gr_bench.meters.memory import saved_bytes
 from gr_bench.spec import parse
-from gr_bench.timing.clock import take_sample
+from gr_bench.timing.clock import settle_and_warm_up, take_sample
 from gr_bench.timing.replicates import log_ratio
 from gr_bench.timing.rounds import interleave
 from gr_bench.timing.step import MIXED
 from gr_bench.workloads.datasets import Dataset
 
 TRIALS = 5
-"""Steps of either trainer that are timed, in alternation, to choose between them."""
+"""Samples of either trainer that are timed, in alternation, to choose between them."""
+
+WARM_UP_S = 0.5
+"""Of either trainer, at most, unless a single step takes longer."""
 
 GAIN = 1.1
 """A fleet must be this many times as fast as the loop."""
@@ -109,14 +112,25 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
     }
     for step in steps.values():
         step()
+    _check_alike(loop, fleet)
     samples = interleave(
         [list(steps)],
         lambda name, count: take_sample(loop.device, steps[name], count),
-        dict.fromkeys(steps, 1),
+        {name: settle_and_warm_up(loop.device, step, WARM_UP_S) for name, step in steps.items()},
         until=0.0,
         least_rounds=TRIALS,
         seed=0,
     )
+    ratio = math.exp(log_ratio(samples["loop"].step_s, samples["fleet"].step_s))
+    return ratio * len(fleet.cells)
+
+
+def _check_alike(loop: Loop, fleet: Fleet) -> None:
+    """Compare the first run of a fleet with that of a loop, after one step of either.
+
+    Raises:
+        ValueError: as in :func:`_gain`.
+    """
     for name, p in loop.training.model.named_parameters():
         own = fleet.params[name].grad
         if (p.grad is None) != (own is None) or (
@@ -126,8 +140,6 @@ def _gain(loop: Loop, fleet: Fleet) -> float:
     for name, buffer in loop.training.model.named_buffers():
         if _differ(fleet.buffers[name][0], buffer):
             raise ValueError(f"another {name} than the loop's")
-    ratio = math.exp(log_ratio(samples["loop"].step_s, samples["fleet"].step_s))
-    return ratio * len(fleet.cells)
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:

@@ -1,0 +1,69 @@
+"""A run's description, ``run.json``, by which a folder is known as a run's, and as which run's."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gr_bench.errors import RequestError
+from gr_bench.files import write_whole
+
+RUN = "run.json"
+
+
+def write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write a folder's ``run.json``."""
+    text = json.dumps(about, indent=2)
+    write_whole(folder / RUN, lambda file: file.write(text.encode()))
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The contents of a folder's ``run.json``.
+
+    Raises:
+        RequestError: it is not there or not readable.
+    """
+    try:
+        about = json.loads((folder / RUN).read_text())
+    except FileNotFoundError as error:
+        raise RequestError(f"{folder} is no run's folder: it has no {RUN}") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
+    if not isinstance(about, dict) or "suite" not in about:
+        raise RequestError(f"{folder / RUN} is not a run's description")
+    return about
+
+
+def earlier_run(folder: Path, suite: dict[str, Any]) -> dict[str, Any] | None:
+    """The description of the run of ``suite`` that a folder holds; None if there is no run in it.
+
+    Args:
+        folder: which may not be there yet.
+        suite: as :attr:`gr_bench.runs.suite.Suite.resolved` has it.
+
+    Raises:
+        RequestError: the folder holds something else, or a run of another suite, or cannot be made.
+    """
+    if (folder / RUN).exists():
+        about = read_about(folder)
+        if about["suite"] == suite:
+            return about
+        raise RequestError(
+            f"{folder} holds another run ({about['name']}, with other settings): "
+            "choose another --out, or --fresh to start over"
+        )
+    if folder.is_dir() and own_files(folder):
+        raise RequestError(f"{folder} is not empty and not a run's: choose another --out")
+    here = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not (here.is_dir() and os.access(here, os.W_OK)):
+        raise RequestError(f"cannot write to {folder}: {here} is no folder that can be written to")
+    return None
+
+
+def own_files(folder: Path) -> list[Path]:
+    """A folder's content without what was put aside, and without the lock and what a kill left of a
+    file that was being written, whose names begin with a dot.
+    """
+    return [f for f in folder.iterdir() if not f.name.startswith((".", "before-"))]
