@@ -37,7 +37,7 @@ class Reading:
 
     device_s: float | None = None
     """Time that the same work takes a GPU that never waits for the host; None on a CPU, and where
-    the work is too much to be queued in advance."""
+    it cannot be read (:mod:`~gr_bench.meters.held_stream`)."""
 
     @property
     def seconds(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gr_bench.meters.device import get_device
 from gr_bench.meters.device_state import DeviceState
@@ -74,7 +75,7 @@ def test_fewer_steps_are_held_where_the_queue_has_no_room_for_all() -> None:
     assert waits == 2  # the second time it is known how many
 
 
-def test_a_step_that_does_not_fit_into_the_queue_has_no_time_of_the_device() -> None:
+def test_a_step_that_is_not_seen_into_and_too_long_for_the_queue_has_no_such_time() -> None:
     gpu = streams()
     device, step = get_device("cuda"), gpu.step(2500, 1e-6, 1e-5)
     for _ in range(2):
@@ -83,6 +84,87 @@ def test_a_step_that_does_not_fit_into_the_queue_has_no_time_of_the_device() -> 
         assert reading.elapsed_s == pytest.approx(10 * 2500 * 1e-5, rel=0.01)
         waits = gpu.waits.pop("event")
     assert waits == 1
+
+
+def test_what_is_known_of_a_step_is_not_believed_of_another_one_in_its_place() -> None:
+    gpu = streams()
+    device = get_device("cuda")
+    for _ in range(20):
+        step = gpu.step(2500, 1e-6, 1e-5)
+        assert device.sample(step, 10).device_s is None
+        del step  # and the next one has its address
+        step = gpu.step(10, 1e-6, 1e-5)
+        assert device.sample(step, 10).device_s == pytest.approx(10 * 10 * 1e-6)
+        del step
+
+
+def operators(count: int, *, reads_at: int | None = None) -> Callable[[], None]:
+    """A step of so many operators on the GPU, one of which may be asked for its number."""
+    tensor = torch.ones(1, device="cuda")
+
+    def step() -> None:
+        for number in range(count):
+            tensor.neg()
+            if number == reads_at:
+                torch.ops.aten._local_scalar_dense(tensor)
+
+    step.eager = True
+    return step
+
+
+@pytest.mark.parametrize("count", [10, 300, 1500])
+def test_an_eager_step_of_any_length_has_a_time_of_the_device(count: int) -> None:
+    gpu = streams()
+    device = get_device("cuda")
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        step = operators(count)
+        for _ in range(2):
+            assert device.sample(step, 2).device_s == pytest.approx(2 * count * 1e-6)
+
+
+def test_a_read_in_a_step_is_no_time_of_the_device() -> None:
+    gpu = streams()
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        reading = get_device("cuda").sample(operators(100, reads_at=50), 10)
+    assert reading.device_s == pytest.approx(10 * 100 * 1e-6)
+
+
+@pytest.mark.parametrize("host_s", [1e-5, 1e-3])
+def test_pieces_are_held_long_enough_and_small_enough_for_the_queue(host_s: float) -> None:
+    """Each operator launches eight kernels; on a slow host they take long to be queued."""
+    gpu = streams()
+    with FakeTensorMode(), gpu.launching(1e-6, host_s):
+        step = operators(600)
+        plain = gpu.launch
+
+        def eight(device_s: float, host_s: float) -> None:
+            for _ in range(8):
+                plain(device_s / 8, host_s / 8)
+
+        gpu.launch = eight
+        device = get_device("cuda")
+        for _ in range(2):
+            assert device.sample(step, 2).device_s == pytest.approx(2 * 600 * 1e-6)
+
+
+def test_double_backpropagations_step_has_a_time_of_the_device() -> None:
+    """Most of its launches are made by autograd, which has threads of its own."""
+    from gr_bench import registry
+    from gr_bench.doctor.steps import DoctorCell
+    from gr_bench.meters.counters import count_launches
+    from gr_bench.meters.held_stream import LAUNCHES
+    from gr_bench.timing.step import build_step
+
+    gpu = streams()
+    cell = DoctorCell("db-gr", "resnet-8(width=4)", "random(samples=4)", 4, "cuda")
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        step = build_step(cell, registry)
+        step()
+        count = count_launches(step)
+        assert count > LAUNCHES
+        reading = get_device("cuda").sample(step, 1)
+    assert reading.device_s == pytest.approx(count * 1e-6)
+    assert reading.elapsed_s == pytest.approx(count * 1e-5, rel=0.01)
 
 
 def test_a_spin_that_ends_too_soon_is_made_longer() -> None:
