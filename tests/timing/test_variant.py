@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from gr_bench import registry
 from gr_bench.errors import RequestError, Unsupported
 from gr_bench.methods import METHODS
 from gr_bench.timing.step import TimedStep, build_step, build_training, load_data
-from gr_bench.timing.variant import PLAIN, SWITCHES, in_force, spell_variant, switches
+from gr_bench.timing.variant import PLAIN, SWITCHES, in_force, spell_variant, switches, variables
 
 IMAGES = cost(
     "sgd",
@@ -36,7 +35,6 @@ def numerics() -> tuple[bool, ...]:
         torch.backends.cudnn.allow_tf32,
         torch.backends.cudnn.benchmark,
         torch.are_deterministic_algorithms_enabled(),
-        "CUBLAS_WORKSPACE_CONFIG" in os.environ,
     )
 
 
@@ -77,18 +75,17 @@ def test_a_variant_that_is_none_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        ("tf32", (True, True, False, False, False)),
-        ("no-tf32", (False, False, False, False, False)),
-        ("cudnn-benchmark", (False, True, True, False, False)),
-        ("deterministic", (False, True, False, True, True)),
-        ("tf32+cudnn-benchmark+fused", (True, True, True, False, False)),
-        (PLAIN, (False, True, False, False, False)),
+        ("tf32", (True, True, False, False)),
+        ("no-tf32", (False, False, False, False)),
+        ("cudnn-benchmark", (False, True, True, False)),
+        ("deterministic", (False, True, False, True)),
+        ("tf32+cudnn-benchmark+fused", (True, True, True, False)),
+        (PLAIN, (False, True, False, False)),
     ],
 )
 def test_settings_of_the_process_hold_inside_and_are_as_before_after(
-    variant: str, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+    variant: str, expected: tuple[bool, ...]
 ) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = numerics()
     with in_force(variant):
         assert numerics() == expected
@@ -96,6 +93,12 @@ def test_settings_of_the_process_hold_inside_and_are_as_before_after(
     with pytest.raises(KeyError), in_force(variant):
         raise KeyError
     assert numerics() == before
+
+
+def test_a_process_that_is_to_be_deterministic_is_started_so() -> None:
+    """cuBLAS looks at this variable once, early on."""
+    assert variables("deterministic+fused") == {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    assert variables("fused") == variables(PLAIN) == {}
 
 
 def test_what_cannot_be_deterministic_is_unsupported_and_other_errors_are_errors() -> None:
@@ -213,7 +216,6 @@ def test_float16s_scale_settles_before_a_step_counts(method: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_captured_step_gives_the_plain_steps_gradients(method: str) -> None:
     cell = replace(IMAGES, device="cuda", spec=cost(method).spec)

@@ -331,3 +331,24 @@ def test_blocks_with_another_allocator_get_processes_of_their_own() -> None:
         seen.add(job.allocator)
         records += [timed(cell, 0, [1.0]) for unit in job.units for cell in unit.cells]
     assert seen == {"held", "system"}
+
+
+def test_deterministic_variants_get_processes_that_are_started_for_them_in_every_pass() -> None:
+    setting = grid(variants=["plain", "fused", "deterministic"], methods=["sgd"])
+    cells, records = EXPERIMENT.cells(setting), []
+    passes = set()
+    while jobs := EXPERIMENT.pending(setting, cells, records):
+        for job in jobs:
+            variants = {cell.variant for unit in job.units for cell in unit.cells}
+            assert ("deterministic" in variants) == ("CUBLAS_WORKSPACE_CONFIG" in job.variables)
+            assert variants == {"deterministic"} or "deterministic" not in variants
+            for unit in job.units:
+                passes.add((unit.options.kind, bool(job.variables)))
+                for cell in unit.cells:
+                    if isinstance(unit.options, CheckOptions):
+                        records.append(Check(cell=cell, agrees=True))
+                    elif isinstance(unit.options, CountersOptions):
+                        records.append(counted(cell))
+                    else:
+                        records.append(timed(cell, replicate_of(unit), [1.0]))
+    assert len(passes) == 6
