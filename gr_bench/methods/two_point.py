@@ -37,6 +37,11 @@ class TwoPoint(Method):
         return 1 if is_zero(self.weight) else 2
 
     @property
+    def keeps_gradient(self) -> bool:
+        """True unless the first gradient has no share in the direction, as in SAM's."""
+        return self.gradient_evaluations > 1 and not is_zero(1 - self.weight)
+
+    @property
     @abstractmethod
     def weight(self) -> float:
         """c, the share of the second gradient."""

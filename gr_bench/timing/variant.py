@@ -117,6 +117,11 @@ def _obstacle(name: str, cell: StepFields, method: Any, input_shape: tuple[int, 
             return "it compiles by itself; it is measured where compiled is false"
         if method.needs_second_derivatives:
             return f"{method.name} differentiates twice, which torch.compile does not allow"
+        if method.keeps_gradient:
+            return (
+                f"{method.name} needs the gradient of its first pass after the second, whose "
+                "replay takes that memory back; cuda-graph captures the whole step"
+            )
     if name == CUDA_GRAPH and cell.dtype == "float16-mixed" and FUSED not in cell.variant:
         return (
             "the gradient scaler waits for the device in every step unless the optimizer is fused"

@@ -132,6 +132,13 @@ def test_what_cannot_be_deterministic_is_unsupported_and_other_errors_are_errors
             {"variant": "reduce-overhead", "device": "cuda", "spec": "db-gr(gamma=0.1)"},
             "differentiates twice",
         ),
+        *(
+            (
+                {"variant": "reduce-overhead", "device": "cuda", "spec": cost(method).spec},
+                f"{method} needs the gradient of its first pass after the second",
+            )
+            for method in ("f-gr", "b-gr", "c-gr", "gnp")
+        ),
         (
             {"variant": "cuda-graph", "device": "cuda:1", "dtype": "float16-mixed"},
             "waits for the device in every step unless the optimizer is fused",
@@ -148,6 +155,25 @@ def test_what_cannot_work_is_unsupported_and_says_why(
     data = load_data(VECTORS, registry)
     with pytest.raises(Unsupported, match=message):
         build_training(replace(VECTORS, **changes), data, registry)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gradient_is_kept_where_the_step_needs_it_after_another_pass(method: str) -> None:
+    """A gradient that is no longer right when the next pass begins changes the direction then."""
+    cell = replace(VECTORS, spec=cost(method).spec, dtype="float64")
+    plain, replayed = (build_step(cell, registry) for _ in range(2))
+    forward = replayed.training.forward
+
+    def taking_gradients_back(inputs: torch.Tensor) -> torch.Tensor:
+        for p in replayed.training.model.parameters():
+            if p.grad is not None:
+                p.grad.fill_(1e3)
+        return forward(inputs)
+
+    replayed.training.forward = taking_gradients_back
+    plain(), replayed()
+    changed = not torch.allclose(gradients(replayed), gradients(plain))
+    assert changed == plain.training.method.keeps_gradient
 
 
 @pytest.mark.parametrize("method", METHODS)
