@@ -284,6 +284,6 @@ def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
     if CUDA_GRAPH in on:
         from .capture import capture
 
-        passes = training.method.gradient_evaluations
+        passes = training.method.forward_passes
         step.run = capture(step.run, training.model, passes, inputs.device)
     return step
