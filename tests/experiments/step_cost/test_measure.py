@@ -20,9 +20,10 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.methods import METHODS
+from gr_bench.timing import block as block_module
 from gr_bench.timing.block import BlockReplicate
 from gr_bench.timing.rounds import in_building_order
-from gr_bench.timing.step import build_step
+from gr_bench.timing.step import TimedStep, build_step
 
 TINY: dict[str, Any] = {
     "model": "mlp(depth=2, width=4)",
@@ -131,6 +132,29 @@ def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
     assert failure.reason.startswith("RuntimeError: ")
     with pytest.raises(RuntimeError, match="luck"):
         counters(cells[1])
+
+
+@pytest.mark.parametrize("method", ["plugged:Raises", "plugged:RaisesLater(at=3)"])
+def test_nothing_is_left_of_a_step_that_failed_once_its_error_is_let_go(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that found no memory would keep what it had from the others."""
+    models: dict[str, weakref.ref[torch.nn.Module]] = {}
+
+    def build(cell: StepCostCell, *rest: Any) -> TimedStep:
+        step = build_step(cell, *rest)
+        models[cell.spec] = weakref.ref(step.training.model)
+        return step
+
+    monkeypatch.setattr(block_module, "build_step", build)
+    cells = [cost(m, **TINY) for m in (method, "sgd")]
+    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    for cell, error in block.measure(0.01, 1):
+        assert cell == cells[0]
+        del error
+        gc.collect()
+        assert models[cell.spec]() is None
+    assert models["sgd"]() is not None
 
 
 @pytest.mark.parametrize(
