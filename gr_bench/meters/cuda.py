@@ -16,6 +16,10 @@ from .device import Device, Reading, Work
 from .device_state import DeviceState
 from .held_stream import HeldStream, between, events
 
+POLL_S = 1e-3
+MOST_POLLS = 500
+"""Readings of the energy counter, until it has moved; one that has not by then does not count."""
+
 
 class CUDA(Device):
     """An NVIDIA GPU; its times are between events on its current stream."""
@@ -117,10 +121,20 @@ class CUDA(Device):
         return (free + reserved - torch.cuda.memory_allocated(self.torch_device)) // 2
 
     def energy_j(self) -> float | None:
-        """NVML's counter since the driver was loaded; the whole board's, other processes' too."""
+        """NVML's counter since the driver was loaded; the whole board's, other processes' too.
+
+        It moves every 20 to 100 ms, and is read when it has: up to that much idling is in it.
+        """
         torch.cuda.synchronize(self.torch_device)
-        millijoules = self._ask("TotalEnergyConsumption")
-        return None if millijoules is None else 1e-3 * millijoules
+        before = self._ask("TotalEnergyConsumption")
+        if before is None:
+            return None
+        for _ in range(MOST_POLLS):
+            time.sleep(POLL_S)
+            millijoules = self._ask("TotalEnergyConsumption")
+            if millijoules != before:
+                return None if millijoules is None else 1e-3 * float(millijoules)
+        return None
 
     def near_processors(self) -> set[int] | None:
         """Those of the NUMA node that the GPU is attached to."""

@@ -177,7 +177,10 @@ class BlockReplicate(Generic[C]):
         """Joules a step of every cell, from a few seconds of steps more; None: not counted."""
         if self._device is None:
             return {}
-        return {cell: joules(self._device, self._steps[cell.id]) for cell in self.samples}
+        return {
+            cell: joules(self._device, self._steps[cell.id], statistics.median(own.step_s))
+            for cell, own in self.samples.items()
+        }
 
     def sequential(self) -> dict[C, list[float]]:
         """Seconds a step of the baseline and its control, all samples of one before the other's."""

@@ -253,12 +253,13 @@ def test_what_nvml_tells_has_its_units() -> None:
         assert handle == ("handle", "GPU-1b")
         return {1: 1410, 2: 1215}[which]
 
+    energy = iter([2450, 2450, 2500])
     streams()
     library(
         **HANDLE,
         nvmlSystemGetDriverVersion=lambda: b"535.104.05",
         nvmlDeviceGetClockInfo=clock,
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(energy),
         nvmlDeviceGetEnforcedPowerLimit=lambda handle: 300_000,
     )
     device = get_device("cuda")
@@ -272,13 +273,49 @@ def test_what_nvml_tells_has_its_units() -> None:
     assert {"tf32_matmul", "tf32_cudnn", "cudnn", "cuda"} <= described.keys()
 
 
-def test_the_energy_counter_is_read_when_the_work_is_done() -> None:
+def ticking(gpu: Any, every_s: float, watts: float = 200.0) -> Callable[[object], int]:
+    """A counter that moves every so often, on a device that always takes as much power."""
+
+    def told(handle: object) -> int:
+        gpu.host_s += 1e-3  # to ask it
+        return round(1e3 * watts * (gpu.host_s // every_s) * every_s)
+
+    return told
+
+
+def test_the_energy_counter_is_read_when_the_work_is_done_and_when_it_moves() -> None:
     gpu = streams()
-    library(
-        **HANDLE, nvmlDeviceGetTotalEnergyConsumption=lambda handle: round(1e3 * gpu.host_s * 200)
-    )
-    gpu.launch(3.0, 1e-5)  # 3 s at 200 W
-    assert get_device("cuda").energy_j() == pytest.approx(600, rel=1e-3)
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.1))
+    gpu.launch(3.02, 1e-5)
+    assert get_device("cuda").energy_j() == pytest.approx(3.1 * 200)
+    assert gpu.host_s == pytest.approx(3.1, abs=2e-3)
+
+
+def test_joules_of_a_step_are_those_between_two_moves_of_the_counter() -> None:
+    """200 W whatever it does: 0.01 s a step, and at most a tenth of a second of idling."""
+    from gr_bench.timing.clock import joules
+
+    gpu = streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.1))
+    gpu.launch(0.05, 1e-5)
+    found = joules(get_device("cuda"), gpu.step(1, 1e-2, 1e-5), 1e-2)
+    assert 2.0 <= found <= 2.0 * (1 + 0.1 / 2.0) + 1e-9
+
+
+def test_joules_are_of_two_seconds_of_the_device_and_not_of_the_host() -> None:
+    """A graph of 0.1 s is replayed in 10 µs: two seconds of replaying would last for hours."""
+    from gr_bench.timing.clock import joules
+
+    gpu = streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.02))
+    assert joules(get_device("cuda"), gpu.step(1, 0.1, 1e-5), 0.1) == pytest.approx(20, rel=0.02)
+    assert gpu.host_s < 2.1
+
+
+def test_a_counter_that_does_not_move_counts_nothing() -> None:
+    streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500)
+    assert get_device("cuda").energy_j() is None
 
 
 # --- memory, products, launches, operators

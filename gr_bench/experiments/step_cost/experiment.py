@@ -86,6 +86,7 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
                 left_s=left_s,
                 sequential=grid.sequential,
                 operators=grid.operators,
+                energy=True,
             )
             if jobs:
                 one = blocks[0][0]

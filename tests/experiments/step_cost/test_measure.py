@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -19,6 +20,7 @@ from gr_bench.experiments.record import Failure, Record
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import counters
+from gr_bench.meters.device import Device
 from gr_bench.methods import METHODS
 from gr_bench.timing import block as block_module
 from gr_bench.timing.block import BlockReplicate
@@ -118,6 +120,23 @@ def test_operators_and_sequential_times_are_taken_where_asked_for() -> None:
     assert all("aten::addmm" in {o.name for o in record.operators} for record in asked)
     assert {r.cell.spec for r in asked if r.sequential_step_s} == {"sgd"}
     assert sum(bool(record.sequential_step_s) for record in asked) == 2
+
+
+def test_energy_is_read_where_asked_for_and_in_the_time_of_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = [cost(method, **TINY) for method in ("sgd", "sam")]
+
+    def joules(device: Device, step: object, step_s: float) -> float:
+        assert 0 < step_s < 1
+        time.sleep(0.1)
+        return 2.5
+
+    monkeypatch.setattr(block_module, "joules", joules)
+    assert {record.energy_j for record in measure(cells)} == {None}
+    for record in measure(cells, energy=True):
+        assert record.energy_j == 2.5
+        assert record.spent_s > 0.2
 
 
 def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
