@@ -20,7 +20,7 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.meters.conditions import hold_still
 from gr_bench.meters.device import Device, Work, get_device
 from gr_bench.methods import METHODS, PerWorker
-from gr_bench.timing.clock import Sample, steps_in_a_sample, take_sample
+from gr_bench.timing.clock import Sample, steps_in_a_sample
 from gr_bench.timing.rounds import collector_at_rest, in_building_order, interleave
 from gr_bench.timing.step import TimedStep, build_step
 
@@ -91,12 +91,19 @@ def read(
 ) -> dict[str, list[float]]:
     """Seconds a step of this process, by name, (rounds,).
 
-    All processes read the same steps in the same order, and begin each sample together.
+    All processes read the same steps in the same order, begin each sample together and make as many
+    steps: a process that made one more would wait for the others' reductions, for ever.
     """
 
     def take(name: str, count: int) -> Sample:
+        def work() -> None:
+            for _ in range(count):
+                steps[name]()
+
         distributed.barrier()
-        return take_sample(device, steps[name], count)
+        reading = device.time(work)
+        seconds = reading.elapsed_s, reading.waited_s, reading.cpu_s
+        return Sample(*(each / count for each in seconds))
 
     counts = {}
     for name, step in steps.items():

@@ -36,6 +36,14 @@ settings.register_profile("no deadline", deadline=None)  # no test asserts a wal
 settings.load_profile("no deadline")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture(autouse=True)
 def no_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test has decided by measuring is no matter of another's."""
@@ -101,6 +109,10 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 @pytest.fixture(scope="session")
 def pretended_cuda(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendedProcess]:
     """A test that asks for this runs where PyTorch believes in two CUDA devices."""
+    from torch.version import cuda
+
+    if cuda is not None:
+        pytest.skip(f"PyTorch for CUDA {cuda}: CUDA devices are pretended on its CPU build alone")
     if cuda_guard.compiler() is None:
         pytest.skip("no C++ compiler here, which the pretended CUDA devices need")
     cuda_guard.library()

@@ -56,6 +56,9 @@ class TimesOptions(Options):
     operators: bool = False
     """True if a few steps are profiled after the timed ones."""
 
+    energy: bool = False
+    """True if the energy of a step is read after the timed ones, where the device counts it."""
+
     left_s: float | None = None
     """Time that the run had when the replicate was planned; None if it takes what it needs."""
 
@@ -175,10 +178,10 @@ def measure_block(
         yield failure(cell, error)
         del error  # and with it the step that raised it, before the others go on
         free_unused()
+    energy = block.energy_j() if options.energy else {}
     spent_s = time.monotonic() - begin
-    energy = block.energy_j()
-    operators = block.profile() if options.operators else {}
     sequential = block.sequential() if options.sequential else {}
+    operators = block.profile() if options.operators else {}  # last: it may slow what follows
     for cell, own in block.samples.items():
         yield Times(
             cell=cell,
@@ -279,13 +282,14 @@ class BlockTimes:
         others = [cell for cell in block if not cell.is_baseline and self.log_ratios.get(cell.id)]
         one = list(self.records[block[0].id].values())
         rounds = statistics.mean(len(record.position) for record in one)
+        usual = [record for record in one if not record.options.energy] or one
         return BlockState(
             replicates=count,
             log_ratios=tuple(tuple(self.log_ratios[cell.id].values()) for cell in others),
             within=tuple(stats.within_spread(self.of_rounds(cell)) for cell in others),
             rounds=rounds,
             round_s=max(1e-6, statistics.mean(r.in_samples_s / len(r.position) for r in one)),
-            overhead_s=max(0.0, statistics.mean(r.spent_s - r.in_samples_s for r in one)),
+            overhead_s=max(0.0, statistics.mean(r.spent_s - r.in_samples_s for r in usual)),
         )
 
     def more_s(self, block: Sequence[TimedCell], target: float) -> float:
@@ -304,6 +308,7 @@ def timing_job(
     left_s: float | None,
     sequential: bool = False,
     operators: bool = False,
+    energy: bool = False,
 ) -> list[Job[C]]:
     """The next replicate of those blocks that still need one: a job, or none.
 
@@ -315,7 +320,9 @@ def timing_job(
         least_rounds: of a replicate.
         left_s: time that the run has; None if it takes what it needs.
         sequential: see :class:`TimesOptions`.
-        operators: see :class:`TimesOptions`.
+        operators: see :class:`TimesOptions`. On a GPU, where a profiler slows what comes after it,
+            each block then has a process of its own.
+        energy: see :class:`TimesOptions`; read in a block's first replicate alone.
     """
     states = [times.state(block) for block in blocks]
     start_s = times.start_s()
@@ -334,6 +341,7 @@ def timing_job(
                 most_replicates=precision.most_replicates,
                 sequential=sequential,
                 operators=operators,
+                energy=energy and replicates[visit.block] == 0,
                 left_s=left_s,
             ),
         )
@@ -341,7 +349,8 @@ def timing_job(
     ]
     random.Random(min(replicates.values())).shuffle(units)
     refines = min(replicates.values()) >= precision.least_replicates
-    return [Job(tuple(units), exclusive=True, refines=refines)]
+    isolated = operators and any(unit.cells[0].device != "cpu" for unit in units)
+    return [Job(tuple(units), exclusive=True, isolated=isolated, refines=refines)]
 
 
 def blocks_of(cells: Sequence[C]) -> list[list[C]]:

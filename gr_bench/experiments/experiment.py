@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -92,6 +92,9 @@ class Job(Generic[C]):
 
     allocator: str = "held"
     """The memory allocator of its processes (see :mod:`gr_bench.meters.conditions`)."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that its processes are started with."""
 
 
 class Experiment(ABC, Generic[G, C]):

@@ -35,10 +35,19 @@ def count_launches(step: Work) -> int:
 
     Views and fresh memory launch nothing. An operator on lists of tensors counts once.
     """
-    launches = _Launches()
-    with launches:
+    seen = _Launches()
+    with seen:
         step()
-    return launches.count
+    return seen.count
+
+
+def launches(func: Any, args: Any, kwargs: Any, out: Any) -> bool:
+    """True if a call of an operator launches something on a GPU."""
+    name = func.overloadpacket.__name__
+    if func.is_view or name in _NO_LAUNCH or name.startswith(("empty", "new_empty")):
+        return False
+    leaves = tree_leaves((args, kwargs, out))
+    return any(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in leaves)
 
 
 class _Launches(TorchDispatchMode):
@@ -50,12 +59,7 @@ class _Launches(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if not (func.is_view or name in _NO_LAUNCH or name.startswith(("empty", "new_empty"))):
-            self.count += any(
-                isinstance(leaf, Tensor) and leaf.is_cuda
-                for leaf in tree_leaves((args, kwargs, out))
-            )
+        self.count += launches(func, args, kwargs, out)
         return out
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,17 +14,11 @@ import torch
 from . import hardware, nvml
 from .device import Device, Reading, Work
 from .device_state import DeviceState
+from .held_stream import HeldStream, between, events
 
-HOLD = 1.5
-"""The stream is held for the time that queueing a sample should take, times this."""
-
-LEAST_HOLD_S = 1e-3
-
-LONGER_HOLDS = 3
-"""How often a single step that could not be queued in time is tried with twice the hold."""
-
-CALIBRATION_CYCLES = 10_000_000
-"""Some 5 to 10 ms of spinning."""
+POLL_S = 1e-3
+MOST_POLLS = 500
+"""Readings of the energy counter, until it has moved; one that has not by then does not count."""
 
 
 class CUDA(Device):
@@ -38,8 +31,7 @@ class CUDA(Device):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._most_queued: dict[int, int] = {}
-        """By a step's id, how many of it could be queued in advance at last."""
+        self._held = HeldStream()
 
     def select(self) -> None:
         """Make it the current device."""
@@ -48,25 +40,25 @@ class CUDA(Device):
     def time(self, work: Work) -> Reading:
         """Time between two events around ``work``; waits for the second."""
         with torch.cuda.device(self.torch_device):
-            start, end = _events()
+            start, end = events()
             cpu = time.process_time()
             start.record()
             work()
             end.record()
             end.synchronize()
             cpu = time.process_time() - cpu
-            return Reading(_between(start, end), 0.0, cpu)
+            return Reading(between(start, end), 0.0, cpu)
 
     def sample(self, step: Work, steps: int) -> Reading:
         """Two readings of ``steps`` steps: as trained, and by the device alone.
 
         As trained, the host runs ahead: one more step is queued before the first event, so that the
         device is at work when the sample begins, and nothing waits for it until the sample ends.
-        For ``device_s`` the stream is held by a spinning kernel until the steps are queued, so that
-        the device finds all of its work waiting.
+        For ``device_s`` the stream is held until work is queued, so that the device finds all of it
+        waiting (:mod:`~gr_bench.meters.held_stream`).
         """
         with torch.cuda.device(self.torch_device):
-            start, end = _events()
+            start, end = events()
             queued_at = []
             cpu = time.process_time()
             step()
@@ -80,59 +72,12 @@ class CUDA(Device):
             cpu = time.process_time() - cpu
             # where the queue was full, the host waited: the fastest step did so least
             queue_s = min(b - a for a, b in itertools.pairwise(queued_at))
-            device_s = self._device_s(step, steps, queue_s)
+            device_s = self._held.step_s(step, steps, queue_s)
         # the processor's time is that of one step more
         cpu_s = cpu * steps / (steps + 1)
         return Reading(
-            _between(start, end), 0.0, cpu_s, None if device_s is None else device_s * steps
+            between(start, end), 0.0, cpu_s, None if device_s is None else device_s * steps
         )
-
-    def _device_s(self, step: Work, steps: int, queue_s: float) -> float | None:
-        """Seconds a step of a device that does not wait for the host; None if it cannot be read.
-
-        A driver's queue has room for about a thousand kernels; beyond that the host waits for the
-        device, and work can no longer be queued in advance. So fewer steps are tried, down to one.
-        That holds of a method and a model; it is remembered.
-        """
-        count = min(steps, self._most_queued.get(id(step), steps))
-        longer = 0
-        while count:
-            hold_s = (HOLD * count * queue_s + LEAST_HOLD_S) * 2**longer
-            seconds = self._held(step, count, hold_s)
-            if seconds is not None:
-                self._most_queued[id(step)] = count
-                return seconds / count
-            if count > 1:
-                count //= 2
-            elif longer < LONGER_HOLDS:
-                longer += 1
-            else:
-                count = self._most_queued[id(step)] = 0
-        return None
-
-    def _held(self, step: Work, steps: int, hold_s: float) -> float | None:
-        """Seconds of ``steps`` steps behind a kernel that spins for ``hold_s``; None if that was
-        over before they were queued.
-        """
-        start, end = _events()
-        torch.cuda._sleep(round(hold_s * self._cycles_per_s))
-        start.record()
-        for _ in range(steps):
-            step()
-        end.record()
-        in_time = not start.query()
-        end.synchronize()
-        return _between(start, end) if in_time else None
-
-    @cached_property
-    def _cycles_per_s(self) -> float:
-        start, end = _events()
-        torch.cuda._sleep(1)  # its first call loads it
-        start.record()
-        torch.cuda._sleep(CALIBRATION_CYCLES)
-        end.record()
-        end.synchronize()
-        return CALIBRATION_CYCLES / _between(start, end)
 
     def state(self) -> DeviceState:
         """Load of the host; clocks in MHz, temperature and throttle reasons as NVML tells them."""
@@ -176,10 +121,20 @@ class CUDA(Device):
         return (free + reserved - torch.cuda.memory_allocated(self.torch_device)) // 2
 
     def energy_j(self) -> float | None:
-        """NVML's counter since the driver was loaded; the whole board's, other processes' too."""
+        """NVML's counter since the driver was loaded; the whole board's, other processes' too.
+
+        It moves every 20 to 100 ms, and is read when it has: up to that much idling is in it.
+        """
         torch.cuda.synchronize(self.torch_device)
-        millijoules = self._ask("TotalEnergyConsumption")
-        return None if millijoules is None else 1e-3 * millijoules
+        before = self._ask("TotalEnergyConsumption")
+        if before is None:
+            return None
+        for _ in range(MOST_POLLS):
+            time.sleep(POLL_S)
+            millijoules = self._ask("TotalEnergyConsumption")
+            if millijoules != before:
+                return None if millijoules is None else 1e-3 * float(millijoules)
+        return None
 
     def near_processors(self) -> set[int] | None:
         """Those of the NUMA node that the GPU is attached to."""
@@ -221,12 +176,3 @@ class CUDA(Device):
 
 
 _PCI_PARTS = ("domain", "bus", "device")
-
-
-def _events() -> tuple[torch.cuda.Event, torch.cuda.Event]:
-    return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-
-
-def _between(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-    """Seconds from one event to a later one, both over."""
-    return float(start.elapsed_time(end)) / 1e3

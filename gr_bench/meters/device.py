@@ -37,7 +37,7 @@ class Reading:
 
     device_s: float | None = None
     """Time that the same work takes a GPU that never waits for the host; None on a CPU, and where
-    the work is too much to be queued in advance."""
+    it cannot be read (:mod:`~gr_bench.meters.held_stream`)."""
 
     @property
     def seconds(self) -> float:
@@ -120,7 +120,10 @@ class Device(ABC):
         return HOST_SPARE_BYTES
 
     def energy_j(self) -> float | None:
-        """Joules that the device has used so far, once its work is done; None: not counted."""
+        """Joules that the device has used so far, once its work is done; None: not counted.
+
+        A counter that moves in steps is read when it does: that may take a moment.
+        """
         return None
 
     def near_processors(self) -> set[int] | None:

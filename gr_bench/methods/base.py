@@ -62,8 +62,9 @@ class Method(ABC):
     """True if the loss must be differentiable twice by autograd."""
 
     stackable: ClassVar[bool] = False
-    """True if the class keeps runs apart when its numbers are vectors, one entry for each run (see
-    :func:`gr_bench.methods.stack`). It is not inherited: a subclass says so itself."""
+    """True if the class keeps runs apart, whose numbers are vectors, one entry for each run, or
+    numbers where all have the same (see :func:`gr_bench.methods.stack`). It is not inherited: a
+    subclass says so itself."""
 
     passes: ClassVar[int]
     """Forward-backward passes of a step (3L matrix products each, for a net of L layers)."""
@@ -119,6 +120,13 @@ class Method(ABC):
     def forward_passes(self) -> int:
         """Calls of the loss function in a step: one a gradient, unless a method says otherwise."""
         return self.gradient_evaluations
+
+    @property
+    def keeps_gradient(self) -> bool:
+        """True if the gradient of one pass must outlive the next: with several, unless a method
+        says otherwise. A graph that is replayed for each pass puts gradients where the last were.
+        """
+        return self.forward_passes > 1
 
     @property
     def parameters(self) -> dict[str, Any]:

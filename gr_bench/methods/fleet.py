@@ -2,8 +2,8 @@
 
 In a fleet of R runs every parameter is stacked along a first axis, (R, ...), ``loss_fn`` returns R
 losses, (R,), and run r's loss depends on slice r of the parameters alone. The gradient of their sum
-is then every run's own gradient, and the methods' formulas hold run by run once their numbers are
-vectors too: that is what :func:`stack` makes.
+is then every run's own gradient, and the methods' formulas hold run by run once numbers that differ
+are vectors too: that is what :func:`stack` makes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ M = TypeVar("M", bound=Method)
 def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
     """One method for a fleet: of the same class, each number a float64 tensor (R,) on ``device``.
 
-    The numbers stay in float64, as Python's are, until they meet a tensor (:func:`per_run`).
+    The numbers stay in float64, as Python's are, until they meet a tensor (:func:`per_run`). One
+    that is the same for all runs stays the number that it is: a GPU multiplies many tensors by it
+    in a few launches, and by a vector in one launch each.
 
     Args:
         methods: one for each run, all of one class.
@@ -44,8 +46,17 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
         values = [getattr(method, name) for method in methods]
         if not all(isinstance(value, float) for value in values):
             raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")
-        object.__setattr__(stacked, name, torch.tensor(values, dtype=torch.float64, device=device))
+        if len({*values}) == 1:
+            object.__setattr__(stacked, name, values[0])
+        else:
+            numbers = torch.tensor(values, dtype=torch.float64, device=device)
+            object.__setattr__(stacked, name, numbers)
     return stacked
+
+
+def is_stacked(method: Method) -> bool:
+    """True of a method for a fleet, of one run, too."""
+    return "runs" in vars(method)
 
 
 def per_run(value: Tensor, like: Tensor) -> Tensor:
@@ -64,8 +75,7 @@ def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) ->
     """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1, and
     for a loss that should be a scalar and is not, which autograd then refuses.
     """
-    stacked = "runs" in vars(method)
-    if loss.ndim and not stacked:
+    if loss.ndim and not is_stacked(method):
         return None
     if isinstance(weight, Tensor):
         return per_run(weight, loss).expand_as(loss)

@@ -55,18 +55,31 @@ def scaled_step(
 
     A step that overflows leaves the model's parameters and buffers and the optimizer's state as
     they were, and lowers the scale. (PyTorch's own recipe leaves running statistics moved, to
-    infinity if activations were infinite.) The host waits where ``scaler.step`` does, and nowhere
-    else.
+    infinity if activations were infinite, and after a first step its fused SGD's momentum whatever
+    memory there was.) The host waits where ``scaler.step`` does, and nowhere else.
     """
     parameters = list(model.parameters())
     buffers = Copies([b for b in model.buffers() if not is_expanded(b)])
     one = torch.ones((), device=parameters[0].device)
     scale = scaler.scale(one)
     loss = method.backward(ScaledLoss(loss_fn, scaler), parameters)
+    is_first = not optimizer.state
     scaler.step(optimizer)
     scaler.update()
-    buffers.put_back(where=scaler.scale(one) < scale)
+    overflow = scaler.scale(one) < scale
+    buffers.put_back(where=overflow)
+    if is_first:
+        _clear_state(optimizer, where=overflow)
     return loss
+
+
+@torch.no_grad()
+def _clear_state(optimizer: torch.optim.Optimizer, where: Tensor) -> None:
+    """Set an optimizer's state to 0 where a truth value on the parameters' device is true."""
+    for of_parameter in optimizer.state.values():
+        for value in of_parameter.values():
+            if isinstance(value, Tensor) and value.device == where.device:
+                value.copy_(torch.where(where, 0, value))
 
 
 class LossScale:

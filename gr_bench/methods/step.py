@@ -205,7 +205,9 @@ class _OutermostCalls:
 
 
 def _is_capturing() -> bool:
-    return torch.backends.cuda.is_built() and torch.cuda.is_current_stream_capturing()
+    """True while a CUDA graph is captured; a build for CUDA that sees no GPU raises if asked."""
+    cuda = torch.backends.cuda.is_built() and torch.cuda.is_initialized()
+    return cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:

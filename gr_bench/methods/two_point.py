@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .base import Method, is_zero, require_at_least_zero, require_positive
-from .fleet import differentiate, per_run_each
+from .fleet import differentiate, is_stacked, per_run_each
 from .scaling import LossScale
 from .step import LossFunction, Step
 
@@ -31,6 +31,11 @@ class TwoPoint(Method):
 
     passes: ClassVar[int] = 2
     scalable: ClassVar[bool] = True
+
+    @property
+    def keeps_gradient(self) -> bool:
+        """True unless the first gradient has no share in the direction, as in SAM's."""
+        return self.gradient_evaluations > 1 and not is_zero(1 - self.weight)
 
     @property
     @abstractmethod
@@ -89,7 +94,9 @@ def offset(
     """params + scale·directions, in the method's workspace; the scale is a number, or one a run.
 
     On a CPU new memory is what costs. On a GPU the workspace keeps θ' at one address in every step,
-    which captured graphs need, and a few fused launches beat one launch a tensor.
+    which captured graphs need, and a few fused launches beat one launch a tensor. Scales that
+    differ from run to run (a fleet's ρ/‖g‖ always do) take that one: PyTorch fuses products of many
+    tensors with one number, and not with a vector that is broadcast over each.
     """
     moved = method.workspace.like(params)
     for_all = not isinstance(scale, Tensor) or scale.ndim == 0
@@ -108,16 +115,15 @@ def offset(
     return moved
 
 
-def radius_over_norm(radius: float | Tensor, tensors: list[Tensor]) -> Tensor:
+def radius_over_norm(radius: float | Tensor, tensors: list[Tensor], method: Method) -> Tensor:
     """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0.
 
-    With a radius for every run (R,) the norms are those of the tensors' slices, and so is the
-    result.
+    For a stacked method the norms are those of the tensors' slices, (R,), and so is the result.
     """
-    if isinstance(radius, Tensor):
+    if is_stacked(method):
         norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors]
         norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        radius = radius.to(norm)
+        radius = radius.to(norm) if isinstance(radius, Tensor) else radius
     else:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return torch.where(norm > 0, radius / norm, 0.0)
@@ -272,7 +278,7 @@ class SAM(TwoPoint):
 
     def scale(self, gradients: list[Tensor]) -> Tensor:
         """s = ρ/‖g‖."""
-        return radius_over_norm(self.rho, gradients)
+        return radius_over_norm(self.rho, gradients, self)
 
 
 @dataclass(frozen=True)
@@ -307,7 +313,7 @@ class GNP(TwoPoint):
 
     def scale(self, gradients: list[Tensor]) -> Tensor:
         """s = r/‖g‖."""
-        return radius_over_norm(self.r, gradients)
+        return radius_over_norm(self.r, gradients, self)
 
 
 @dataclass(frozen=True)
@@ -337,7 +343,7 @@ class ASAM(TwoPoint):
 
     def scale(self, gradients: list[Tensor]) -> Tensor:
         """ρ/‖Tg‖, given Tg."""
-        return radius_over_norm(self.rho, gradients)
+        return radius_over_norm(self.rho, gradients, self)
 
     def perturbed(self, params: list[Tensor]) -> list[Tensor]:
         """θ' = θ + ρ·T²g/‖Tg‖; T enters squared, so that the sign of θ does not matter."""

@@ -18,7 +18,7 @@ import psutil
 from gr_bench.meters import hardware
 from gr_bench.version import __version__
 
-PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
+PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
 COMPARED = ("machine", "device", "other_devices", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
@@ -83,7 +83,10 @@ def describe(
         "device": {"kind": device, **get_device(device).describe()},
         "other_devices": {name: get_device(name).describe() for name in others},
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {
+            "torch": str(torch.__version__),  # with its build, which a wheel's metadata may omit
+            **{name: _version(name) for name in PACKAGES},
+        },
         "gr_bench": __version__,
         "git": _git(),
         "torch_config": torch.__config__.show(),

@@ -183,7 +183,7 @@ class _Worker:
         self.process = WorkerProcess(
             [*program, job.allocator],
             log,
-            environment=place.environment | preload(job.allocator),
+            environment={**job.variables, **place.environment, **preload(job.allocator)},
         )
         self.place = place
         self.unit: Unit[Any] | None = None

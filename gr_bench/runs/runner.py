@@ -217,7 +217,7 @@ def to_blame(crash: Crashed, have: set[str]) -> list[Any]:
     them.
     """
     lost = [cell for cell in crash.unit.cells if cell.id not in have]
-    return [cell for cell in lost if cell in crash.culprits] or lost
+    return [cell for cell in lost if cell in crash.culprits] if crash.culprits else lost
 
 
 def _now() -> str:

@@ -15,7 +15,7 @@ from ..meters.device_state import DeviceState
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample
 from .rounds import collector_at_rest, in_building_order, interleave
-from .step import StepFields, StepRegistry, build_step, product_dtype
+from .step import StepFields, StepRegistry, TimedStep, build_step, product_dtype
 
 MATRIX_PRODUCT = "matrix product"
 
@@ -77,31 +77,41 @@ class BlockReplicate(Generic[C]):
     def measure(self, budget_s: float, least_rounds: int) -> Iterator[tuple[C, Exception]]:
         """Read rounds for about ``budget_s`` seconds; yields the cells that fail, and why.
 
+        Once an error is let go, nothing is left of the step that raised it.
+
         A cell that fails is left out, and the rounds are begun anew for the others. The budget
         counts from the moment when all steps are built; warm-up gets at most a third of it.
         """
+        failed: list[tuple[C, Exception]] = []  # emptied before whoever asks is told
         for cell in in_building_order(list(self._cells.values()), self._replicate):
             self._at_work(cell)
             try:
-                self._device = get_device(cell.device)
-                step = build_step(cell, self._registry)
-                self._device.time(step.settle)  # what fails on a GPU fails here
+                self._steps[cell.id] = self._settled(cell)
             except Exception as error:  # the others of the block go on
-                yield cell, error
-            else:
-                self._steps[cell.id] = step
+                failed.append((cell, error))
+            if failed:
+                yield failed.pop()
         if self._device is None or not self._steps:
             return
         self.state_before = self._device.state()
         while any(name in self._cells for name in self._steps):
             try:
                 self._read(self._device, budget_s, least_rounds)
+            except StepFailed as error:
+                del self._steps[error.name]
+                assert isinstance(error.__cause__, Exception)
+                failed.append((self._cells[error.name], error.__cause__))
+            if not failed:
                 break
-            except StepFailed as failed:
-                del self._steps[failed.name]
-                assert isinstance(failed.__cause__, Exception)
-                yield self._cells[failed.name], failed.__cause__
+            yield failed.pop()
         self.state_after = self._device.state()
+
+    def _settled(self, cell: C) -> TimedStep:
+        """The cell's step, taken once."""
+        self._device = get_device(cell.device)
+        step = build_step(cell, self._registry)
+        self._device.time(step.settle)  # what fails on a GPU fails here
+        return step
 
     def _read(self, device: Device, budget_s: float, least_rounds: int) -> None:
         self._samples = {}
@@ -167,7 +177,10 @@ class BlockReplicate(Generic[C]):
         """Joules a step of every cell, from a few seconds of steps more; None: not counted."""
         if self._device is None:
             return {}
-        return {cell: joules(self._device, self._steps[cell.id]) for cell in self.samples}
+        return {
+            cell: joules(self._device, self._steps[cell.id], statistics.median(own.step_s))
+            for cell, own in self.samples.items()
+        }
 
     def sequential(self) -> dict[C, list[float]]:
         """Seconds a step of the baseline and its control, all samples of one before the other's."""

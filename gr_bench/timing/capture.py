@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Unsupported
+from ..meters.cuda_context import give_up
 from ..methods.step import Copies, is_expanded
 
 WARM_UP_STEPS = 3
@@ -31,7 +32,8 @@ def capture(
     Raises:
         Unsupported: several passes that draw random numbers, which inside a graph cannot be drawn
             a second time.
-        RuntimeError: from CUDA, where the step does what cannot be captured.
+        RuntimeError: from CUDA, where the step does what cannot be captured. The process is of no
+            further use then.
     """
     buffers = Copies([b for b in model.buffers() if not is_expanded(b)])
     with torch.cuda.device(device):
@@ -48,8 +50,12 @@ def capture(
                 "graph cannot be drawn again"
             )
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss = step()
+        try:
+            with torch.cuda.graph(graph):
+                loss = step()
+        except BaseException:
+            give_up()  # PyTorch leaves the capture's stream and memory in force
+            raise
     buffers.put_back()
 
     def replay() -> Tensor:

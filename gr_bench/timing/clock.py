@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..meters.device import Device, Work
 
 ENERGY_S = 2.0
-"""Time for reading the energy of a step: a GPU's counter moves ten times a second or more often."""
+"""Time of the steps whose energy is read: a GPU's counter moves ten times a second, or more."""
 
 WARM_UP_STEPS = 2
 WARM_UP_S = 0.02
@@ -111,8 +111,13 @@ def take_sample(device: Device, step: Work, steps: int) -> Sample:
     )
 
 
-def joules(device: Device, step: Work) -> float | None:
+def joules(device: Device, step: Work, step_s: float) -> float | None:
     """Joules a step of the whole device over :data:`ENERGY_S` of steps, its idle power included.
+
+    Args:
+        device: where it steps.
+        step: what to step.
+        step_s: seconds that a step takes: the host's time to queue one says nothing of that.
 
     Returns:
         None where the device does not count its energy.
@@ -120,9 +125,8 @@ def joules(device: Device, step: Work) -> float | None:
     before = device.energy_j()
     if before is None:
         return None
-    steps, end = 0, time.monotonic() + ENERGY_S
-    while steps == 0 or time.monotonic() < end:
+    steps = max(1, math.ceil(ENERGY_S / step_s))
+    for _ in range(steps):
         step()
-        steps += 1
     after = device.energy_j()  # once all of them are done
     return None if after is None else (after - before) / steps

@@ -156,6 +156,9 @@ class TimedStep:
 
     training: Training
     batch: Batch
+    eager: bool = True
+    """True if every launch is the call of an operator: nothing is compiled or replayed."""
+
     run: Callable[[], Tensor] = field(init=False)
     """The step as it is timed: as it is written, or replayed."""
 
@@ -275,10 +278,12 @@ def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:
     inputs = data.train.inputs[: cell.batch_size].clone()
     inputs = inputs.contiguous(memory_format=memory_format(cell.variant))
     targets = data.train.targets[: cell.batch_size].clone()
-    step = TimedStep(training, (inputs, targets))
-    if CUDA_GRAPH in switches(cell.variant):
+    on = switches(cell.variant)
+    eager = not (cell.compiled or on & {REDUCE_OVERHEAD, CUDA_GRAPH})
+    step = TimedStep(training, (inputs, targets), eager)
+    if CUDA_GRAPH in on:
         from .capture import capture
 
-        passes = training.method.gradient_evaluations
+        passes = training.method.forward_passes
         step.run = capture(step.run, training.model, passes, inputs.device)
     return step

@@ -7,7 +7,6 @@ measure what nobody asked for: so a suite lists the variants that it wants.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -51,8 +50,8 @@ OF_CUDA = {
 }
 """Switches that a CPU has not, and why."""
 
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-"""The environment variable without which cuBLAS is not deterministic."""
+REPEATABLE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""The environment variable without which cuBLAS is not deterministic. It looks once, early on."""
 
 
 def switches(variant: str) -> frozenset[str]:
@@ -118,6 +117,11 @@ def _obstacle(name: str, cell: StepFields, method: Any, input_shape: tuple[int, 
             return "it compiles by itself; it is measured where compiled is false"
         if method.needs_second_derivatives:
             return f"{method.name} differentiates twice, which torch.compile does not allow"
+        if method.keeps_gradient:
+            return (
+                f"{method.name} needs the gradient of its first pass after the second, whose "
+                "replay takes that memory back; cuda-graph captures the whole step"
+            )
     if name == CUDA_GRAPH and cell.dtype == "float16-mixed" and FUSED not in cell.variant:
         return (
             "the gradient scaler waits for the device in every step unless the optimizer is fused"
@@ -125,9 +129,16 @@ def _obstacle(name: str, cell: StepFields, method: Any, input_shape: tuple[int, 
     return None
 
 
+def variables(variant: str) -> dict[str, str]:
+    """Environment variables that a process must be started with to step as a variant does."""
+    return REPEATABLE if DETERMINISTIC in switches(variant) else {}
+
+
 @contextmanager
 def in_force(variant: str) -> Iterator[None]:
     """Have PyTorch's process-wide settings as a variant has them, inside the ``with``.
+
+    What must be set before the process starts is in :func:`variables`.
 
     Raises:
         Unsupported: an operation inside has no deterministic implementation, and must have.
@@ -141,14 +152,12 @@ def in_force(variant: str) -> Iterator[None]:
     products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     tf32, benchmark = (products.allow_tf32, cudnn.allow_tf32), cudnn.benchmark
     deterministic = torch.get_deterministic_debug_mode()
-    workspace = os.environ.get(WORKSPACE)
     try:
         if on & {TF32, NO_TF32}:
             products.allow_tf32 = cudnn.allow_tf32 = TF32 in on
         if CUDNN_BENCHMARK in on:
             cudnn.benchmark = True
         if DETERMINISTIC in on:
-            os.environ.setdefault(WORKSPACE, ":4096:8")
             # the same as use_deterministic_algorithms, which imports the compiler to tell it too
             torch.set_deterministic_debug_mode("error")
         yield
@@ -161,8 +170,6 @@ def in_force(variant: str) -> Iterator[None]:
         cudnn.benchmark = benchmark
         if DETERMINISTIC in on:
             torch.set_deterministic_debug_mode(deterministic)
-            if workspace is None:
-                os.environ.pop(WORKSPACE, None)
 
 
 def memory_format(variant: str) -> torch.memory_format:

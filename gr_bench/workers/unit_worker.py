@@ -8,8 +8,8 @@ what it needs of them for itself alone. A worker for a GPU sees no other one, so
 device goes by another name here, the request's ``device``; what is said and noted of a cell has the
 cell's own.
 
-An error that breaks the CUDA context ends the process: its last words are ``{"broken": reason}``,
-which is the reason of the cells at work.
+An error that breaks the CUDA context ends the process. Its last words, after the failure, are
+``{"broken": reason}``: the reason of what else was at work.
 """
 
 from __future__ import annotations
@@ -71,9 +71,6 @@ def main() -> None:
             if isinstance(result, Progress):
                 yield {"progress": result.part}
                 continue
-            if isinstance(result, Failure) and is_broken():
-                yield {"broken": result.reason}
-                sys.exit("the CUDA context is broken")
             yield {
                 "record": encode(
                     replace(
@@ -83,6 +80,9 @@ def main() -> None:
                     )
                 )
             }
+            if isinstance(result, Failure) and is_broken():
+                yield {"broken": result.reason}
+                sys.exit("the CUDA context is broken")
         free_unused()
 
     serve(measure)

@@ -126,6 +126,22 @@ def test_every_step_is_read_in_every_round() -> None:
     assert slowest(found) == found  # of one process
 
 
+@pytest.mark.usefixtures("alone")
+def test_no_process_decides_by_itself_how_often_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sample on a GPU does, which queues steps again and again until they are queued in time:
+    those of other processes would wait for a reduction that never comes.
+    """
+    device, calls = get_device("cpu"), []
+
+    def sample(*_: object) -> None:
+        raise AssertionError("a sample of this process's own")
+
+    monkeypatch.setattr(device, "sample", sample)
+    monkeypatch.setattr(data_parallel_worker, "steps_in_a_sample", lambda *_: 3)
+    read({"a": partial(calls.append, "a")}, device, rounds=4, seed=1)
+    assert len(calls) == data_parallel_worker.WARM_UP_STEPS + 1 + 4 * 3
+
+
 GATHER = """
 import sys
 from torch import distributed

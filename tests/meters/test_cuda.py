@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gr_bench.meters.device import get_device
 from gr_bench.meters.device_state import DeviceState
@@ -74,7 +75,7 @@ def test_fewer_steps_are_held_where_the_queue_has_no_room_for_all() -> None:
     assert waits == 2  # the second time it is known how many
 
 
-def test_a_step_that_does_not_fit_into_the_queue_has_no_time_of_the_device() -> None:
+def test_a_step_that_is_not_seen_into_and_too_long_for_the_queue_has_no_such_time() -> None:
     gpu = streams()
     device, step = get_device("cuda"), gpu.step(2500, 1e-6, 1e-5)
     for _ in range(2):
@@ -83,6 +84,87 @@ def test_a_step_that_does_not_fit_into_the_queue_has_no_time_of_the_device() -> 
         assert reading.elapsed_s == pytest.approx(10 * 2500 * 1e-5, rel=0.01)
         waits = gpu.waits.pop("event")
     assert waits == 1
+
+
+def test_what_is_known_of_a_step_is_not_believed_of_another_one_in_its_place() -> None:
+    gpu = streams()
+    device = get_device("cuda")
+    for _ in range(20):
+        step = gpu.step(2500, 1e-6, 1e-5)
+        assert device.sample(step, 10).device_s is None
+        del step  # and the next one has its address
+        step = gpu.step(10, 1e-6, 1e-5)
+        assert device.sample(step, 10).device_s == pytest.approx(10 * 10 * 1e-6)
+        del step
+
+
+def operators(count: int, *, reads_at: int | None = None) -> Callable[[], None]:
+    """A step of so many operators on the GPU, one of which may be asked for its number."""
+    tensor = torch.ones(1, device="cuda")
+
+    def step() -> None:
+        for number in range(count):
+            tensor.neg()
+            if number == reads_at:
+                torch.ops.aten._local_scalar_dense(tensor)
+
+    step.eager = True
+    return step
+
+
+@pytest.mark.parametrize("count", [10, 300, 1500])
+def test_an_eager_step_of_any_length_has_a_time_of_the_device(count: int) -> None:
+    gpu = streams()
+    device = get_device("cuda")
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        step = operators(count)
+        for _ in range(2):
+            assert device.sample(step, 2).device_s == pytest.approx(2 * count * 1e-6)
+
+
+def test_a_read_in_a_step_is_no_time_of_the_device() -> None:
+    gpu = streams()
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        reading = get_device("cuda").sample(operators(100, reads_at=50), 10)
+    assert reading.device_s == pytest.approx(10 * 100 * 1e-6)
+
+
+@pytest.mark.parametrize("host_s", [1e-5, 1e-3])
+def test_pieces_are_held_long_enough_and_small_enough_for_the_queue(host_s: float) -> None:
+    """Each operator launches eight kernels; on a slow host they take long to be queued."""
+    gpu = streams()
+    with FakeTensorMode(), gpu.launching(1e-6, host_s):
+        step = operators(600)
+        plain = gpu.launch
+
+        def eight(device_s: float, host_s: float) -> None:
+            for _ in range(8):
+                plain(device_s / 8, host_s / 8)
+
+        gpu.launch = eight
+        device = get_device("cuda")
+        for _ in range(2):
+            assert device.sample(step, 2).device_s == pytest.approx(2 * 600 * 1e-6)
+
+
+def test_double_backpropagations_step_has_a_time_of_the_device() -> None:
+    """Most of its launches are made by autograd, which has threads of its own."""
+    from gr_bench import registry
+    from gr_bench.doctor.steps import DoctorCell
+    from gr_bench.meters.counters import count_launches
+    from gr_bench.meters.held_stream import LAUNCHES
+    from gr_bench.timing.step import build_step
+
+    gpu = streams()
+    cell = DoctorCell("db-gr", "resnet-8(width=4)", "random(samples=4)", 4, "cuda")
+    with FakeTensorMode(), gpu.launching(1e-6, 1e-5):
+        step = build_step(cell, registry)
+        step()
+        count = count_launches(step)
+        assert count > LAUNCHES
+        reading = get_device("cuda").sample(step, 1)
+    assert reading.device_s == pytest.approx(count * 1e-6)
+    assert reading.elapsed_s == pytest.approx(count * 1e-5, rel=0.01)
 
 
 def test_a_spin_that_ends_too_soon_is_made_longer() -> None:
@@ -171,12 +253,13 @@ def test_what_nvml_tells_has_its_units() -> None:
         assert handle == ("handle", "GPU-1b")
         return {1: 1410, 2: 1215}[which]
 
+    energy = iter([2450, 2450, 2500])
     streams()
     library(
         **HANDLE,
         nvmlSystemGetDriverVersion=lambda: b"535.104.05",
         nvmlDeviceGetClockInfo=clock,
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(energy),
         nvmlDeviceGetEnforcedPowerLimit=lambda handle: 300_000,
     )
     device = get_device("cuda")
@@ -190,13 +273,49 @@ def test_what_nvml_tells_has_its_units() -> None:
     assert {"tf32_matmul", "tf32_cudnn", "cudnn", "cuda"} <= described.keys()
 
 
-def test_the_energy_counter_is_read_when_the_work_is_done() -> None:
+def ticking(gpu: Any, every_s: float, watts: float = 200.0) -> Callable[[object], int]:
+    """A counter that moves every so often, on a device that always takes as much power."""
+
+    def told(handle: object) -> int:
+        gpu.host_s += 1e-3  # to ask it
+        return round(1e3 * watts * (gpu.host_s // every_s) * every_s)
+
+    return told
+
+
+def test_the_energy_counter_is_read_when_the_work_is_done_and_when_it_moves() -> None:
     gpu = streams()
-    library(
-        **HANDLE, nvmlDeviceGetTotalEnergyConsumption=lambda handle: round(1e3 * gpu.host_s * 200)
-    )
-    gpu.launch(3.0, 1e-5)  # 3 s at 200 W
-    assert get_device("cuda").energy_j() == pytest.approx(600, rel=1e-3)
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.1))
+    gpu.launch(3.02, 1e-5)
+    assert get_device("cuda").energy_j() == pytest.approx(3.1 * 200)
+    assert gpu.host_s == pytest.approx(3.1, abs=2e-3)
+
+
+def test_joules_of_a_step_are_those_between_two_moves_of_the_counter() -> None:
+    """200 W whatever it does: 0.01 s a step, and at most a tenth of a second of idling."""
+    from gr_bench.timing.clock import joules
+
+    gpu = streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.1))
+    gpu.launch(0.05, 1e-5)
+    found = joules(get_device("cuda"), gpu.step(1, 1e-2, 1e-5), 1e-2)
+    assert 2.0 <= found <= 2.0 * (1 + 0.1 / 2.0) + 1e-9
+
+
+def test_joules_are_of_two_seconds_of_the_device_and_not_of_the_host() -> None:
+    """A graph of 0.1 s is replayed in 10 µs: two seconds of replaying would last for hours."""
+    from gr_bench.timing.clock import joules
+
+    gpu = streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=ticking(gpu, 0.02))
+    assert joules(get_device("cuda"), gpu.step(1, 0.1, 1e-5), 0.1) == pytest.approx(20, rel=0.02)
+    assert gpu.host_s < 2.1
+
+
+def test_a_counter_that_does_not_move_counts_nothing() -> None:
+    streams()
+    library(**HANDLE, nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500)
+    assert get_device("cuda").energy_j() is None
 
 
 # --- memory, products, launches, operators

@@ -16,13 +16,6 @@ from gr_bench.methods import METHODS, LossFunction, Method, Step, TwoPoint
 CLASSES = 3
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if "gpu" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """These nets are too small for two: threads only get in each other's way."""

@@ -62,6 +62,18 @@ def test_a_run_of_a_fleet_gets_what_it_gets_alone(name: str, data: st.DataObject
     check(methods, seed=data.draw(st.integers(0, 99)))
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_with_the_same_numbers_get_what_they_get_alone(name: str, runs: int) -> None:
+    check(runs * [get(name)])
+
+
+def test_a_number_that_is_the_same_for_all_runs_stays_a_number() -> None:
+    stacked = stack([get("f-gr", gamma=0.1), get("f-gr", gamma=0.2)])
+    assert isinstance(stacked.gamma, Tensor)
+    assert stacked.epsilon == get("f-gr").epsilon
+
+
 @pytest.mark.parametrize("name", ["f-gr", "b-gr", "c-gr", "db-gr"])
 def test_a_run_without_regularization_gets_its_gradient(name: str) -> None:
     check([get(name, gamma=0.0), get(name, gamma=0.2)])

@@ -60,3 +60,14 @@ def test_cuda_waits_for_nothing(problem, method):
         problem.step(method)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_build_for_cuda_that_sees_no_gpu_steps_on_the_cpu(problem, method, monkeypatch):
+    """As a CPU worker does on a host with GPUs: there, asking for a stream's state is an error."""
+
+    def no_device():
+        raise torch.AcceleratorError("no CUDA-capable device is detected")
+
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", no_device)
+    problem.step(method)

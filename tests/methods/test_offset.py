@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gr_bench.methods import ForwardGR
+from gr_bench.methods import SAM, ForwardGR
 from gr_bench.methods.two_point import offset, radius_over_norm
 
 
@@ -41,11 +41,11 @@ def test_offset_is_out_of_place(device, kind):
 def test_radius_over_norm(device):
     """ρ over the norm of all tensors together, a tensor on their device; 0 for a norm of 0."""
     three_four = [torch.tensor([3.0], device=device), torch.tensor([[0.0, 4.0]], device=device)]
-    scale = radius_over_norm(2.0, three_four)
+    scale = radius_over_norm(2.0, three_four, SAM())
     assert scale.device.type == device
     assert scale.shape == ()
     assert scale.item() == pytest.approx(0.4)
-    assert radius_over_norm(2.0, [torch.zeros(3, device=device)]).item() == 0
+    assert radius_over_norm(2.0, [torch.zeros(3, device=device)], SAM()).item() == 0
 
 
 @pytest.mark.gpu

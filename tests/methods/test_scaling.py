@@ -197,6 +197,30 @@ def test_an_overflow_in_any_pass_leaves_everything_as_it_was(method: Method, fus
     assert not same(problem.state(), before)
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_overflow_in_the_first_step_is_none_of_the_second(
+    optimizer: type[torch.optim.Optimizer], fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that an optimizer asks for and does not fill may hold anything."""
+    plain = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: plain(*a, **k).fill_(torch.nan))
+    states = []
+    for overflow_in in (0, 1):
+        problem = Problem(torch.float32, overflow_in=overflow_in)
+        more = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
+        problem.optimizer = optimizer(problem.model.parameters(), lr=0.1, fused=fused, **more)
+        own = scaler(2 * EXACT if overflow_in else EXACT)
+        for _ in range(2 if overflow_in else 1):
+            loss = scaled_step(
+                METHODS["sgd"](), problem.loss, problem.model, problem.optimizer, own
+            )
+        assert loss.isfinite()
+        states.append(problem.state())
+    assert all(value.isfinite().all() for value in states[0].values())
+    assert same(*states)
+
+
 class Shifted(nn.Module):
     """A parameter that saturates where it is infinite, and an overflow in its gradient alone."""
 

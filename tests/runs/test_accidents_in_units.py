@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from synthetic import cost
 
 from gr_bench import load
+from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure
-from gr_bench.runs.executor import LocalExecutor
+from gr_bench.runs.executor import Crashed, LocalExecutor
 from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
-from gr_bench.runs.runner import Unwatched, run_suite
+from gr_bench.runs.runner import Unwatched, run_suite, to_blame
 from gr_bench.runs.store import read_journal
 from gr_bench.runs.suite import build_suite
 
@@ -121,3 +123,13 @@ def test_of_a_unit_the_training_with_the_accident_is_lost_and_no_other(
 def test_every_accident_is_counted_once(accidents: Accidents) -> None:
     assert accidents.outcome.failed == 6
     assert len(accidents.results.failures) == 6
+
+
+def test_a_crash_of_a_cell_that_has_its_record_is_nobody_elses() -> None:
+    """As where a GPU's context breaks: the failure is told first, and others were not at work."""
+    cells = (cost("sgd"), cost("sam"), cost("f-gr"))
+    unit = Unit(cells)
+    at_work = Crashed(unit, "RuntimeError: CUDA error", cells[1:2])
+    assert to_blame(at_work, {cells[1].id}) == []
+    assert to_blame(at_work, set()) == [cells[1]]
+    assert to_blame(Crashed(unit, "worker killed"), {cells[0].id}) == list(cells[1:])

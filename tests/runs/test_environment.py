@@ -123,6 +123,14 @@ def test_pytorchs_build_is_in_the_description(here: dict[str, Any]) -> None:
     assert here["packages"]["torch"] == torch.__version__
 
 
+def test_the_build_is_not_left_to_the_wheels_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyPI's wheel with CUDA 13.0 has it: 2.13.0 by its metadata, 2.13.0+cu130 by itself."""
+    import torch
+
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    assert environment.describe("cpu")["packages"]["torch"] == "2.13.0+cu130"
+
+
 def test_a_device_that_is_not_here_cannot_be_described() -> None:
     with pytest.raises(RequestError, match="device 'cuda:99' is not here"):
         environment.describe("cuda:99")

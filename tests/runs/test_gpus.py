@@ -145,6 +145,13 @@ def test_an_exclusive_job_has_one_process_at_a_time_and_the_cpu_sees_no_gpu(
 
 
 @pytest.mark.usefixtures("numbers_installed")
+def test_a_process_is_started_with_the_variables_of_its_job(tmp_path: Path) -> None:
+    job = Job(units("cpu", numbers=(2,)), variables={"GR_BENCH_TEST": "a"})
+    (found,) = squares(list(LocalExecutor(tmp_path).run(job, 300.0)))
+    assert found.variable == "a"
+
+
+@pytest.mark.usefixtures("numbers_installed")
 @pytest.mark.parametrize("numbers", [(2, 3, 4, 5), (2, 3, STUCK, 5)])
 def test_a_unit_has_its_time_anew_with_every_result_and_ends_when_it_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gr_bench.meters.counters import launches
 
 QUEUE = 1000
 """Launches that a device's queue has room for."""
@@ -87,3 +90,29 @@ class Streams:
                 self.launch(device_s, host_s)
 
         return step
+
+    def launching(self, device_s: float, host_s: float) -> TorchDispatchMode:
+        """A ``with`` in which every operator that launches something has these times.
+
+        Where it reads a number back from the device, the host waits.
+        """
+        return _Launching(self, device_s, host_s)
+
+
+class _Launching(TorchDispatchMode):
+    def __init__(self, streams: Streams, device_s: float, host_s: float) -> None:
+        super().__init__()
+        self._streams = streams
+        self._each = device_s, host_s
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func.overloadpacket.__name__ == "_local_scalar_dense":
+            device = torch.cuda.current_device()
+            self._streams.host_s = max(self._streams.host_s, self._streams.busy_until_s[device])
+            return 1.0
+        out = func(*args, **(kwargs or {}))
+        if launches(func, args, kwargs, out):
+            self._streams.launch(*self._each)
+        return out

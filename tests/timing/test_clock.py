@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 
@@ -124,18 +123,18 @@ def test_a_device_may_want_longer_samples_of_more_steps(cost: float, steps: int)
     assert steps_in_a_sample(Slow(), cost) == steps
 
 
-def test_joules_are_of_the_steps_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.3 J of whatever comes before, 2 J a step."""
+@pytest.mark.parametrize(("cost", "steps"), [(0.3, 7), (1.0, 2), (5.0, 1)])
+def test_joules_are_of_the_steps_in_between(cost: float, steps: int) -> None:
+    """0.3 J of whatever comes before, 2 J a second."""
 
     class Counting(Simulated):
         def energy_j(self) -> float:
             return 0.3 + 2 * self.now
 
     device = Counting()
-    monkeypatch.setattr(time, "monotonic", lambda: device.now)
-    assert joules(device, device.costing(1.0)) == pytest.approx(2.0)
-    assert device.now == 2
-    assert joules(Simulated(), device.costing(1.0)) is None
+    assert joules(device, device.costing(cost), cost) == pytest.approx(2 * cost)
+    assert device.now == pytest.approx(steps * cost)
+    assert joules(Simulated(), device.costing(cost), cost) is None
 
 
 def test_a_step_time_is_elapsed_time_without_the_waiting() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from gr_bench import registry
 from gr_bench.errors import RequestError, Unsupported
 from gr_bench.methods import METHODS
 from gr_bench.timing.step import TimedStep, build_step, build_training, load_data
-from gr_bench.timing.variant import PLAIN, SWITCHES, in_force, spell_variant, switches
+from gr_bench.timing.variant import PLAIN, SWITCHES, in_force, spell_variant, switches, variables
 
 IMAGES = cost(
     "sgd",
@@ -36,7 +35,6 @@ def numerics() -> tuple[bool, ...]:
         torch.backends.cudnn.allow_tf32,
         torch.backends.cudnn.benchmark,
         torch.are_deterministic_algorithms_enabled(),
-        "CUBLAS_WORKSPACE_CONFIG" in os.environ,
     )
 
 
@@ -77,18 +75,17 @@ def test_a_variant_that_is_none_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        ("tf32", (True, True, False, False, False)),
-        ("no-tf32", (False, False, False, False, False)),
-        ("cudnn-benchmark", (False, True, True, False, False)),
-        ("deterministic", (False, True, False, True, True)),
-        ("tf32+cudnn-benchmark+fused", (True, True, True, False, False)),
-        (PLAIN, (False, True, False, False, False)),
+        ("tf32", (True, True, False, False)),
+        ("no-tf32", (False, False, False, False)),
+        ("cudnn-benchmark", (False, True, True, False)),
+        ("deterministic", (False, True, False, True)),
+        ("tf32+cudnn-benchmark+fused", (True, True, True, False)),
+        (PLAIN, (False, True, False, False)),
     ],
 )
 def test_settings_of_the_process_hold_inside_and_are_as_before_after(
-    variant: str, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+    variant: str, expected: tuple[bool, ...]
 ) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = numerics()
     with in_force(variant):
         assert numerics() == expected
@@ -96,6 +93,12 @@ def test_settings_of_the_process_hold_inside_and_are_as_before_after(
     with pytest.raises(KeyError), in_force(variant):
         raise KeyError
     assert numerics() == before
+
+
+def test_a_process_that_is_to_be_deterministic_is_started_so() -> None:
+    """cuBLAS looks at this variable once, early on."""
+    assert variables("deterministic+fused") == {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    assert variables("fused") == variables(PLAIN) == {}
 
 
 def test_what_cannot_be_deterministic_is_unsupported_and_other_errors_are_errors() -> None:
@@ -129,6 +132,13 @@ def test_what_cannot_be_deterministic_is_unsupported_and_other_errors_are_errors
             {"variant": "reduce-overhead", "device": "cuda", "spec": "db-gr(gamma=0.1)"},
             "differentiates twice",
         ),
+        *(
+            (
+                {"variant": "reduce-overhead", "device": "cuda", "spec": cost(method).spec},
+                f"{method} needs the gradient of its first pass after the second",
+            )
+            for method in ("f-gr", "b-gr", "c-gr", "gnp")
+        ),
         (
             {"variant": "cuda-graph", "device": "cuda:1", "dtype": "float16-mixed"},
             "waits for the device in every step unless the optimizer is fused",
@@ -145,6 +155,25 @@ def test_what_cannot_work_is_unsupported_and_says_why(
     data = load_data(VECTORS, registry)
     with pytest.raises(Unsupported, match=message):
         build_training(replace(VECTORS, **changes), data, registry)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gradient_is_kept_where_the_step_needs_it_after_another_pass(method: str) -> None:
+    """A gradient that is no longer right when the next pass begins changes the direction then."""
+    cell = replace(VECTORS, spec=cost(method).spec, dtype="float64")
+    plain, replayed = (build_step(cell, registry) for _ in range(2))
+    forward = replayed.training.forward
+
+    def taking_gradients_back(inputs: torch.Tensor) -> torch.Tensor:
+        for p in replayed.training.model.parameters():
+            if p.grad is not None:
+                p.grad.fill_(1e3)
+        return forward(inputs)
+
+    replayed.training.forward = taking_gradients_back
+    plain(), replayed()
+    changed = not torch.allclose(gradients(replayed), gradients(plain))
+    assert changed == plain.training.method.keeps_gradient
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -213,7 +242,6 @@ def test_float16s_scale_settles_before_a_step_counts(method: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_captured_step_gives_the_plain_steps_gradients(method: str) -> None:
     cell = replace(IMAGES, device="cuda", spec=cost(method).spec)

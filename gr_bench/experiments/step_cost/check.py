@@ -33,13 +33,15 @@ NEGLIGIBLE = 1e-3
 """A tensor whose share of the whole is below this is compared with that share of the whole: before
 a batch norm, a bias has no gradient but rounding."""
 
+STEPS = 4
+"""Steps before the comparison: graphs are captured in the first ones, and replayed in the last."""
 
 TF32_EPS = 2.0**-10
 """Relative spacing of TF32's numbers, which have float16's mantissa."""
 
 
 def check(cell: StepCostCell) -> Check:
-    """Compare one step of a variant with the plain one.
+    """Compare a variant's step with the plain one, when both have been taken a few times.
 
     A compiled cell, and one with further switches, is held to the plain eager step of its own
     method and dtype. One in a coarse precision is held, with plain gradients, to float32, and one
@@ -74,12 +76,17 @@ def _coarsest(cell: StepCostCell) -> float:
 
 
 def _results(cell: StepCostCell) -> dict[str, Tensor]:
-    """Loss, gradients and buffers after one step."""
+    """Loss, gradients and buffers after :data:`STEPS` steps on the same mini-batch.
+
+    Parameters do not move, and every step draws the same random numbers.
+    """
     with in_force(cell.variant):
         step = build_step(cell, registry)
-        found = {"loss": step.settle()}
+        for _ in range(STEPS):
+            found = {"loss": step.settle()}
     for name, p in step.training.model.named_parameters():
-        found[f"gradient of {name}"] = torch.zeros_like(p) if p.grad is None else p.grad
+        # a copy: memory of a graph that is replayed ends with it
+        found[f"gradient of {name}"] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
     return found | dict(step.training.model.named_buffers())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from gr_bench.experiments.record import Failure, Progress, Record, failure
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
 from gr_bench.experiments.step_cost.record import Check, CheckOptions, Counters, CountersOptions
 from gr_bench.timing.replicates import Precision
-from gr_bench.timing.variant import in_force
+from gr_bench.timing.variant import in_force, variables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,21 +65,20 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
         left_s: float | None = None,
     ) -> list[Job[StepCostCell]]:
         """First the check of variants, then memory and FLOPs of every cell, side by side; then
-        replicate after replicate.
+        replicate after replicate. What needs processes that are started otherwise has its own jobs.
         """
         state = _State(grid, cells, records)
         if state.unchecked:
-            units = tuple(Unit((cell,), CheckOptions()) for cell in state.unchecked)
-            return [Job(units, isolated=True)]
+            units = [Unit((cell,), CheckOptions()) for cell in state.unchecked]
+            return [replace(job, isolated=True) for job in _jobs(units)]
         if state.uncounted:
-            return [Job(tuple(Unit((cell,), CountersOptions()) for cell in state.uncounted))]
-        by_allocator = {
-            allocator: [block for block in state.blocks if block[0].allocator == allocator]
-            for allocator in grid.allocators
-        }
-        for allocator in sorted(grid.allocators, key=lambda a: state.fewest(by_allocator[a])):
+            return _jobs([Unit((cell,), CountersOptions()) for cell in state.uncounted])
+        alike: dict[object, list[list[StepCostCell]]] = defaultdict(list)
+        for block in state.blocks:
+            alike[block[0].allocator, *variables(block[0].variant)].append(block)
+        for blocks in sorted(alike.values(), key=state.fewest):
             jobs = timing_job(
-                by_allocator[allocator],
+                blocks,
                 state.times,
                 state.precision,
                 first_s=grid.seconds_per_block,
@@ -86,9 +86,14 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
                 left_s=left_s,
                 sequential=grid.sequential,
                 operators=grid.operators,
+                energy=True,
             )
             if jobs:
-                return [replace(job, allocator=allocator) for job in jobs]
+                one = blocks[0][0]
+                return [
+                    replace(job, allocator=one.allocator, variables=variables(one.variant))
+                    for job in jobs
+                ]
         return []
 
     def remaining_units(
@@ -190,6 +195,14 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
         yield from operators.pictures(tables["step_operators"])
 
 
+def _jobs(units: Sequence[Unit[StepCostCell]]) -> list[Job[StepCostCell]]:
+    """A job for those units whose processes are started with the same variables."""
+    alike: dict[object, list[Unit[StepCostCell]]] = defaultdict(list)
+    for unit in units:
+        alike[tuple(variables(unit.cells[0].variant))].append(unit)
+    return [Job(tuple(own), variables=variables(own[0].cells[0].variant)) for own in alike.values()]
+
+
 class _State:
     """The state of a grid: what has been done, and what has not."""
 
@@ -211,4 +224,4 @@ class _State:
 
     def fewest(self, blocks: Sequence[Sequence[StepCostCell]]) -> int:
         """Replicates of the block that has the fewest."""
-        return min(map(self.times.replicates, blocks), default=0)
+        return min(map(self.times.replicates, blocks))

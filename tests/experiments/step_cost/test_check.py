@@ -58,6 +58,22 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch: pytest.MonkeyPatch) ->
     assert "differs by" in str(found)
 
 
+def test_a_step_that_is_wrong_once_it_is_replayed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are captured in the second step, and replayed from the third on."""
+
+    class OffLater(Off):
+        """Right in its first two calls."""
+
+        calls = 0
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            self.calls += 1
+            return self.network(inputs) * (1.0 if self.calls <= 2 else 2.0)
+
+    monkeypatch.setattr(step_module.torch, "compile", lambda network: OffLater(network, 1.0))
+    assert not check(replace(MLP, spec="sgd", compiled=True)).agrees
+
+
 def test_rounding_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     with_compiler(monkeypatch, 1.0 + 1e-6)
     assert check(replace(MLP, compiled=True)).agrees

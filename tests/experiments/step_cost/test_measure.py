@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -19,10 +20,12 @@ from gr_bench.experiments.record import Failure, Record
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import counters
+from gr_bench.meters.device import Device
 from gr_bench.methods import METHODS
+from gr_bench.timing import block as block_module
 from gr_bench.timing.block import BlockReplicate
 from gr_bench.timing.rounds import in_building_order
-from gr_bench.timing.step import build_step
+from gr_bench.timing.step import TimedStep, build_step
 
 TINY: dict[str, Any] = {
     "model": "mlp(depth=2, width=4)",
@@ -119,6 +122,23 @@ def test_operators_and_sequential_times_are_taken_where_asked_for() -> None:
     assert sum(bool(record.sequential_step_s) for record in asked) == 2
 
 
+def test_energy_is_read_where_asked_for_and_in_the_time_of_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = [cost(method, **TINY) for method in ("sgd", "sam")]
+
+    def joules(device: Device, step: object, step_s: float) -> float:
+        assert 0 < step_s < 1
+        time.sleep(0.1)
+        return 2.5
+
+    monkeypatch.setattr(block_module, "joules", joules)
+    assert {record.energy_j for record in measure(cells)} == {None}
+    for record in measure(cells, energy=True):
+        assert record.energy_j == 2.5
+        assert record.spent_s > 0.2
+
+
 def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
     cells = [cost(method, **TINY) for method in ("sgd", "plugged:Raises", "sam")]
     records = measure(cells)
@@ -131,6 +151,29 @@ def test_a_method_that_raises_leaves_the_others_to_go_on() -> None:
     assert failure.reason.startswith("RuntimeError: ")
     with pytest.raises(RuntimeError, match="luck"):
         counters(cells[1])
+
+
+@pytest.mark.parametrize("method", ["plugged:Raises", "plugged:RaisesLater(at=3)"])
+def test_nothing_is_left_of_a_step_that_failed_once_its_error_is_let_go(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that found no memory would keep what it had from the others."""
+    models: dict[str, weakref.ref[torch.nn.Module]] = {}
+
+    def build(cell: StepCostCell, *rest: Any) -> TimedStep:
+        step = build_step(cell, *rest)
+        models[cell.spec] = weakref.ref(step.training.model)
+        return step
+
+    monkeypatch.setattr(block_module, "build_step", build)
+    cells = [cost(m, **TINY) for m in (method, "sgd")]
+    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    for cell, error in block.measure(0.01, 1):
+        assert cell == cells[0]
+        del error
+        gc.collect()
+        assert models[cell.spec]() is None
+    assert models["sgd"]() is not None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from synthetic import counted, timed
 
 from gr_bench.errors import Unsupported
-from gr_bench.experiments.block_times import TimesOptions
+from gr_bench.experiments.block_times import BlockTimes, TimesOptions
 from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.experiments.step_cost.cell import StepCostCell, StepCostGrid
@@ -331,3 +332,51 @@ def test_blocks_with_another_allocator_get_processes_of_their_own() -> None:
         seen.add(job.allocator)
         records += [timed(cell, 0, [1.0]) for unit in job.units for cell in unit.cells]
     assert seen == {"held", "system"}
+
+
+def test_deterministic_variants_get_processes_that_are_started_for_them_in_every_pass() -> None:
+    setting = grid(variants=["plain", "fused", "deterministic"], methods=["sgd"])
+    cells, records = EXPERIMENT.cells(setting), []
+    passes = set()
+    while jobs := EXPERIMENT.pending(setting, cells, records):
+        for job in jobs:
+            variants = {cell.variant for unit in job.units for cell in unit.cells}
+            assert ("deterministic" in variants) == ("CUBLAS_WORKSPACE_CONFIG" in job.variables)
+            assert variants == {"deterministic"} or "deterministic" not in variants
+            for unit in job.units:
+                passes.add((unit.options.kind, bool(job.variables)))
+                for cell in unit.cells:
+                    if isinstance(unit.options, CheckOptions):
+                        records.append(Check(cell=cell, agrees=True))
+                    elif isinstance(unit.options, CountersOptions):
+                        records.append(counted(cell))
+                    else:
+                        records.append(timed(cell, replicate_of(unit), [1.0]))
+    assert len(passes) == 6
+
+
+def test_energy_is_read_in_a_first_replicate_and_in_no_plan_for_further_ones() -> None:
+    units, _ = play(grid())
+    times = [unit.options for unit in units if isinstance(unit.options, TimesOptions)]
+    assert [options.energy for options in times] == [options.replicate == 0 for options in times]
+    block = EXPERIMENT.cells(grid(models=["mlp(depth=1)"]))
+    records = [timed(cell, k, [1.0], spent_s=2.0) for cell in block for k in range(3)]
+    usual = BlockTimes(records).state(block).overhead_s
+    for cell in block:
+        first = timed(cell, 0, [1.0], spent_s=100.0)
+        records.append(replace(first, options=replace(first.options, energy=True)))
+    assert BlockTimes(records).state(block).overhead_s == usual
+
+
+@pytest.mark.parametrize(("device", "apart"), [("cpu", False), ("cuda", True)])
+def test_blocks_that_are_profiled_on_a_gpu_have_a_process_each(device: str, apart: bool) -> None:
+    """A profiler that has been attached to the GPU once slows all that comes after it."""
+    setting = grid(operators=True, device=device)
+    cells = EXPERIMENT.cells(setting)
+    (job,) = EXPERIMENT.pending(setting, cells, [counted(cell) for cell in cells])
+    assert job.exclusive
+    assert job.isolated == apart
+    setting = grid(device=device)
+    cells = EXPERIMENT.cells(setting)
+    (job,) = EXPERIMENT.pending(setting, cells, [counted(cell) for cell in cells])
+    assert not job.isolated

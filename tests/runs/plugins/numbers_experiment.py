@@ -44,6 +44,9 @@ class Square(Record):
     visible: str | None
     """The GPUs that the process may see."""
 
+    variable: str | None = None
+    """Its environment variable ``GR_BENCH_TEST``."""
+
 
 class NumberGrid(AnyGrid):
     """Numbers to be squared, all in one unit."""
@@ -107,6 +110,7 @@ class Numbers(Experiment[NumberGrid, NumberCell]):
                 process=os.getpid(),
                 device=cell.device,
                 visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+                variable=os.environ.get("GR_BENCH_TEST"),
             )
             yield Progress(0.5)
             if cell.number == STUCK:

@@ -27,7 +27,7 @@ from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_
 from gr_bench.experiments.generalization.training.schedules import SCHEDULES
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.experiments.record import Failure, Progress, failure
-from gr_bench.meters.cuda_context import free_unused
+from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
 from gr_bench.meters.device import Device, get_device
 from gr_bench.timing.step import load_data
@@ -204,6 +204,8 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             try:
                 curvature = _curvature(trainer, run, data)
             except RuntimeError as no_result:  # no convergence, or no second derivative
+                if is_broken():  # nothing can be read from here any more
+                    raise
                 error = str(no_result)
         done = diverged[run] or steps
         evaluations = registry.build_method(cell.spec).gradient_evaluations

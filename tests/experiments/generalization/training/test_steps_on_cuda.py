@@ -110,3 +110,17 @@ def test_a_fleet_of_one_learning_rate_descends_in_launches_for_all_parameters_at
     parameters = len(trainer.params)
     assert launches["alike"] == 4
     assert launches["apart"] <= parameters + 6
+
+
+@pytest.mark.parametrize("method", ["f-gr", "b-gr", "unnormalized-sam"])
+def test_a_fleet_whose_numbers_are_alike_perturbs_all_parameters_at_once(method: str) -> None:
+    """And not in a launch for each parameter, as with numbers of their own."""
+    from pretended_cuda import Trace
+
+    with FakeTensorMode():
+        trainer = build("alike", method)
+        batch = next(trainer.batches())
+        with Trace() as trace:
+            trainer.step(*batch, 0.5)
+    assert trace.operators["_foreach_copy_"] == 1
+    assert "addcmul" not in trace.operators

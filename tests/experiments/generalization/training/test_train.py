@@ -21,6 +21,7 @@ from gr_bench.experiments.generalization.cell import (
 from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.training import train
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.train import train_all
 from gr_bench.experiments.record import Failure, Progress, Record
@@ -384,3 +385,16 @@ def test_a_model_without_second_derivatives_is_trained_all_the_same() -> None:
     assert found.test_accuracy is not None
     assert found.sharpness is None
     assert found.sharpness_error
+
+
+def test_a_gpu_that_breaks_while_sharpness_is_read_is_no_missing_second_derivative(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(train, "sharpness", fail)
+    monkeypatch.setattr(train, "is_broken", lambda: True)
+    *_, result = train_all([training(**TINY | {"sharpness": True})], "loop")
+    assert isinstance(result, Failure)
+    assert "device-side assert" in result.reason
