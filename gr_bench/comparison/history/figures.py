@@ -85,7 +85,8 @@ def _points(ax: Axes, series: Series, unit: float, color: tuple[float, float, fl
     apart = np.isin(np.arange(runs.size), found.apart)
     kept = (runs[~apart], values[~apart], reach[:, ~apart])
     ax.errorbar(*kept, color=color, marker="o", markersize=3, linestyle="none", elinewidth=0.8)
-    begins = [0, *(c.after for c in found.changes if c.kind == "step"), runs.size]
+    known = np.flatnonzero(np.isfinite(series.values))
+    begins = [known[0], *(c.after for c in found.changes if c.kind == "step"), known[-1] + 1]
     for begin, end in itertools.pairwise(begins):
         stretch = slice(begin, end)
         ax.plot(runs[stretch], levels[stretch], color="0.15", linewidth=1.4)

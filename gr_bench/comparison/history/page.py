@@ -14,7 +14,7 @@ import pandas as pd
 from gr_bench.comparison.history.figures import draw
 from gr_bench.comparison.history.history import Found, History
 from gr_bench.comparison.history.plain import table
-from gr_bench.comparison.history.words import FIELDS, labels_of, quantity, relative, size
+from gr_bench.comparison.history.words import FIELDS, labels_of, quantity, relative, size, summary
 from gr_bench.errors import RequestError
 from gr_bench.experiments import style
 from gr_bench.experiments.columns import method_place
@@ -57,6 +57,7 @@ def write_page(history: History, out: Path) -> list[Path]:
     page, values_file = out / "history.html", out / "history.csv"
     shown = {
         "images": images,
+        "summary": list(summary(history)),
         "changes": _changes(history.beyond, labels),
         "smaller": _changes(history.smaller, labels),
         "apart": _apart(history, labels),

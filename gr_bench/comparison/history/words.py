@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
 from gr_bench import stats
 from gr_bench.comparison.history.history import Found, History
 from gr_bench.comparison.history.series import Series
@@ -38,7 +36,7 @@ def lines(history: History) -> list[str]:
             _cut(f"{one.change}  {_commit(history.runs[one.after].name)}  {labels[one.cell.id]}")
             for one in history.counted
         ),
-        *_summary(history),
+        *summary(history),
     ]
 
 
@@ -102,7 +100,8 @@ def _cut(line: str) -> str:
     return line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "..."
 
 
-def _summary(history: History) -> Iterator[str]:
+def summary(history: History) -> Iterator[str]:
+    """How many series changed, and what would have been found in the others."""
     by_verdict: dict[str, list[Series]] = {"changed": [], "no change": [], "not known": []}
     for series in history.series:
         by_verdict[history.verdict(series)].append(series)
@@ -131,9 +130,10 @@ def _summary(history: History) -> Iterator[str]:
 
 def _range(found: Sequence[Series], field: str) -> str:
     """The smallest and the largest of relative sizes over series: ``0.6 to 1.4 %``."""
-    values = np.expm1([getattr(series.found, field) for series in found])
-    if not np.isfinite(values).any():
-        return "no size (fewer than 3 runs)"
-    low, high = float(values.min()), float(values[np.isfinite(values)].max())
-    texts = list(dict.fromkeys(f"{100 * value:.2g}" for value in (low, high)))
-    return f"{' to '.join(texts)} %"
+    sizes = [relative(getattr(series.found, field)) for series in found]
+    if min(sizes) > 1:
+        return "more than 100 %"
+    low, high = (f"{100 * size:.2g}" for size in (min(sizes), max(sizes)))
+    if max(sizes) > 1:
+        return f"{low} to more than 100 %"
+    return f"{low} %" if low == high else f"{low} to {high} %"

@@ -225,7 +225,7 @@ def test_two_runs_are_too_few_and_it_says_so(tmp_path: Path) -> None:
     history = read_history(stored(tmp_path, [2.0, 2.2]), 0.02)
     assert lines(history) == [
         "not known in 3 series of 2 runs: too few or too noisy to see 2 %",
-        "  would have been found: a step half way of no size (fewer than 3 runs)",
+        "  would have been found: a step half way of more than 100 %",
     ]
 
 
@@ -279,6 +279,7 @@ def test_the_command_writes_page_table_and_json(tmp_path: Path, command: Warm) -
     page = (tmp_path / "page" / "history.html").read_text()
     assert "gr-bench bisect 030303030303 040404040404 --suite quick --only" in page
     assert "time in matrix products" in page
+    assert "2 changes beyond 2 %, in 2 of 3 series of 8 runs" in page
     figures = [Path(line) for line in said if line.endswith(".png")]
     assert len(figures) == 1
     assert figures[0].stat().st_size > 1000
