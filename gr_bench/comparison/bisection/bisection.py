@@ -164,8 +164,8 @@ class Bisection:
 
     @property
     def rising(self) -> tuple[int, int]:
-        """Positions between which it rose: the last one that cannot be told from GOOD, and the first
-        one after the range that cannot be told from BAD.
+        """Positions between which it rose: the last one that cannot be told from GOOD, and the
+        first one after the range that cannot be told from BAD.
         """
         assert self.search is not None
         ratios = {p: ratio for p in self.tested if (ratio := self.ratio(p))}
