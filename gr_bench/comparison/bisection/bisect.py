@@ -178,6 +178,7 @@ class Bisector:
             self._confirm()
             if self._found.is_confirmed or not self._doubts():
                 return
+            self._found.alone = None
 
     # --- answers on one commit
 
@@ -188,8 +189,8 @@ class Bisector:
         if tested is None:
             return False
         try:
-            self._tell("memory and FLOPs")
             side = self._checkouts.side(position, "head")
+            self._tell("memory and FLOPs")
             counted = count_alone(side, target.subject, self._timeout_s)
             if counted.get(target.counter) is None:
                 raise RequestError(f"{side}: it has no {COUNTERS[target.counter]}")
@@ -283,6 +284,7 @@ class Bisector:
             return None
         self._checkouts.keep_only({0, search.low, search.high, search.last})
         self._next_step(search.steps_left)
+        self._tell("checking out")
         return self._found.tested.setdefault(position, Tested(position))
 
     def _skip(self, tested: Tested, error: RequestError) -> None:
@@ -323,6 +325,7 @@ class Bisector:
     ) -> Comparison:
         """Compare two commits of the path on all subjects; kept by name."""
         kept = self._compared[name] = {}
+        self._tell("checking out")
         sides = {"base": self._checkouts.side(base, "base")}
         sides["head"] = self._checkouts.side(head, "head")
         threshold = self._found.threshold
