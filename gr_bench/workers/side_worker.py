@@ -95,12 +95,17 @@ class SideWorker:
         self._pinned: Any = None
         self._denormals_flushed = False
 
-    def hello(self, datasets: list[str], paths: list[str]) -> dict[str, Any]:
+    def hello(
+        self, datasets: list[str], calls: list[dict[str, Any]], paths: list[str]
+    ) -> dict[str, Any]:
         """Hold the process still, and import in advance what takes seconds.
+
+        Errors are left for who needs what is imported.
 
         Args:
             datasets: of the cells to come. If there are any, the side's gr-bench is imported and
-                they are read or made; errors are left for who needs them.
+                they are read or made.
+            calls: to come; their modules are imported.
             paths: folders of the side's code that come after everything installed.
 
         Returns:
@@ -117,6 +122,12 @@ class SideWorker:
             for dataset in datasets:
                 with suppress(Exception):
                     gr_bench.registry.build_dataset(dataset)
+        for call in calls:
+            with suppress(Exception, SystemExit):
+                find(call)
+        if calls and "torch" in sys.modules:
+            with suppress(Exception):
+                import torch._dynamo  # noqa: F401  (as the first step of an optimizer does)
         return {"started_s": time.monotonic() - self._started}
 
     def describe(self) -> dict[str, Any]:
