@@ -125,9 +125,6 @@ class SideWorker:
         for call in calls:
             with suppress(Exception, SystemExit):
                 find(call)
-        if calls and "torch" in sys.modules:
-            with suppress(Exception):
-                import torch._dynamo  # noqa: F401  (as the first step of an optimizer does)
         return {"started_s": time.monotonic() - self._started}
 
     def describe(self) -> dict[str, Any]:
