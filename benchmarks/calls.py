@@ -1,6 +1,6 @@
 """Does ``gr-bench compare --call`` call what is slower, and nothing else, and how soon?
 
-    python -m benchmarks.calls OUT [--unchanged 200] [--planted 24] [--training-every 6] [--budget 2m]
+    python -m benchmarks.calls OUT [--unchanged 200] [--planted 24] [--training-every 6]
 
 In a temporary repository that does not know gr-bench there are two steps: one of plain Python,
 about a millisecond long, and one that trains a small network with PyTorch on 32 micro-batches. Two
@@ -119,10 +119,9 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         "median_took_s": statistics.median(one["took_s"] for one in found),
         "longest_took_s": max(one["took_s"] for one in found),
         "median_took_s_by_step": {
-            file: statistics.median(of)
-            if (of := [o["took_s"] for o in found if o["step"] == file])
-            else None
+            file: statistics.median(times)
             for file in FILES
+            if (times := [one["took_s"] for one in found if one["step"] == file])
         },
         "median_pairs": statistics.median(one["pairs"] for one in found),
         "median_spread": statistics.median(one["spread"] for one in found if one["spread"]),
