@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterator
 
-from gr_bench import stats
 from gr_bench.comparison.bisection.bisection import Bisection
 from gr_bench.comparison.bisection.path import Commit
 from gr_bench.comparison.findings import COUNTERS, Finding
+from gr_bench.comparison.pages import words
 
 WIDTH = 80
 
@@ -58,15 +57,16 @@ def _tested(found: Bisection) -> Iterator[str]:
     assert found.search is not None
     assert found.target is not None
     counter = found.target.counter
-    words = {"slower": f"more {COUNTERS[counter]}" if counter else "slower"}
-    words["as before"] = "as before"
+    said = {"slower": f"more {COUNTERS[counter]}" if counter else "slower"}
+    said["as before"] = "as before"
     rows = []
     for position, tested in sorted(found.tested.items()):
-        word = words.get(found.search.answers.get(position, ""), "not clear")
-        change = "" if tested.why_skipped else _change(found.ratio(position))
+        word = said.get(found.search.answers.get(position, ""), "not clear")
+        ratio = found.ratio(position)
+        change = words.relative(ratio) if ratio else "-"
         rows.append((found.path[position], change, word, tested.why_skipped))
     width = max(len(change) for _, change, _, _ in rows)
-    word_width = max(map(len, words.values()))
+    word_width = max(map(len, said.values()))
     for commit, change, word, why in rows:
         if why:
             yield _cut(f"{commit.short}  cannot be measured: {why} ({commit.subject})")
@@ -142,7 +142,7 @@ def _alone(found: Bisection, between: str) -> Iterator[str]:
     target = found.finding(found.alone)
     for finding in found.alone.findings:
         if finding is target or finding.changed:
-            yield f"  {between}, {_timed(finding)}"
+            yield f"  {between}, {finding.name}: {_words(found, finding)}"
             yield from (f"    {change}" for change in finding.changes)
     for note in found.alone.notes:
         yield f"  - {note}"
@@ -165,13 +165,11 @@ def _what(found: Bisection, finding: Finding) -> str:
     for change in finding.changes:
         if change.counter == found.target.counter:
             return f"{finding.name}: {change}"
-    return _timed(finding)
+    return f"{finding.name}: {_words(found, finding)}"
 
 
-def _timed(finding: Finding) -> str:
-    verdict = {"undecided": "time not known", "same": "time the same"}
-    word = verdict.get(finding.verdict or "", finding.verdict or "not timed")
-    return f"{finding.name}: {word}, {_change(finding.ratio)}"
+def _words(found: Bisection, finding: Finding) -> str:
+    return f"{words.verdict(finding, found.threshold)}, {words.change(finding)}"
 
 
 def _about(commit: Commit) -> str:
@@ -180,15 +178,3 @@ def _about(commit: Commit) -> str:
 
 def _cut(line: str) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
-
-
-def _change(ratio: stats.Interval | None) -> str:
-    """The relative change with its 95 % interval, ``+3.1 % [+2.4, +3.9]``; alone if it is exact."""
-    if ratio is None:
-        return "-"
-    center, low, high = (_percent(value) for value in ratio)
-    return f"{center} %" if ratio.low == ratio.high else f"{center} % [{low}, {high}]"
-
-
-def _percent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.1f}" if math.isfinite(ratio) else f"{ratio:+}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr_bench.comparison.pages.words import one_line
 from gr_bench.comparison.revisions import Revision, git
 from gr_bench.errors import RequestError
 
@@ -75,8 +76,4 @@ def _no_path(root: Path, good: Revision, bad: Revision) -> str:
 def _listed(root: Path, *what: str) -> list[Commit]:
     lines = git("rev-list", f"--format={_FORMAT}", *what, cwd=root).splitlines()
     fields = [line.split("\0") for line in lines if "\0" in line]
-    return [Commit(full, short, date, _printable(text)) for full, short, date, text in fields]
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return [Commit(full, short, date, one_line(text)) for full, short, date, text in fields]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
+from gr_bench import stats
 from gr_bench.comparison.findings import COUNTERS, Comparison, Finding
 from gr_bench.units import roughly
 
@@ -49,12 +50,14 @@ def _time_verdict(finding: Finding, threshold: str) -> str:
 
 def change(finding: Finding) -> str:
     """The relative change of the time with its 95 % interval: ``+3.1 % [+2.4, +3.9]``."""
-    ratio = finding.ratio
-    if ratio is None:
-        return "-"
+    return "-" if finding.ratio is None else relative(finding.ratio)
+
+
+def relative(ratio: stats.Interval) -> str:
+    """A ratio as a relative change with its interval; alone if it is exact: ``+3.1 %``."""
     decimals = 2 if ratio.high - ratio.low < 0.002 else 1
     center, low, high = (_percent(value, decimals) for value in ratio)
-    return f"{center} % [{low}, {high}]"
+    return f"{center} %" if ratio.low == ratio.high else f"{center} % [{low}, {high}]"
 
 
 def _percent(ratio: float, decimals: int) -> str:
