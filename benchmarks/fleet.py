@@ -30,7 +30,7 @@ from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import GAIN, in_memory
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.meters.conditions import hold_still
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.clock import Sample, settle_and_warm_up, take_sample
 from gr_bench.timing.replicates import log_ratio
 from gr_bench.timing.rounds import collector_at_rest, interleave

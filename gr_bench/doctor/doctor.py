@@ -16,7 +16,8 @@ from gr_bench.doctor.counts import check_flops, check_memory
 from gr_bench.doctor.doubling import check_doubling
 from gr_bench.doctor.pair import check_pair
 from gr_bench.doctor.synchronisation import check_synchronisation
-from gr_bench.meters.device import Device, get_device
+from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.units import require_budget
 
 ProgressCallback = Callable[[float, str], None]

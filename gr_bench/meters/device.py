@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import RequestError
-from .device_name import check_device_name
 from .device_state import DeviceState
 
 if TYPE_CHECKING:
@@ -129,23 +127,3 @@ class Device(ABC):
     def near_processors(self) -> set[int] | None:
         """Numbers of the hardware threads nearest to it; None: not known, or all alike."""
         return None
-
-
-def get_device(name: str) -> Device:
-    """The device called ``cpu``, ``cuda`` or ``cuda:1``.
-
-    Raises:
-        RequestError: no such device here.
-    """
-    if check_device_name(name) == "cpu":
-        from .cpu import CPU
-
-        return CPU(name)
-    import torch
-
-    index = int(name.partition(":")[2] or 0)
-    if torch.cuda.is_available() and index < torch.cuda.device_count():
-        from .cuda import CUDA
-
-        return CUDA(f"cuda:{index}")
-    raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")

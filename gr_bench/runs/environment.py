@@ -64,7 +64,7 @@ def describe(
     """
     import torch  # of the functions here only this one needs it
 
-    from gr_bench.meters.device import get_device
+    from gr_bench.meters.get_device import get_device
 
     processor, clock = hardware.processor(root), hardware.clock(root)
     sets = processor.instruction_sets

@@ -10,8 +10,9 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch.nn.modules.conv import _ConvNd
 
-from ..meters.device import Device, Work, get_device
+from ..meters.device import Device, Work
 from ..meters.device_state import DeviceState
+from ..meters.get_device import get_device
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample
 from .rounds import collector_at_rest, in_building_order, interleave

@@ -223,7 +223,7 @@ class SideWorker:
                 step()
 
         fields = what.get("cell") or what["call"]
-        peak = own("meters.device").get_device(fields["device"]).peak_growth(life)
+        peak = own("meters.get_device").get_device(fields["device"]).peak_growth(life)
         counters = own("meters.counters")
         calls = counters.count_operators(kept[0])
         return {
@@ -260,7 +260,7 @@ class SideWorker:
         return step, device, call["cores"]
 
     def _select(self, name: str, threads: int) -> Any:
-        device = own("meters.device").get_device(name)
+        device = own("meters.get_device").get_device(name)
         device.select()
         self._settle(threads, device)
         return device

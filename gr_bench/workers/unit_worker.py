@@ -29,7 +29,7 @@ from gr_bench.experiments.experiment import Experiment, Unit, Worker
 from gr_bench.experiments.lines import encode
 from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.meters.conditions import hold_still, pin
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.workers.channel import Message, note_at_work, serve
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gr_bench.meters.device import get_device
 from gr_bench.meters.device_state import DeviceState
+from gr_bench.meters.get_device import get_device
 
 pytestmark = pytest.mark.usefixtures("pretended_cuda")
 

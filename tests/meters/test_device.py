@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gr_bench.errors import RequestError
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cpu:0", "cuda:x", "cuda:-1", "tpu:0"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.meters.waiting import WaitingAccount
 
 linux = pytest.mark.skipif(

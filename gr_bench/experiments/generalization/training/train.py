@@ -29,7 +29,8 @@ from gr_bench.experiments.generalization.training.trainer import Evaluation, Tra
 from gr_bench.experiments.record import Failure, Progress, failure
 from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
-from gr_bench.meters.device import Device, get_device
+from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.step import load_data
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.label_noise import with_label_noise
