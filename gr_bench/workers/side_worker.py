@@ -35,8 +35,12 @@ from typing import Any
 COORDINATOR = "gr_bench_coordinator"
 """The name of the coordinator's package here, where ``gr_bench`` is the side's."""
 
-WARM_UP_STEPS = 3
 WARM_UP_S = 0.5
+"""For the warm-up of a step, at most."""
+
+COUNTED_STEPS = 3
+"""Steps after building over which memory is counted: the optimizer's state is there from the
+first one on, and what a step keeps for the next is seen, too."""
 
 SEED = 0
 
@@ -176,12 +180,9 @@ class SideWorker:
             what: the ``cell`` or the ``call``.
         """
         step, device, threads = self._build(**what)
-        for _ in range(WARM_UP_STEPS):
-            result = step()
-        if "cell" in what and not math.isfinite(float(result)):
+        steps = own("timing.clock").settle_and_warm_up(device, step, WARM_UP_S)
+        if "cell" in what and not math.isfinite(float(step())):
             raise ArithmeticError("the loss is not finite")
-        clock = own("timing.clock")
-        seconds = clock.warm_up(device, step, budget_s=WARM_UP_S)
         self._steps[key] = step, device, threads
         gc.collect()
         gc.freeze()  # a collection then looks at what came after, and takes no time
@@ -189,7 +190,7 @@ class SideWorker:
         training = getattr(step, "training", None) if "cell" in what else None
         return {
             "method": str(training.method) if training else None,
-            "steps": clock.steps_in_a_sample(device, seconds),
+            "steps": steps,
         }
 
     def time(self, key: str, steps: int) -> dict[str, Any]:
@@ -219,7 +220,7 @@ class SideWorker:
         def life() -> None:
             step, _, _ = self._build(**what)
             kept.append(step)
-            for _ in range(WARM_UP_STEPS):
+            for _ in range(COUNTED_STEPS):
                 step()
 
         fields = what.get("cell") or what["call"]
@@ -323,7 +324,11 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as an import does
+        raise
     return module
 
 
