@@ -173,9 +173,6 @@ class Experiment(ABC, Generic[G, C]):
         return []
 
 
-AnyExperiment = Experiment[AnyGrid, Cell]
-
-
 @dataclass(frozen=True)
 class Summary:
     """A table for a reader, with what its numbers are."""
