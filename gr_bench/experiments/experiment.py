@@ -87,7 +87,7 @@ class Job(Generic[C]):
     """True if it makes what is there already more precise: it waits until the rest is done."""
 
     any_gpu: bool = False
-    """Whether a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not
+    """True if a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not
     on the first one only."""
 
     allocator: str = "held"

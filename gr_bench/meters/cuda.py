@@ -22,7 +22,7 @@ HOLD = 1.5
 LEAST_HOLD_S = 1e-3
 
 LONGER_HOLDS = 3
-"""How often a single step that could not be queued in time is tried with twice the hold."""
+"""Retries of a single step that could not be queued in time, each with twice the hold."""
 
 CALIBRATION_CYCLES = 10_000_000
 """Some 5 to 10 ms of spinning."""

@@ -76,7 +76,7 @@ class Method(ABC):
     :attr:`passes` are literals in a built-in class's own body, to be read from its source."""
 
     scalable: ClassVar[bool] = False
-    """Whether it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
+    """True if it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
 
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""

@@ -222,7 +222,7 @@ def _is_capturing() -> bool:
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
-    """Does it normalise by the batch and leave its statistics alone when told not to track them?
+    """True of a module that normalises by the batch and, told not to, tracks no statistics.
 
     PyTorch's own batch norm does. A subclass with a forward pass of its own may not.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gr_bench.runs.runner import Watcher
 
 LINE_EVERY_S = 5.0
-"""Where there is no terminal, a line about the whole run is written this often at most."""
+"""Between two lines about the whole run, at least, without a terminal."""
 
 
 class Display(AbstractContextManager["Display"]):
