@@ -1,4 +1,4 @@
-"""How much faster a fleet trains than the loop, architecture by architecture.
+"""The gain of a fleet over the loop, architecture by architecture.
 
     python -m benchmarks.fleet OUT [--runs 40]
 

@@ -1,4 +1,4 @@
-"""What ordinary harnesses say of the pairs whose difference is known (see ``benchmarks.trust``).
+"""The verdicts of ordinary harnesses on pairs whose difference is known (``benchmarks.trust``).
 
     python -m benchmarks.ordinary OUT [--runs 20] [--only pytest-benchmark|asv]
 

@@ -1,4 +1,4 @@
-"""What asv and pytest-benchmark say of the commits that ``benchmarks.revisions`` compares.
+"""The verdicts of asv and pytest-benchmark on the commits of ``benchmarks.revisions``.
 
     python -m benchmarks.ordinary_revisions OUT [--runs 10] [--only asv|pytest-benchmark]
 
@@ -79,7 +79,7 @@ def pytest_benchmark(clone: Path, name: str) -> Said:
 
 
 def run(clone: Path, *command: str) -> str:
-    """What a command in the clone, on the clone's code, says.
+    """The output of a command in the clone, on the clone's code.
 
     asv exits with 1 where it sees a change, and where it fails.
     """

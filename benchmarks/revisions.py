@@ -1,4 +1,4 @@
-"""Does ``gr-bench compare git:`` call what is slower, and nothing else? Commits with known answers.
+"""The verdicts of ``gr-bench compare git:`` on commits whose effect is known.
 
     python -m benchmarks.revisions OUT [--slow 10] [--same 20] [--hidden 2] [--budget 2m]
 

@@ -1,4 +1,4 @@
-"""How long gr-bench takes to start, beside what Python and PyTorch take.
+"""The time that gr-bench takes to start, beside that of Python and PyTorch.
 
     python -m benchmarks.starts OUT [--rounds 10]
 

@@ -1,4 +1,4 @@
-"""Are step times to be trusted? Questions with known answers, put to the step-cost experiment.
+"""The trust that step times deserve: questions with known answers, put to step cost.
 
     python -m benchmarks.trust OUT [--only noise|coverage|known] [--blocks 60] [--processes 200]
 
@@ -141,7 +141,7 @@ def spreads(pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
 
 
 def equal_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What became of equal things, by the estimator and clock that are used."""
+    """The verdicts on equal things, by the estimator and clock that are used."""
     logs = [[log_ratio(a.step_s, b.step_s) for a, b in pair] for pair in pairs]
     intervals = [stats.ratio_interval(own) for own in logs]
     off = np.array([abs(i.center - 1) for i in intervals])

@@ -194,7 +194,7 @@ class BlockReplicate(Generic[C]):
 
 
 def has_convolutions(step: object) -> bool:
-    """Does the step's model multiply by convolutions, whose precision cuDNN's switches decide?"""
+    """True if the step's model has convolutions, whose precision cuDNN's switches decide."""
     training = getattr(step, "training", None)
     return training is not None and any(
         isinstance(module, _ConvNd) for module in training.model.modules()

@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _results(experiment: Experiment[Any, Any], unit: Unit[Any]) -> Iterator[Record | Progress]:
-    """What a unit yields; after an exception, failures of the cells that have no record yet."""
+    """The results of a unit; after an exception, failures of the cells that have no record yet."""
     done = set()
     try:
         for result in experiment.measure(unit):

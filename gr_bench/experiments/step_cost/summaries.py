@@ -25,7 +25,7 @@ ON_GPU = (
     "launch-bound where as trained it takes more than 5 % longer; launches are calls of operators "
     "that launch something; energy is the whole device's."
 )
-"""What is said of the times of a GPU."""
+"""The columns of a GPU's times, in words."""
 
 HEADLINES = (
     ("time_ratio", "time ratio", "{:.2f}"),
