@@ -1,4 +1,4 @@
-"""Does ``gr-bench compare --call`` call what is slower, and nothing else, and how soon?
+"""Comparisons of calls with known answers, and the time that they take.
 
     python -m benchmarks.calls OUT [--unchanged 200] [--planted 24] [--training-every 6]
 

@@ -12,7 +12,6 @@ faster by a tenth.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.answers import write_answers
 from gr_bench import registry, stats
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.fleet import Fleet
@@ -151,7 +151,7 @@ def main() -> None:
             row = found[-1]
             interval = f"{row['gain']:.2f} [{row['gain_low']:.2f}, {row['gain_high']:.2f}]"
             print(f"{case[0]:36} {spec:30} {interval} {row['runs']} {row['automatic_choice']}")
-    (arguments.out / "fleet.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_answers(arguments.out / "fleet.json", {"cases": found})
 
 
 if __name__ == "__main__":

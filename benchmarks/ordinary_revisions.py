@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers import read_answers, write_answers
 from benchmarks.revisions import busy_loop, clone_with_commits, git
 
 THRESHOLD = 0.02
@@ -107,9 +108,7 @@ def main() -> None:
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     file = out / "ordinary-revisions.json"
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    if file.exists():  # of the other tool
-        found = json.loads(file.read_text())
+    found: dict[str, dict[str, list[dict[str, Any]]]] = read_answers(file)  # of the other tool
     with clone_with_commits() as clone:
         for harness in [arguments.only] if arguments.only else HARNESSES:
             of = found[harness] = {name: [] for name in COMMITS}
@@ -123,7 +122,7 @@ def main() -> None:
                     entry = {"busy": busy, "took_s": took, "ratios": ratios, "slower": slower}
                     of[name].append(entry)
                     print(harness, name, json.dumps(entry), flush=True)
-                    file.write_text(json.dumps(found, indent=2) + "\n")
+                    write_answers(file, found)
 
 
 if __name__ == "__main__":

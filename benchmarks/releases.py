@@ -1,4 +1,4 @@
-"""Did a package's newer release make a training step slower? Five packages that know nothing of us.
+"""Two releases of each of five packages that know nothing of gr-bench, compared by a step.
 
     python -m benchmarks.releases OUT [--budget 2m] [--only lion]
 
