@@ -294,7 +294,8 @@ def test_a_rise_bit_by_bit_has_no_culprit(pretended: Pretended, seed: int) -> No
 def test_a_range_is_named_where_no_commit_is_confirmed(pretended: Pretended) -> None:
     """Half of it comes in one commit, and the rest around that."""
     levels = [0.0] * 9 + [0.01] * 3 + [0.025] * 4 + [0.035] * 17
-    found = pretended(levels, noise=0.0005).search()
+    counts = {"operator_calls": [7] * 12 + [8] * 21}
+    found = pretended(levels, noise=0.0005, counts=counts).search()
     assert found.culprit == found.path[12]
     assert found.outcome == "unconfirmed"
     assert found.rising == (8, 16)
@@ -319,6 +320,24 @@ def test_a_wrong_answer_is_found_out_at_the_end_and_mended(pretended: Pretended)
     assert (7, 8) in world.compared  # the last comparison, which did not confirm it
     assert found.culprit == found.path[11]
     assert found.outcome == "culprit"
+
+
+def test_what_did_not_confirm_one_commit_says_nothing_of_the_next(pretended: Pretended) -> None:
+    world = pretended(one(16, 11))
+    world.lies = {8: [0.03, 0.03, 0.03, 0.0301, 0.0301, 0.03]}
+    measure = world.measure
+
+    def interrupted(measured: Measured, sides: dict[str, Side], **how: Any) -> None:
+        if sides["head"].asked == "c12":
+            assert world.compared[-1] == (0, 8)
+            raise KeyboardInterrupt
+        measure(measured, sides, **how)
+
+    bisect.measure = interrupted  # type: ignore[attr-defined]  # the fixture puts it back
+    with pytest.raises(KeyboardInterrupt):
+        world.search()
+    assert world.found.alone is None
+    assert [*world.found.search.candidates] == [*range(9, 17)]
 
 
 def test_what_the_time_does_not_allow_is_left_open_with_the_range(pretended: Pretended) -> None:
@@ -425,6 +444,19 @@ def test_a_commit_without_the_counter_is_passed_over(pretended: Pretended) -> No
 
 
 # --- errors
+
+
+def test_a_long_reason_is_cut(pretended: Pretended) -> None:
+    world = pretended(one(4, 3), broken=[2])
+
+    def fails(sides: dict[str, Side]) -> None:
+        if sides["head"].asked == "c2":
+            raise RequestError("head (c2): make: error: " + "no such thing " * 20)
+
+    world._check = fails  # type: ignore[method-assign]
+    (line,) = (line for line in page.lines(world.search()) if line.startswith("c2  cannot"))
+    assert len(line) == page.WIDTH
+    assert line.endswith("...")
 
 
 def test_why_a_commit_was_passed_over_is_told(pretended: Pretended) -> None:
