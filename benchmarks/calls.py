@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
+from benchmarks.answers import write_answers
 from benchmarks.beside import beside
-from gr_bench.runs import environment
 
 PARTS = 32
 PYTHON = f"""
@@ -150,12 +150,11 @@ def main() -> None:
                 found[name].append(compare(root, name, file, arguments.budget, condition))
                 print(name, json.dumps(found[name][-1]), flush=True)
                 kept = {
-                    "environment": environment.describe("cpu"),
                     "budget": arguments.budget,
                     "summary": {key: summary(all_) for key, all_ in found.items() if all_},
                     "comparisons": found,
                 }
-                (out / "calls.json").write_text(json.dumps(kept, indent=2) + "\n")
+                write_answers(out / "calls.json", kept)
 
 
 if __name__ == "__main__":

@@ -514,8 +514,8 @@ def worst_stop(most: int, rows: int = 90, columns: int = 110, nodes: int = 401) 
 
 
 def dependent() -> list[dict[str, Any]]:
-    """The frequency with which the e-value of a true mean ever reaches 1/α within the pairs, where they are not
-    independent: a pair takes after the one before, or every other one differs.
+    """The frequency with which the e-value of a true mean ever reaches 1/α within the pairs, where
+    they are not independent: a pair takes after the one before, or every other one differs.
     """
     rng = np.random.default_rng(3)
     fresh = rng.standard_normal((5 * STUDY_PATHS, PAIRS))

@@ -28,7 +28,7 @@ Outcome = Literal["nothing", "culprit", "unconfirmed", "spread", "skipped", "ope
 
 @dataclass(frozen=True)
 class Target:
-    """The quantity that is followed from commit to commit: the time of a subject, or one of its counters."""
+    """The quantity that is followed from commit to commit: a subject's time, or a counter of it."""
 
     subject: Subject
     counter: str | None
@@ -156,7 +156,7 @@ class Bisection:
 
     @property
     def elsewhere(self) -> list[str]:
-        """Everything that is worse from GOOD to BAD, and was not shown to be in the range's last commit."""
+        """Everything worse from GOOD to BAD that was not shown to be in the range's last commit."""
         if self.whole is None or self.alone is None:
             return []
         alone = _worse(self.alone)
