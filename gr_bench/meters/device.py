@@ -85,8 +85,11 @@ class Device(ABC):
         return self.time(work)
 
     @abstractmethod
-    def state(self) -> DeviceState:
-        """Load, clocks and throttling at this moment."""
+    def state(self, work: Work) -> DeviceState:
+        """Load, clocks and throttling; on a GPU while it is at ``work`` for the second time.
+
+        A GPU that has nothing to do clocks down, and nothing holds it back.
+        """
 
     @abstractmethod
     def peak_growth(self, work: Work) -> int:

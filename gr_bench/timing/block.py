@@ -94,7 +94,6 @@ class BlockReplicate(Generic[C]):
                 yield failed.pop()
         if self._device is None or not self._steps:
             return
-        self.state_before = self._device.state()
         while any(name in self._cells for name in self._steps):
             try:
                 self._read(self._device, budget_s, least_rounds)
@@ -105,7 +104,6 @@ class BlockReplicate(Generic[C]):
             if not failed:
                 break
             yield failed.pop()
-        self.state_after = self._device.state()
 
     def _settled(self, cell: C) -> TimedStep:
         """The cell's step, taken once."""
@@ -131,6 +129,14 @@ class BlockReplicate(Generic[C]):
         def take(name: str, steps: int) -> Sample:
             return self._guarded(name, take_sample, device, self._steps[name], steps)
 
+        def state() -> DeviceState:
+            def work() -> None:
+                for _ in range(counts[first.id]):
+                    self._steps[first.id]()
+
+            return self._guarded(first.id, device.state, work)
+
+        self.state_before = state()
         with collector_at_rest():
             self._samples = interleave(
                 [list(self._steps)],
@@ -140,6 +146,7 @@ class BlockReplicate(Generic[C]):
                 least_rounds=least_rounds,
                 seed=self._replicate,
             )
+        self.state_after = state()
 
     def _guarded(self, name: str, work: Callable[..., R], *arguments: object) -> R:
         """The result of ``work``, with the name of the step told before and after an exception."""

@@ -124,8 +124,8 @@ def train(
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
     diverged, training stops. The training and the validation part are evaluated after every so many
     epochs and after the last one, which has no influence on the training. The test part is read
-    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from, to the
-    same result bit for bit.
+    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from: on a
+    CPU to the same result bit for bit, on a GPU to rounding, where the order of sums may change.
     """
     cells = trainer.cells
     epochs = cells[0].epochs
