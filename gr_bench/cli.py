@@ -548,22 +548,22 @@ def history(
     are more than noise; FLOPs and peak memory exactly. Each change comes with the commits that it
     lies between.
     """
+    from gr_bench.files import check_writable
     from gr_bench.runs.about import read_about
     from gr_bench.units import parse_share
 
     share = parse_share(threshold)
+    files = [file for file in (json_file, csv_file) if file is not None]
+    for file in files:
+        if str(file) != "-":
+            check_writable(file)
     for folder in folders:
         read_about(folder)
     from gr_bench.comparison.history import plain
     from gr_bench.comparison.history.history import read_history
     from gr_bench.comparison.history.page import write_page
     from gr_bench.comparison.history.words import lines
-    from gr_bench.files import check_writable
 
-    files = [file for file in (json_file, csv_file) if file is not None]
-    for file in files:
-        if str(file) != "-":
-            check_writable(file)
     found = read_history(list(folders), share)
     if json_file is not None:
         _put(plain.as_json(found) + "\n", json_file)

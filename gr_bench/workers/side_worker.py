@@ -321,11 +321,11 @@ def _load(path: Path) -> ModuleType:
     if not path.is_absolute():
         sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
+    try:  # compiled here, so that nothing is left beside a file of the working tree
+        exec(compile(path.read_bytes(), path.resolve(), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]  # as an import does
         raise

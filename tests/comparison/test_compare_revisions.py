@@ -55,9 +55,12 @@ class KillsTheOther(SGD):
         return super().backward(loss, params)
 """
 F_GR_LINE = '    "f-gr": ".two_point:ForwardGR",\n'
-SCALE = '        """s = ε."""\n        return self.epsilon\n'
+PLACE = "    sign: ClassVar[int] = 1\n"
+"""Of :class:`gr_bench.methods.ForwardGR`, where a commit adds a method."""
+
+RAISES = "\n    def scale(self, gradients):\n        raise KeyError(7)\n"
 HIDDEN = (
-    SCALE
+    PLACE
     + """
     def perturbed(self, params):
         if "_kept" not in self.__dict__:
@@ -106,10 +109,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     back()
     commit("without", lambda: edit(methods / "__init__.py", F_GR_LINE, ""))
     back()
-    commit("raises", lambda: edit(methods / "two_point.py", SCALE, "        raise KeyError(7)\n"))
+    commit("raises", lambda: edit(methods / "two_point.py", PLACE, PLACE + RAISES))
     back()
     (root / "planted.py").write_text(PLANTED)
-    commit("hidden", lambda: edit(methods / "two_point.py", SCALE, HIDDEN))
+    commit("hidden", lambda: edit(methods / "two_point.py", PLACE, HIDDEN))
     return root
 
 
