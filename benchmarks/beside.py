@@ -1,4 +1,4 @@
-"""What else the machine is doing: loads that a measurement is to stand up to."""
+"""Loads beside a measurement, which it is to stand up to."""
 
 from __future__ import annotations
 

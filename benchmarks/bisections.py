@@ -1,4 +1,4 @@
-"""Does ``gr-bench bisect`` name the commit that did it, and none where none did?
+"""Bisections with known answers: the commit that did it, or none where none did.
 
     python -m benchmarks.bisections OUT [--places 5] [--clean 5] [--commits 64] [--budget 15m]
 

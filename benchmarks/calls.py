@@ -1,12 +1,12 @@
-"""Does ``gr-bench compare --call`` call what is slower, and nothing else, and how soon?
+"""Comparisons of calls with known answers, and the time that they take.
 
-    python -m benchmarks.calls OUT [--unchanged 200] [--planted 20] [--budget 2m]
+    python -m benchmarks.calls OUT [--unchanged 200] [--planted 24] [--training-every 6]
 
 In a temporary repository that does not know gr-bench there are two steps: one of plain Python,
 about a millisecond long, and one that trains a small network with PyTorch on 32 micro-batches. Two
-commits follow: *unchanged*, a comment, and *planted*, one micro-batch or part more (3.1 %).
-Each is compared with its parent again and again, *unchanged* in turn by either step and every third
-time beside a busy loop, *planted* by the step with PyTorch alone.
+commits follow: *unchanged*, a comment, and *planted*, one micro-batch or part more (3.1 %). Each is
+compared with its parent again and again, *unchanged* every third time beside a busy loop. Every
+sixth comparison, or as often as is said, steps the training; it takes ten times as long.
 
 Whatever has been measured is in ``OUT/calls.json`` after every comparison.
 """
@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
+from benchmarks.answers import write_answers
 from benchmarks.beside import beside
-from gr_bench.runs import environment
 
 PARTS = 32
 PYTHON = f"""
@@ -118,6 +118,11 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         "alarms that fresh pairs did not confirm": sum(one["unconfirmed"] for one in found),
         "median_took_s": statistics.median(one["took_s"] for one in found),
         "longest_took_s": max(one["took_s"] for one in found),
+        "median_took_s_by_step": {
+            file: statistics.median(times)
+            for file in FILES
+            if (times := [one["took_s"] for one in found if one["step"] == file])
+        },
         "median_pairs": statistics.median(one["pairs"] for one in found),
         "median_spread": statistics.median(one["spread"] for one in found if one["spread"]),
         "intervals_that_hold_1": sum(one["ratio"][1] <= 1 <= one["ratio"][2] for one in found),
@@ -128,7 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
     parser.add_argument("--unchanged", type=int, default=200)
-    parser.add_argument("--planted", type=int, default=20)
+    parser.add_argument("--planted", type=int, default=24)
+    parser.add_argument("--training-every", type=int, default=6)
     parser.add_argument("--budget", default="2m")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
@@ -137,19 +143,18 @@ def main() -> None:
     with repository() as root:
         for name in COMMITS:
             for number in range(getattr(arguments, name)):
-                # the condition changes every third time, the step every time
                 busy = name == "unchanged" and number % 3 == 2
-                file = list(FILES)[number % 2] if name == "unchanged" else "training.py"
+                training = (number + 1) % arguments.training_every == 0
+                file = "training.py" if training else "plain.py"
                 condition = "busy loop" if busy else "quiet"
                 found[name].append(compare(root, name, file, arguments.budget, condition))
                 print(name, json.dumps(found[name][-1]), flush=True)
                 kept = {
-                    "environment": environment.describe("cpu"),
                     "budget": arguments.budget,
                     "summary": {key: summary(all_) for key, all_ in found.items() if all_},
                     "comparisons": found,
                 }
-                (out / "calls.json").write_text(json.dumps(kept, indent=2) + "\n")
+                write_answers(out / "calls.json", kept)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers import write_answers
 from benchmarks.data_parallel_worker import ALONE, CONTROL, SYNCHRONISED, names
 from gr_bench import stats
-from gr_bench.runs import environment
 from gr_bench.timing.replicates import log_ratio
 
 BASELINE = f"sgd {SYNCHRONISED}"
@@ -145,10 +145,10 @@ def main() -> None:
     found = {
         "processes": arguments.processes,
         "backend": arguments.backend,
-        "environment": environment.describe("cpu" if arguments.backend == "gloo" else "cuda"),
         "problems": problems,
     }
-    (arguments.out / "data_parallel.json").write_text(json.dumps(found, indent=2) + "\n")
+    device = "cpu" if arguments.backend == "gloo" else "cuda"
+    write_answers(arguments.out / "data_parallel.json", found, device)
     text = "\n".join(map(table, problems))
     (arguments.out / "data_parallel.md").write_text(text)
     print(text)

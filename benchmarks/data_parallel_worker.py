@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.meters.conditions import hold_still
-from gr_bench.meters.device import Device, Work, get_device
+from gr_bench.meters.device import Device, Work
+from gr_bench.meters.get_device import get_device
 from gr_bench.methods import METHODS, PerWorker
 from gr_bench.timing.clock import Sample, steps_in_a_sample
 from gr_bench.timing.rounds import collector_at_rest, in_building_order, interleave

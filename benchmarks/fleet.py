@@ -1,4 +1,4 @@
-"""How much faster a fleet trains than the loop, architecture by architecture.
+"""The gain of a fleet over the loop, architecture by architecture.
 
     python -m benchmarks.fleet OUT [--runs 40]
 
@@ -12,7 +12,6 @@ faster by a tenth.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import time
@@ -24,13 +23,14 @@ from typing import Any
 
 import torch
 
+from benchmarks.answers import write_answers
 from gr_bench import registry, stats
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import GAIN, in_memory
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.meters.conditions import hold_still
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.clock import Sample, settle_and_warm_up, take_sample
 from gr_bench.timing.replicates import log_ratio
 from gr_bench.timing.rounds import collector_at_rest, interleave
@@ -151,7 +151,7 @@ def main() -> None:
             row = found[-1]
             interval = f"{row['gain']:.2f} [{row['gain_low']:.2f}, {row['gain_high']:.2f}]"
             print(f"{case[0]:36} {spec:30} {interval} {row['runs']} {row['automatic_choice']}")
-    (arguments.out / "fleet.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_answers(arguments.out / "fleet.json", {"cases": found})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does ``gr-bench history`` find what changed in a series of runs, and nothing else?
+"""Series of runs with known changes, and what ``gr-bench history`` finds in them.
 
     python -m benchmarks.history_series OUT [--series 200] [--seed 0]
 

@@ -113,7 +113,7 @@ def _machine(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _committed_ms(commit: str) -> int:
-    """When a commit was made, in milliseconds since 1970, as asv has it."""
+    """The time at which a commit was made, in milliseconds since 1970, as asv has it."""
     told = subprocess.run(
         ["git", "show", "--no-patch", "--format=%ct", commit], capture_output=True, text=True
     )

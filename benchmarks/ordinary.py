@@ -1,4 +1,4 @@
-"""What ordinary harnesses say of the pairs whose difference is known (see ``benchmarks.trust``).
+"""The verdicts of ordinary harnesses on pairs whose difference is known (``benchmarks.trust``).
 
     python -m benchmarks.ordinary OUT [--runs 20] [--only pytest-benchmark|asv]
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
+from benchmarks.answers import read_answers, write_answers
 from benchmarks.known_cost import BURDENS
 
 CASES = {"equal": 0, **BURDENS}
@@ -185,7 +186,7 @@ def main() -> None:
     parser.add_argument("--only", choices=harnesses)
     arguments = parser.parse_args()
     file = arguments.out / "ordinary.json"
-    answers = json.loads(file.read_text()) if file.exists() else {}
+    answers = read_answers(file)
     for name, compare in harnesses.items():
         if arguments.only not in (None, name):
             continue
@@ -197,7 +198,7 @@ def main() -> None:
                 runs.append(compare(folder, rows))
                 print(f"{name}, {case}: {number + 1}/{arguments.runs}", file=sys.stderr)
             answers.setdefault(name, {})[case] = _summary(runs)
-            file.write_text(json.dumps(answers, indent=2) + "\n")
+            write_answers(file, answers)
     print(json.dumps(answers, indent=2))
 
 

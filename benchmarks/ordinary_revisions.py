@@ -1,4 +1,4 @@
-"""What asv and pytest-benchmark say of the commits that ``benchmarks.revisions`` compares.
+"""The verdicts of asv and pytest-benchmark on the commits of ``benchmarks.revisions``.
 
     python -m benchmarks.ordinary_revisions OUT [--runs 10] [--only asv|pytest-benchmark]
 
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers import read_answers, write_answers
 from benchmarks.revisions import busy_loop, clone_with_commits, git
 
 THRESHOLD = 0.02
@@ -79,7 +80,7 @@ def pytest_benchmark(clone: Path, name: str) -> Said:
 
 
 def run(clone: Path, *command: str) -> str:
-    """What a command in the clone, on the clone's code, says.
+    """The output of a command in the clone, on the clone's code.
 
     asv exits with 1 where it sees a change, and where it fails.
     """
@@ -107,9 +108,7 @@ def main() -> None:
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     file = out / "ordinary-revisions.json"
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    if file.exists():  # of the other tool
-        found = json.loads(file.read_text())
+    found: dict[str, dict[str, list[dict[str, Any]]]] = read_answers(file)  # of the other tool
     with clone_with_commits() as clone:
         for harness in [arguments.only] if arguments.only else HARNESSES:
             of = found[harness] = {name: [] for name in COMMITS}
@@ -123,7 +122,7 @@ def main() -> None:
                     entry = {"busy": busy, "took_s": took, "ratios": ratios, "slower": slower}
                     of[name].append(entry)
                     print(harness, name, json.dumps(entry), flush=True)
-                    file.write_text(json.dumps(found, indent=2) + "\n")
+                    write_answers(file, found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Did a package's newer release make a training step slower? Five packages that know nothing of us.
+"""Two releases of each of five packages that know nothing of gr-bench, compared by a step.
 
     python -m benchmarks.releases OUT [--budget 2m] [--only lion]
 
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
+from benchmarks.answers import write_answers
+from gr_bench.comparison.compare import finite
 from gr_bench.errors import RequestError
-from gr_bench.runs import environment
 
 STEPS = Path(__file__).parent / "release_steps"
 
@@ -58,10 +59,8 @@ def main() -> None:
     found = {}
     for name in arguments.only:
         found[name] = compare(name, arguments.budget)
-        print(name, json.dumps(found[name], default=str), flush=True)
-        kept = {"environment": environment.describe("cpu"), "releases": found}
-        text = json.dumps(kept, indent=2, default=str)
-        (arguments.out / "releases.json").write_text(text + "\n")
+        print(name, json.dumps(found[name]), flush=True)
+        write_answers(arguments.out / "releases.json", {"releases": finite(found)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does ``gr-bench compare git:`` call what is slower, and nothing else? Commits with known answers.
+"""The verdicts of ``gr-bench compare git:`` on commits whose effect is known.
 
     python -m benchmarks.revisions OUT [--slow 10] [--same 20] [--hidden 2] [--budget 2m]
 
@@ -29,16 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import gr_bench
+from benchmarks.answers import write_answers
 from gr_bench.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
 METHODS = "gr_bench/methods/two_point.py"
 MLP, F_GR = "mlp(depth=4, width=512)", "f-gr(gamma=0.1, epsilon=0.05)"
 
-PLACE = '''    def scale(self, gradients: list[Tensor]) -> float:
-        """s = ε."""
-        return self.epsilon
-'''
+PLACE = "    sign: ClassVar[int] = 1\n"
 """Of :class:`gr_bench.methods.ForwardGR`, where the commits add a method."""
 
 SLOW = """
@@ -148,7 +146,7 @@ def main() -> None:
             for number in range(getattr(arguments, name)):
                 found[name].append(compare(clone, name, arguments.budget, out, number))
                 print(name, json.dumps(found[name][-1]), flush=True)
-                (out / "revisions.json").write_text(json.dumps(found, indent=2) + "\n")
+                write_answers(out / "revisions.json", found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How often does a comparison that looks after every pair err, and how many pairs does it take?
+"""Errors of a comparison that looks after every pair, and the pairs that it takes, by simulation.
 
     python -m benchmarks.sequential OUT [--comparisons 10000]
 
@@ -247,7 +247,7 @@ def until(of: Flags, stop: Counts) -> Flags:
 
 
 def judged(values: Array, means: Array) -> dict[str, NDArray[Any]]:
-    """What was said of each comparison, by name of the quantity (comparisons,).
+    """The answers to each comparison, by name of the quantity (comparisons,).
 
     Args:
         values: (comparisons, cells, pairs) log-ratios.
@@ -514,8 +514,8 @@ def worst_stop(most: int, rows: int = 90, columns: int = 110, nodes: int = 401) 
 
 
 def dependent() -> list[dict[str, Any]]:
-    """How often the e-value of a true mean ever reaches 1/α within the pairs, where they are not
-    independent: a pair takes after the one before, or every other one differs.
+    """The frequency with which the e-value of a true mean ever reaches 1/α within the pairs, where
+    they are not independent: a pair takes after the one before, or every other one differs.
     """
     rng = np.random.default_rng(3)
     fresh = rng.standard_normal((5 * STUDY_PATHS, PAIRS))

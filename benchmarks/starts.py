@@ -1,4 +1,4 @@
-"""How long gr-bench takes to start, beside what Python and PyTorch take.
+"""The time that gr-bench takes to start, beside that of Python and PyTorch.
 
     python -m benchmarks.starts OUT [--rounds 10]
 
@@ -16,7 +16,6 @@ round: its geometric mean over rounds with the 95 % t-interval.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers import write_answers
 from gr_bench import stats
 from gr_bench.experiments.block_times import TimesOptions
 from gr_bench.experiments.experiment import Job, Unit
@@ -145,7 +145,7 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or gr-bench is compiled anew at every start
     samples = measure(arguments.rounds)
     found = summary({name: own.elapsed_s for name, own in samples.items()})
-    (arguments.out / "starts.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_answers(arguments.out / "starts.json", found)
     print("| start | median (ms) |\n|---|---|")
     for name, median_s in found["median_s"].items():
         print(f"| {name} | {1e3 * median_s:.0f} |")

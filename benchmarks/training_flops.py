@@ -46,10 +46,11 @@ class Arithmetic:
 
 
 def step_flops(spec: str, model: str, classes: int, batch: int) -> int:
-    """FLOPs of one step of a method, whatever its numbers; with one gradient a step it is SGD's."""
+    """FLOPs of one step of a method; one of first derivatives takes SGD's for every gradient."""
     method = registry.build_method(spec)
-    name = method.name if method.gradient_evaluations > 1 else "sgd"
-    return _counted(name, model, classes, batch)
+    if method.needs_second_derivatives and method.gradient_evaluations > 1:
+        return _counted(method.name, model, classes, batch)
+    return method.gradient_evaluations * _counted("sgd", model, classes, batch)
 
 
 @cache

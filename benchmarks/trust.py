@@ -1,4 +1,4 @@
-"""Are step times to be trusted? Questions with known answers, put to the step-cost experiment.
+"""The trust that step times deserve: questions with known answers, put to step cost.
 
     python -m benchmarks.trust OUT [--only noise|coverage|known] [--blocks 60] [--processes 200]
 
@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,7 +24,9 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 import gr_bench
+from benchmarks.answers import read_answers, write_answers
 from benchmarks.beside import CONDITIONS, beside
+from benchmarks.known_cost import BURDENS
 from gr_bench import stats
 from gr_bench.experiments.block_times import BlockTimes, Times
 from gr_bench.experiments.record import Record
@@ -37,8 +38,8 @@ SHORT = 5
 
 MARGIN = 0.01
 KNOWN_MARGIN = 0.005
-BURDENS = {"about 2 %": (160, SHORT), "about 1 %": (32, 2 * SHORT)}
-"""By extra cost: rows of the burden, and replicates of a short run."""
+REPLICATES = {"about 2 %": SHORT, "about 1 %": 2 * SHORT}
+"""Of a short run, by extra cost (:data:`benchmarks.known_cost.BURDENS`)."""
 
 Row = Sequence[float]
 
@@ -141,7 +142,7 @@ def spreads(pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
 
 
 def equal_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What became of equal things, by the estimator and clock that are used."""
+    """The verdicts on equal things, by the estimator and clock that are used."""
     logs = [[log_ratio(a.step_s, b.step_s) for a, b in pair] for pair in pairs]
     intervals = [stats.ratio_interval(own) for own in logs]
     off = np.array([abs(i.center - 1) for i in intervals])
@@ -210,6 +211,7 @@ def windows(logs: np.ndarray) -> dict[str, Any]:
         "between_spread": stats.between_spread(logs),
         "skewness": float(scipy_stats.skew(logs)),
         "autocorrelation": float(np.corrcoef(logs[:-1], logs[1:])[0, 1]),
+        "log_ratios": logs.tolist(),
     }
 
 
@@ -219,7 +221,8 @@ def windows(logs: np.ndarray) -> dict[str, Any]:
 def known(out: Path) -> dict[str, Any]:
     """20 short runs of SGD against SGD with extra work."""
     found = {}
-    for name, (rows, replicates) in BURDENS.items():
+    for name, rows in BURDENS.items():
+        replicates = REPLICATES[name]
         method = f"benchmarks.known_cost:Burdened(rows={rows})"
         count = 20 * replicates
         grid = block(
@@ -230,7 +233,10 @@ def known(out: Path) -> dict[str, Any]:
         (cell,) = {r.cell for r in records if isinstance(r, Times) and not r.cell.is_baseline}
         logs = [times.log_ratios[cell.id][k] for k in sorted(times.log_ratios[cell.id])]
         runs = [logs[i : i + replicates] for i in range(0, len(logs), replicates)]
-        verdicts = [stats.verdict(stats.ratio_interval(x), KNOWN_MARGIN) for x in runs]
+        verdicts = [
+            stats.verdict(stats.ratio_interval(own, stats.CALLING_CONFIDENCE), KNOWN_MARGIN)
+            for own in runs
+        ]
         found[name] = {
             "rows": rows,
             "replicates": replicates,
@@ -238,6 +244,8 @@ def known(out: Path) -> dict[str, Any]:
             "runs": len(verdicts),
             "verdicts": {v: verdicts.count(v) for v in sorted(set(verdicts))},
             "margin": KNOWN_MARGIN,
+            "confidence": stats.CALLING_CONFIDENCE,
+            "log_ratios": logs,
         }
     return found
 
@@ -313,11 +321,11 @@ def main() -> None:
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "trust.json"
-    answers = json.loads(file.read_text()) if file.exists() else {}
+    answers = read_answers(file)
     for name, ask in questions.items():
         if arguments.only in (None, name):
             answers[name] = ask(arguments.out)
-            file.write_text(json.dumps(answers, indent=2) + "\n")
+            write_answers(file, answers)
             (arguments.out / "trust.md").write_text(in_words(answers))
     print(in_words(answers))
 

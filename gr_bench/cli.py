@@ -52,7 +52,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, message="gr-bench %(version)s", help="Print the version.")
 @click.pass_context
 def app(context: click.Context) -> None:
-    """What gradient regularization costs, what it gains, and which solution it picks.
+    """Benchmarks of gradient regularization: its cost, its gain, and the solution that it picks.
 
     Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 3 not known (bisect;
     compare only if asked); 130 interrupted, with everything measured until then kept.

@@ -88,9 +88,9 @@ def hodges_lehmann(values: ArrayLike) -> float:
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Mean with Student's t-interval: m ± t(K-1)·s/√K.
 
-    Assumes independent values from one normal distribution; here the values are means or medians
-    of freshly started processes (or of seeds), so that independence holds by construction. With one
-    value the interval is infinite, not absent.
+    Assumes independent values from one normal distribution; here the values are estimates, one a
+    freshly started process (or results, one a seed), so that independence holds by construction.
+    With one value the interval is infinite, not absent.
 
     Args:
         values: (K,) finite numbers, K >= 1.
@@ -129,8 +129,9 @@ def ratio_interval(log_ratios: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def within_spread(samples: Sequence[ArrayLike]) -> float:
-    """Typical standard error of a replicate's :func:`hodges_lehmann`: pooled
-    1.0233·(1.4826·MAD)/√rounds.
+    """Typical standard error of a replicate's :func:`hodges_lehmann`, by its own rounds.
+
+    It is 1.0233·(1.4826·MAD)/√rounds, the root of its mean square over replicates.
 
     Args:
         samples: per replicate, (rounds,) log-ratios.

@@ -22,6 +22,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*PLUGINS, os.environ.ge
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# few steps are compiled: a pool of processes that import PyTorch for each costs more than it gains
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 # what was decided by measuring here before is no matter of the tests'; but fonts may be found again
 CACHE = tempfile.TemporaryDirectory(prefix="gr-bench-tests-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name

@@ -192,8 +192,13 @@ def test_the_tables_of_a_run_that_is_kept_are_read_without_its_journal(
     assert gr_bench.load(RESULTS / name).experiments
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "generalization-cpu" else [])
+        for name in STORED
+    ],
+)
 def test_the_journal_of_a_run_that_is_kept_gives_the_tables_that_are_kept(
     tmp_path: Path, name: str
 ) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import gr_bench
 
@@ -112,21 +116,40 @@ def circles(edges: dict[str, set[str]]) -> list[set[str]]:
     return sorted(map(set, found), key=sorted)
 
 
-CIRCLES = [{"gr_bench.meters.device", "gr_bench.meters.cpu", "gr_bench.meters.cuda"}]
-"""Those that are known: a device's class is found by its name in the file of their base."""
-
-
 def test_modules_do_not_import_each_other_in_circles() -> None:
     edges = {name: imported(name, file) - {name} for name, file in MODULES.items()}
     for name, others in edges.items():
         if FLOOR[room(name)] > FLOOR[""]:
             others.discard("gr_bench")  # for its version
-    assert circles(edges) == CIRCLES
+    assert circles(edges) == []
 
 
 def test_circles_are_found_wherever_they_are_entered() -> None:
     edges = {"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": {"e"}, "e": set()}
     assert circles(edges) == [{"b", "c"}]
+
+
+QUESTION = re.compile(r"(What|Where|Whether|How|When|Which|Why|Who|Whose)\b")
+
+
+def docstrings(file: Path) -> Iterator[str]:
+    """Those of a module, its classes, functions and attributes."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        body = getattr(node, "body", [])
+        for line in body if isinstance(body, list) else []:
+            if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
+                yield str(line.value.value)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT.parent / "benchmarks"], ids=lambda path: path.name)
+def test_a_docstring_says_what_a_thing_is_and_asks_no_question(folder: Path) -> None:
+    questions = [
+        f"{file.name}: {text.strip()[:60]}"
+        for file in sorted(folder.rglob("*.py"))
+        for text in docstrings(file)
+        if QUESTION.match(text.strip()) or "?" in text.strip().partition("\n\n")[0]
+    ]
+    assert questions == []
 
 
 def test_methods_know_nothing_of_the_benchmark() -> None:

@@ -1,1 +1,1 @@
-"""What asv finds and measures: nothing here imports more than gr-bench does."""
+"""The suite that asv finds and measures: it imports no more than gr-bench does."""

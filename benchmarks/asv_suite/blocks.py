@@ -1,4 +1,4 @@
-"""What the asv and pytest-benchmark suites share: the blocks, and how asv's are measured."""
+"""The blocks of the asv and pytest-benchmark suites, and the measurement of asv's."""
 
 from __future__ import annotations
 

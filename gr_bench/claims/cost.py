@@ -18,7 +18,7 @@ from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.spec import Spec, parse
 from gr_bench.timing.replicates import log_ratio
 
-FORWARD, DOUBLE = "f-gr", "db-gr"
+FORWARD, DOUBLE_BACKPROP = "f-gr", "db-gr"
 RESIDUAL = ("resnet", "wrn")
 COMMAND = measured_by("step_cost", "claims-cost")
 
@@ -35,8 +35,8 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[StepCostCell, StepCostCell]]:
         if isinstance(cell, StepCostCell) and not cell.control:
             blocks[cell.block].setdefault(parse(cell.spec).name, cell)
     for block in blocks.values():
-        if FORWARD in block and DOUBLE in block:
-            yield block[FORWARD], block[DOUBLE]
+        if FORWARD in block and DOUBLE_BACKPROP in block:
+            yield block[FORWARD], block[DOUBLE_BACKPROP]
 
 
 def _times(evidence: Evidence) -> BlockTimes:

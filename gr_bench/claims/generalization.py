@@ -27,7 +27,7 @@ def _opponents(own: pd.Series, others: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Where, F-GR's runs at the largest ε of a workload, and an opponent's."""
+    """A case's name, F-GR's runs at the largest ε of a workload, and an opponent's."""
     table = evidence.tables.get("generalization", pd.DataFrame(columns=WORKLOAD))
     # each method's chosen learning rate is part of what was chosen
     rates = table["learning_rate"].astype(object)

@@ -99,7 +99,7 @@ class Comparison:
     """Notes beside the findings: subjects that only one side has, what differs."""
 
     how: str
-    """How it was measured, in a sentence."""
+    """The way it was measured, in a sentence."""
 
     smallest_seen: float | None = None
     """The smallest slowdown, relative, that would have been called in every undecided subject;
@@ -116,7 +116,7 @@ class Comparison:
 
     @property
     def counts(self) -> dict[stats.Verdict, int]:
-        """How many findings have each verdict; those that were not timed have none."""
+        """Findings by verdict, counted; those that were not timed have none."""
         verdicts = [finding.verdict for finding in self.findings]
         return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 

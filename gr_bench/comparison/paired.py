@@ -28,8 +28,12 @@ from gr_bench.units import duration
 
 FEW_PAIRS = 3
 """Pairs after which their spreads say how long one should take. Before, its rounds take as long as
-its start: what differs from process to process is most of the noise, so that many short pairs say
-more than a few long ones."""
+its start and building: what differs from process to process is most of the noise, so that many
+short pairs say more than a few long ones."""
+
+SETTLING_ROUNDS = 2
+"""Rounds before those that count. The side that was built first has been idle since, and its first
+steps are slow: without these, of two equal steps it was slower by some per cent in short pairs."""
 
 MOST_ROUNDS_S = 20.0
 """Seconds of rounds in a pair, at most."""
@@ -237,7 +241,7 @@ def _rounds_s(
     """
     free_s = pairing.started_s if ahead else 0.0
     if len(measured.pairs) < FEW_PAIRS:
-        return min(max(free_s, pairing.started_s), MOST_ROUNDS_S)
+        return min(pairing.started_s + pairing.built_s, MOST_ROUNDS_S)
     last = measured.pairs[-1]
     found = []
     for subject in subjects:
@@ -282,8 +286,13 @@ class _Starting:
                 process = SideProcess(sides[side], timeout_s, threads, allowed)
                 self.processes[side] = self._stack.enter_context(process)
             for side in order:
-                last = list(map(str, sides[side].last))
-                self.processes[side].tell("hello", datasets=datasets, paths=last)
+                asked = [subject.request(side) for subject in subjects]
+                self.processes[side].tell(
+                    "hello",
+                    datasets=datasets,
+                    calls=[request["call"] for request in asked if "call" in request],
+                    paths=list(map(str, sides[side].last)),
+                )
         except BaseException:
             self._stack.close()
             raise
@@ -330,7 +339,7 @@ class _Pairing:
         # what is started and built first lies elsewhere in memory: the order changes
         self._order = starting.order
         self._steps: dict[str, int] = {}
-        self.started_s = self._counted_s = self._built_s = 0.0
+        self.started_s = self.built_s = self._counted_s = 0.0
 
     def wait(self) -> None:
         """Wait for the processes."""
@@ -343,7 +352,7 @@ class _Pairing:
             self._count()
         counted = time.monotonic()
         self._steps = self._build()
-        self._counted_s, self._built_s = counted - begin, time.monotonic() - counted
+        self._counted_s, self.built_s = counted - begin, time.monotonic() - counted
         if self._number == 0:
             self._check_origins()
         for side in self._order:
@@ -356,10 +365,13 @@ class _Pairing:
             rounds_s: if there is time for the least rounds.
             begin: of the pair, by ``time.monotonic()``.
         """
+        counts = {f"{side} {key}": count for key, count in self._steps.items() for side in SIDES}
+        for name in list(counts) * SETTLING_ROUNDS:
+            self._take(name, counts[name])
         samples = interleave(
             [[f"{side} {key}" for side in SIDES] for key in self._steps],
             self._take,
-            {f"{side} {key}": count for key, count in self._steps.items() for side in SIDES},
+            counts,
             until=time.monotonic() + rounds_s,
             least_rounds=LEAST_ROUNDS,
             seed=self._number,
@@ -371,7 +383,7 @@ class _Pairing:
             },
             started_s=self.started_s,
             counted_s=self._counted_s,
-            built_s=self._built_s,
+            built_s=self.built_s,
             took_s=time.monotonic() - begin,
         )
 

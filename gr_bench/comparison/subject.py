@@ -24,7 +24,7 @@ class Subject(ABC):
     """A step that both sides can build."""
 
     wanted: ClassVar[str]
-    """What to ask for in its place, where a side lacks it for good."""
+    """The thing to ask for in its place, where a side lacks it for good."""
 
     cell: StepCostCell | None = None
 

@@ -28,13 +28,13 @@ class Check:
     name: str
     verdict: Verdict
     meaning: str
-    """What was found, in one line."""
+    """The finding, in one line."""
 
     measured: Mapping[str, Number] = field(default_factory=dict)
     """Numbers by name, with units in their names; None is not known."""
 
     advice: str | None = None
-    """What to do about it; None where nothing needs to be done."""
+    """A remedy; None where nothing needs to be done."""
 
 
 def judge(interval: Interval, expected: float, margin: float) -> Verdict:

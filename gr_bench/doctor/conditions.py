@@ -44,7 +44,7 @@ def as_timed() -> Iterator[Conditions]:
 
 
 def allocator_check(conditions: Conditions) -> Check:
-    """Does the C allocator keep memory, and do denormals count as zero?"""
+    """The check that the C allocator keeps memory and that denormals count as zero."""
     held = conditions.allocator == "held"
     measured: dict[str, Number] = {
         "allocator": conditions.allocator,
@@ -65,7 +65,7 @@ def allocator_check(conditions: Conditions) -> Check:
 
 
 def load_check(waited_share: float) -> Check:
-    """Did others have the processor while steps were timed?"""
+    """The check that others did not have the processor while steps were timed."""
     load = os.getloadavg()[0]
     words = f"timed steps waited {waited_share:.1%}; load average {load:.2f}"
     measured = {"waited_share": waited_share, "load_average": load, "most_share": WAITING}
@@ -76,7 +76,7 @@ def load_check(waited_share: float) -> Check:
 
 
 def clocks_check(device: Device, states: list[DeviceState]) -> Check:
-    """Do clocks stay, as far as the device tells?
+    """The check that clocks stay, as far as the device tells.
 
     Args:
         device: the device.
@@ -127,7 +127,7 @@ def _clock_words(states: list[DeviceState]) -> str:
 
 
 def others_check(device: Device) -> Check:
-    """Do other processes use the GPU?"""
+    """The check that no other process uses the GPU."""
     others = other_processes(device)
     measured = {"other_processes": others}
     if others is None:

@@ -23,7 +23,7 @@ def check_memory(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     """Allocations in whole MiB, which a GPU's allocator does not round up."""
     kept = _take(device, 16)
 
-    def in_turn() -> None:
+    def one_by_one() -> None:
         first = _take(device, 64)
         second = _take(device, 32)
         del first
@@ -33,7 +33,7 @@ def check_memory(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     known: list[tuple[Callable[[], object], int]] = [
         (lambda: kept.zero_(), 0),
         (lambda: _take(device, 64), 64),
-        (in_turn, 96),
+        (one_by_one, 96),
     ]
     missed = 0
     for work, mib in known:

@@ -13,11 +13,17 @@ from gr_bench.doctor.clock import check_clock
 from gr_bench.doctor.conditions import allocator_check, as_timed, clocks_check, others_check
 from gr_bench.doctor.contract import check_contract
 from gr_bench.doctor.counts import check_flops, check_memory
+from gr_bench.doctor.device_time import AT_ONCE, IN_PIECES, check_device_time
 from gr_bench.doctor.doubling import check_doubling
 from gr_bench.doctor.pair import check_pair
 from gr_bench.doctor.synchronisation import check_synchronisation
-from gr_bench.meters.device import Device, get_device
+from gr_bench.doctor.work import queued
+from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.units import require_budget
+
+LOAD_S = 0.2
+"""A GPU is at work for so long before it is asked for its clocks, which take a while to rise."""
 
 ProgressCallback = Callable[[float, str], None]
 """Told the seconds that have passed, and what is being checked."""
@@ -36,9 +42,13 @@ class Part:
     share: float = 0.0
     """Of the budget; what does not depend on the clock takes what it needs."""
 
+    of_gpu: bool = False
+    """True if a CPU has nothing of the sort."""
+
 
 PARTS = (
     Part(("clock",), check_clock, 0.1),
+    Part((AT_ONCE, IN_PIECES), check_device_time, 0.1, of_gpu=True),
     Part(("twice the work",), check_doubling, 0.15),
     Part(("equal pair", "flop rate"), check_pair, 0.5),
     Part(("memory",), check_memory),
@@ -65,8 +75,11 @@ def examine(
     begin = time.monotonic()
     found: list[Check] = []
     with as_timed() as conditions:
-        states = [device.state()]
+        load = queued(device, LOAD_S)
+        states = [device.state(load)]
         for part in PARTS:
+            if part.of_gpu and device.kind == "cpu":
+                continue
             what = part.names[0]
 
             def tell(what: str = what) -> None:
@@ -82,7 +95,7 @@ def examine(
             except Exception as error:  # the other checks go on
                 found.append(_raised(part.names[0], error))
             if part.share:
-                states.append(device.state())
+                states.append(device.state(load))
     found.append(clocks_check(device, states))
     if device.kind != "cpu":
         found.append(others_check(device))

@@ -51,6 +51,21 @@ def products_taking(device: Device, seconds: float) -> int:
     return count
 
 
+def queued(device: Device, seconds: float) -> Work:
+    """Products that a GPU has been at for so long, about, when it has done all that is queued."""
+    if device.torch_device.type == "cpu":
+        return lambda: None
+    piece_s = 1e-3
+    work = products(device, products_taking(device, piece_s))
+    times = round(seconds / piece_s)
+
+    def repeated() -> None:
+        for _ in range(times):
+            work()
+
+    return repeated
+
+
 def lasting(device: Device, work: Work, seconds: float) -> Work:
     """``work`` as often as it takes to last so long, and until the device has done it."""
     times = 1

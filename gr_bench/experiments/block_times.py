@@ -71,7 +71,7 @@ class Times(Record):
 
     replicate: int
     began_unix_s: float
-    """When the block began: all its cells have the same."""
+    """The time at which the block began: all its cells have the same."""
 
     steps: int
     """In a sample."""

@@ -18,11 +18,13 @@ PARAMETERS = "parameters"
 WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
 
 
-def cell_columns(cell: Cell) -> dict[str, Any]:
-    """A cell's fields as the first entries of a row for :func:`build_table`."""
+def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
+    """A cell's fields, and ``more`` of them, as the first entries of a row for
+    :func:`build_table`.
+    """
     method = parse(cell.spec)
-    fields = {key: getattr(cell, key) for key in WORKLOAD}
-    return {"method": method.name, PARAMETERS: method.parameters, **fields, "spec": cell.spec}
+    fields = {key: getattr(cell, key) for key in (*WORKLOAD, "spec", *more)}
+    return {"method": method.name, PARAMETERS: method.parameters, **fields}
 
 
 def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataFrame:

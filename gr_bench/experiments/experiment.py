@@ -87,7 +87,7 @@ class Job(Generic[C]):
     """True if it makes what is there already more precise: it waits until the rest is done."""
 
     any_gpu: bool = False
-    """Whether a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not
+    """True if a cell on ``cuda`` may be measured on any GPU, so that all of them are used, and not
     on the first one only."""
 
     allocator: str = "held"
@@ -174,9 +174,6 @@ class Experiment(ABC, Generic[G, C]):
     def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
         """Reservations that a reader must know before believing the numbers, in sentences."""
         return []
-
-
-AnyExperiment = Experiment[AnyGrid, Cell]
 
 
 @dataclass(frozen=True)

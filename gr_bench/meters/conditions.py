@@ -37,7 +37,7 @@ class Conditions:
     """The one that was asked for if that was verified, else ``system``."""
 
     denormals_flushed: bool
-    """Did denormal numbers count as zero?"""
+    """True if denormal numbers counted as zero."""
 
     processors: tuple[int, ...] | None = None
     """Numbers of the hardware threads that it was kept on; None if it was not."""

@@ -36,8 +36,11 @@ class CPU(Device):
         cpu = time.process_time() - cpu
         return Reading(end - begin, waited - waited_before if alone else 0.0, cpu)
 
-    def state(self) -> DeviceState:
-        """Load average over the last minute and, where the system tells, the clock in MHz."""
+    def state(self, work: Work) -> DeviceState:
+        """Load average over the last minute and, where the system tells, the clock in MHz.
+
+        ``work`` is not done: whoever asks is at work.
+        """
         import psutil
 
         frequency = psutil.cpu_freq()

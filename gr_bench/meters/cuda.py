@@ -79,15 +79,30 @@ class CUDA(Device):
             between(start, end), 0.0, cpu_s, None if device_s is None else device_s * steps
         )
 
-    def state(self) -> DeviceState:
+    def state(self, work: Work) -> DeviceState:
         """Load of the host; clocks in MHz, temperature and throttle reasons as NVML tells them."""
-        return DeviceState(
+        with torch.cuda.device(self.torch_device):
+            half, _ = events()
+            work()
+            half.record()
+            work()
+            half.synchronize()
+        state = DeviceState(
             load=os.getloadavg()[0],
             clock_mhz=self._ask("ClockInfo", "NVML_CLOCK_SM"),
             memory_clock_mhz=self._ask("ClockInfo", "NVML_CLOCK_MEM"),
             temperature_c=self._ask("Temperature", "NVML_TEMPERATURE_GPU"),
-            throttle_reasons=self._ask("CurrentClocksThrottleReasons"),
+            throttle_reasons=self._throttle_reasons(),
         )
+        torch.cuda.synchronize(self.torch_device)
+        return state
+
+    def _throttle_reasons(self) -> int | None:
+        """By the library's present name for them, or by that of older drivers."""
+        found: int | None = self._ask("CurrentClocksEventReasons")
+        if found is None:
+            found = self._ask("CurrentClocksThrottleReasons")
+        return found
 
     def peak_growth(self, work: Work) -> int:
         """``max_memory_allocated`` above ``memory_allocated`` at the start."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import RequestError
-from .device_name import check_device_name
 from .device_state import DeviceState
 
 if TYPE_CHECKING:
@@ -87,8 +85,11 @@ class Device(ABC):
         return self.time(work)
 
     @abstractmethod
-    def state(self) -> DeviceState:
-        """Load, clocks and throttling at this moment."""
+    def state(self, work: Work) -> DeviceState:
+        """Load, clocks and throttling; on a GPU while it is at ``work`` for the second time.
+
+        A GPU that has nothing to do clocks down, and nothing holds it back.
+        """
 
     @abstractmethod
     def peak_growth(self, work: Work) -> int:
@@ -129,23 +130,3 @@ class Device(ABC):
     def near_processors(self) -> set[int] | None:
         """Numbers of the hardware threads nearest to it; None: not known, or all alike."""
         return None
-
-
-def get_device(name: str) -> Device:
-    """The device called ``cpu``, ``cuda`` or ``cuda:1``.
-
-    Raises:
-        RequestError: no such device here.
-    """
-    if check_device_name(name) == "cpu":
-        from .cpu import CPU
-
-        return CPU(name)
-    import torch
-
-    index = int(name.partition(":")[2] or 0)
-    if torch.cuda.is_available() and index < torch.cuda.device_count():
-        from .cuda import CUDA
-
-        return CUDA(f"cuda:{index}")
-    raise RequestError(f"device {name!r} is not here: this PyTorch sees no such GPU; use cpu")

@@ -114,7 +114,7 @@ class Clock:
     """Of frequencies; several, with commas between, where the processors differ."""
 
     turbo: bool | None
-    """May clocks rise beyond the nominal one?"""
+    """True if clocks may rise beyond the nominal one."""
 
     time_source: str | None
     """The kernel's: ``tsc`` is read in nanoseconds, ``hpet`` and ``xen`` are slow."""

@@ -142,7 +142,7 @@ class _Piece:
         self._end.record()
         self.queue_s = time.perf_counter() - self._began
         self.in_time = not self._start.query()
-        """Whether all of it was queued before the spin was over."""
+        """True if all of it was queued before the spin was over."""
         self._end.synchronize()
         return between(self._start, self._end)
 
@@ -159,7 +159,7 @@ class _Pieces(TorchDispatchMode):
         self._piece: _Piece | None = None
         self.seconds = self.longest_queue_s = 0.0
         self.in_time = True
-        """Whether every piece was queued before its spin was over."""
+        """True if every piece was queued before its spin was over."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from contextlib import suppress
 
 
@@ -19,10 +20,7 @@ class WaitingAccount:
         self._account: int | None = None
         with suppress(OSError):
             self._account = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if self._account is not None:
-            os.close(self._account)
+            weakref.finalize(self, os.close, self._account)
 
     def now(self) -> tuple[float, float]:
         """Seconds by either; no waiting falls between the two readings."""

@@ -13,6 +13,9 @@ from torch import Tensor
 from .spelling import is_number, spell
 from .step import LossFunction
 
+Number = float | Tensor
+"""A method's number: a float, or in a fleet one for every run, a float64 tensor (R,)."""
+
 
 class Workspace:
     """Memory that a method keeps from step to step, so that a step allocates nothing for it."""
@@ -74,7 +77,7 @@ class Method(ABC):
     :attr:`passes` are literals in a built-in class's own body, to be read from its source."""
 
     scalable: ClassVar[bool] = False
-    """Whether it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
+    """True if it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
 
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
@@ -137,19 +140,19 @@ class Method(ABC):
         return spell(self.name, self.parameters)
 
 
-def is_zero(value: float | Tensor) -> bool:
+def is_zero(value: Number) -> bool:
     """True if a number is 0 for all runs; a vector counts as not, so that nothing is waited for."""
     return not isinstance(value, Tensor) and value == 0
 
 
-def require_at_least_zero(**values: float) -> None:
+def require_at_least_zero(**values: Number) -> None:
     """Raise ValueError unless every value is a finite number >= 0."""
     for key, value in values.items():
         if not (is_number(value) and value >= 0):
             raise ValueError(f"{key} must be a finite number >= 0, not {value!r}")
 
 
-def require_positive(**values: float) -> None:
+def require_positive(**values: Number) -> None:
     """Raise ValueError unless every value is a finite number > 0."""
     for key, value in values.items():
         if not (is_number(value) and value > 0):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, is_zero, require_at_least_zero, require_positive
+from .base import Method, Number, is_zero, require_at_least_zero, require_positive
 from .fleet import differentiate
 from .scaling import LossScale
 from .step import LossFunction, Step
@@ -29,8 +29,8 @@ class CentralGR(Method):
         epsilon: ε > 0, step to either side (a multiple of the unnormalised gradient).
     """
 
-    gamma: float = 0.1
-    epsilon: float = 0.05
+    gamma: Number = 0.1
+    epsilon: Number = 0.05
     name: ClassVar[str] = "c-gr"
     passes: ClassVar[int] = 3
     penalty: ClassVar[str | None] = "gamma"

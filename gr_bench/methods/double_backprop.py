@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, is_zero, require_at_least_zero
+from .base import Method, Number, is_zero, require_at_least_zero
 from .fleet import differentiate, per_run, root_gradient
 from .scaling import LossScale
 from .step import LossFunction, Step
@@ -35,7 +35,7 @@ class DoubleBackpropGR(Method):
     input gradients); Barrett & Dherin, ICLR 2021 (arXiv 2009.11162) for the penalty.
     """
 
-    gamma: float = 0.1
+    gamma: Number = 0.1
     name: ClassVar[str] = "db-gr"
     passes: ClassVar[int] = 3  # about
     penalty: ClassVar[str | None] = "gamma"
@@ -82,7 +82,7 @@ class DoubleBackpropGR(Method):
             )
             return loss.detach()
 
-    def _penalty_gradient(self, scaled: Tensor, scale: float | Tensor) -> Tensor:
+    def _penalty_gradient(self, scaled: Tensor, scale: Number) -> Tensor:
         """γ·g, the derivative of S·(γ/2)·‖g‖² with respect to S·g, given S·g."""
         gamma = self.gamma / scale
         return scaled.detach() * (per_run(gamma, scaled) if isinstance(gamma, Tensor) else gamma)

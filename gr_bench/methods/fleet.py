@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .base import Method, Workspace
+from .base import Method, Number, Workspace
 
 M = TypeVar("M", bound=Method)
 
@@ -71,7 +71,7 @@ def per_run_each(value: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [per_run(converted[t.dtype, t.device], t) for t in like]
 
 
-def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> Tensor | None:
+def root_gradient(method: Method, loss: Tensor, weight: Number = 1.0) -> Tensor | None:
     """The gradient at which autograd begins, for weight·loss summed over the runs; None for 1, and
     for a loss that should be a scalar and is not, which autograd then refuses.
     """
@@ -84,7 +84,7 @@ def root_gradient(method: Method, loss: Tensor, weight: float | Tensor = 1.0) ->
     return None
 
 
-def differentiate(method: Method, loss: Tensor, weight: float | Tensor = 1.0) -> None:
+def differentiate(method: Method, loss: Tensor, weight: Number = 1.0) -> None:
     """Accumulate the gradient of weight·loss, summed over the method's runs, into ``p.grad``.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import Method, require_at_least_zero
+from .base import Method, Number, require_at_least_zero
 from .fleet import differentiate, per_run
 from .scaling import LossScale
 from .step import LossFunction, Step
@@ -28,7 +28,7 @@ class Flooding(Method):
     Source: Ishida et al., ICML 2020 (arXiv 2002.08709).
     """
 
-    level: float = 0.05
+    level: Number = 0.05
     name: ClassVar[str] = "flooding"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class Flooding(Method):
         """See :meth:`Method.backward`."""
         with Step(loss_fn, params) as step:
             loss = step.first()
-            level: float | Tensor = self.level
+            level = self.level
             (height,) = step.mean_over_workers([loss.detach()])
             above = height - (per_run(level, loss) if isinstance(level, Tensor) else level)
             differentiate(self, loss, above.sign() * LossScale(loss_fn, loss).value)

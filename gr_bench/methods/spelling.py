@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
+from typing import TypeGuard
 
 
 def spell(name: str, parameters: Mapping[str, object]) -> str:
@@ -13,7 +14,7 @@ def spell(name: str, parameters: Mapping[str, object]) -> str:
     return f"{name}({arguments})" if arguments else name
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """True if a value is a finite real number; a truth value is none."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,24 @@ from torch.utils.hooks import RemovableHandle
 from .data_parallel import PerWorker, mean_over_workers
 
 LossFunction = Callable[[], Tensor]
-"""A forward pass. One that has a method ``again`` knows its own buffers: ``again()`` is then the
-further pass on the same mini-batch, from the buffers that the first one found and without a trace
-in them. One that has a ``scaler`` is differentiated under it
-(:class:`gr_bench.methods.ScaledLoss`)."""
+"""A forward pass. It may be a :class:`RepeatableLoss`. One that has a ``scaler`` is differentiated
+under it (:class:`gr_bench.methods.ScaledLoss`)."""
+
+
+class RepeatableLoss(Protocol):
+    """A loss function that knows its own buffers."""
+
+    def __call__(self) -> Tensor:
+        """The first pass."""
+
+    def again(self) -> Tensor:
+        """A further pass on the same mini-batch, from the buffers that the first one found and
+        without a trace in them.
+        """
+
+
+def _is_repeatable(loss_fn: LossFunction) -> TypeGuard[RepeatableLoss]:
+    return hasattr(loss_fn, "again")
 
 
 class Step:
@@ -85,7 +99,7 @@ class Step:
         """The loss at θ, with its graph. Clears every ``p.grad``."""
         for p in self._given:
             p.grad = None
-        if hasattr(self._loss_fn, "again"):
+        if _is_repeatable(self._loss_fn):
             return self._loss_fn()
         with _OutermostCalls(self._note):
             return self._loss_fn()
@@ -124,8 +138,7 @@ class Step:
             # The first pass had the buffers of the first worker; they would be sent once more, over
             # statistics that other workers have moved since.
             self.parallel.require_forward_param_sync = False
-        again: LossFunction = getattr(self._loss_fn, "again", self._loss_fn)
-        return again()
+        return self._loss_fn.again() if _is_repeatable(self._loss_fn) else self._loss_fn()
 
     def mean_over_workers(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """The mean of every tensor over data-parallel workers; the tensors where there are none.
@@ -211,7 +224,7 @@ def _is_capturing() -> bool:
 
 
 def _has_switch(module: nn.Module) -> TypeGuard[_BatchNorm]:
-    """Does it normalise by the batch and leave its statistics alone when told not to track them?
+    """True of a module that normalises by the batch and, told not to, tracks no statistics.
 
     PyTorch's own batch norm does. A subclass with a forward pass of its own may not.
     """

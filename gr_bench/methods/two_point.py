@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Method, is_zero, require_at_least_zero, require_positive
+from .base import Method, Number, is_zero, require_at_least_zero, require_positive
 from .fleet import differentiate, is_stacked, per_run_each
 from .scaling import LossScale
 from .step import LossFunction, Step
@@ -39,11 +39,11 @@ class TwoPoint(Method):
 
     @property
     @abstractmethod
-    def weight(self) -> float:
+    def weight(self) -> Number:
         """c, the share of the second gradient."""
 
     @abstractmethod
-    def scale(self, gradients: list[Tensor]) -> float | Tensor:
+    def scale(self, gradients: list[Tensor]) -> Number:
         """s, the step to the second point: a number, or a 0-d tensor that depends on g."""
 
     def perturbed(self, params: list[Tensor]) -> list[Tensor]:
@@ -71,7 +71,7 @@ class TwoPoint(Method):
             return loss.detach()
 
 
-def keep_share(params: list[Tensor], share: float | Tensor, scale: float | Tensor = 1.0) -> None:
+def keep_share(params: list[Tensor], share: Number, scale: Number = 1.0) -> None:
     """g <- share·scale·g in place; with a share of 0 the memory of g is let go."""
     if is_zero(share):
         for p in params:
@@ -89,7 +89,7 @@ def keep_share(params: list[Tensor], share: float | Tensor, scale: float | Tenso
 
 
 def offset(
-    params: list[Tensor], directions: list[Tensor], scale: float | Tensor, method: Method
+    params: list[Tensor], directions: list[Tensor], scale: Number, method: Method
 ) -> list[Tensor]:
     """params + scale·directions, in the method's workspace; the scale is a number, or one a run.
 
@@ -115,7 +115,7 @@ def offset(
     return moved
 
 
-def radius_over_norm(radius: float | Tensor, tensors: list[Tensor], method: Method) -> Tensor:
+def radius_over_norm(radius: Number, tensors: list[Tensor], method: Method) -> Tensor:
     """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0.
 
     For a stacked method the norms are those of the tensors' slices, (R,), and so is the result.
@@ -152,7 +152,31 @@ class SGD(Method):
 
 
 @dataclass(frozen=True)
-class ForwardGR(TwoPoint):
+class _OneSidedGR(TwoPoint):
+    """Gradient regularization by a one-sided finite difference: s = ±ε, c = ±γ/ε."""
+
+    sign: ClassVar[int]
+    penalty: ClassVar[str | None] = "gamma"
+    gamma: Number = 0.1
+    epsilon: Number = 0.05
+
+    def __post_init__(self) -> None:
+        require_at_least_zero(gamma=self.gamma)
+        require_positive(epsilon=self.epsilon)
+        super().__post_init__()
+
+    @property
+    def weight(self) -> Number:
+        """c = ±γ/ε."""
+        return self.sign * self.gamma / self.epsilon
+
+    def scale(self, gradients: list[Tensor]) -> Number:
+        """s = ±ε."""
+        return self.sign * self.epsilon
+
+
+@dataclass(frozen=True)
+class ForwardGR(_OneSidedGR):
     """Gradient regularization by a forward finite difference: s = ε, c = γ/ε.
 
     d = g + γ·(∇L(θ + εg) - g)/ε, which tends to g + γ·Hg, the gradient of L + (γ/2)·‖∇L‖², as
@@ -165,29 +189,13 @@ class ForwardGR(TwoPoint):
     Source: Karakida et al., ICML 2023 (arXiv 2210.02720), Algorithm 1.
     """
 
-    gamma: float = 0.1
-    epsilon: float = 0.05
     name: ClassVar[str] = "f-gr"
-    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_at_least_zero(gamma=self.gamma)
-        require_positive(epsilon=self.epsilon)
-        super().__post_init__()
-
-    @property
-    def weight(self) -> float:
-        """c = γ/ε."""
-        return self.gamma / self.epsilon
-
-    def scale(self, gradients: list[Tensor]) -> float:
-        """s = ε."""
-        return self.epsilon
+    sign: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
-class BackwardGR(TwoPoint):
+class BackwardGR(_OneSidedGR):
     """Gradient regularization by a backward finite difference: s = -ε, c = -γ/ε.
 
     d = g + γ·(g - ∇L(θ - εg))/ε, which tends to g + γ·Hg, the gradient of L + (γ/2)·‖∇L‖², as
@@ -200,29 +208,29 @@ class BackwardGR(TwoPoint):
     Source: Karakida et al., ICML 2023 (arXiv 2210.02720).
     """
 
-    gamma: float = 0.1
-    epsilon: float = 0.05
     name: ClassVar[str] = "b-gr"
-    penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
+    sign: ClassVar[int] = -1
+
+
+@dataclass(frozen=True)
+class _PerturbedGradient(TwoPoint):
+    """The gradient at the second point alone: c = 1, d = ∇L(θ')."""
+
+    rho: Number = 0.05
 
     def __post_init__(self) -> None:
-        require_at_least_zero(gamma=self.gamma)
-        require_positive(epsilon=self.epsilon)
+        require_at_least_zero(rho=self.rho)
         super().__post_init__()
 
     @property
     def weight(self) -> float:
-        """c = -γ/ε."""
-        return -self.gamma / self.epsilon
-
-    def scale(self, gradients: list[Tensor]) -> float:
-        """s = -ε."""
-        return -self.epsilon
+        """c = 1."""
+        return 1.0
 
 
 @dataclass(frozen=True)
-class UnnormalizedSAM(TwoPoint):
+class UnnormalizedSAM(_PerturbedGradient):
     """SAM without the normalisation of its ascent step: s = ρ, c = 1, d = ∇L(θ + ρg).
 
     It is :class:`ForwardGR` with γ = ε = ρ.
@@ -233,26 +241,16 @@ class UnnormalizedSAM(TwoPoint):
     Source: Andriushchenko & Flammarion, ICML 2022 (arXiv 2206.06232).
     """
 
-    rho: float = 0.05
     name: ClassVar[str] = "unnormalized-sam"
     stackable: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        require_at_least_zero(rho=self.rho)
-        super().__post_init__()
-
-    @property
-    def weight(self) -> float:
-        """c = 1."""
-        return 1.0
-
-    def scale(self, gradients: list[Tensor]) -> float:
+    def scale(self, gradients: list[Tensor]) -> Number:
         """s = ρ."""
         return self.rho
 
 
 @dataclass(frozen=True)
-class SAM(TwoPoint):
+class SAM(_PerturbedGradient):
     """Sharpness-aware minimization: s = ρ/‖g‖, c = 1, d = ∇L(θ + ρ·g/‖g‖).
 
     It is :class:`ForwardGR` with γ = ε = ρ/‖g‖. A zero gradient gives a zero perturbation.
@@ -263,18 +261,8 @@ class SAM(TwoPoint):
     Source: Foret et al., ICLR 2021 (arXiv 2010.01412).
     """
 
-    rho: float = 0.05
     name: ClassVar[str] = "sam"
     stackable: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_at_least_zero(rho=self.rho)
-        super().__post_init__()
-
-    @property
-    def weight(self) -> float:
-        """c = 1."""
-        return 1.0
 
     def scale(self, gradients: list[Tensor]) -> Tensor:
         """s = ρ/‖g‖."""
@@ -294,8 +282,8 @@ class GNP(TwoPoint):
     Source: Zhao, Zhang & Hu, ICML 2022 (arXiv 2202.03599).
     """
 
-    r: float = 0.05
-    alpha: float = 0.8
+    r: Number = 0.05
+    alpha: Number = 0.8
     name: ClassVar[str] = "gnp"
     penalty: ClassVar[str | None] = "alpha"
     stackable: ClassVar[bool] = True
@@ -307,7 +295,7 @@ class GNP(TwoPoint):
         super().__post_init__()
 
     @property
-    def weight(self) -> float:
+    def weight(self) -> Number:
         """c = α."""
         return self.alpha
 
@@ -317,7 +305,7 @@ class GNP(TwoPoint):
 
 
 @dataclass(frozen=True)
-class ASAM(TwoPoint):
+class ASAM(_PerturbedGradient):
     """Adaptive SAM: θ' = θ + ρ·T²g/‖Tg‖ with T = diag|θ|, c = 1, d = ∇L(θ').
 
     A parameter that is 0 is not perturbed: the paper's η, which adds a constant to T, is 0 here.
@@ -328,18 +316,9 @@ class ASAM(TwoPoint):
     Source: Kwon et al., ICML 2021 (arXiv 2102.11600), elementwise operator.
     """
 
-    rho: float = 0.5
+    rho: Number = 0.5
     name: ClassVar[str] = "asam"
     stackable: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_at_least_zero(rho=self.rho)
-        super().__post_init__()
-
-    @property
-    def weight(self) -> float:
-        """c = 1."""
-        return 1.0
 
     def scale(self, gradients: list[Tensor]) -> Tensor:
         """ρ/‖Tg‖, given Tg."""

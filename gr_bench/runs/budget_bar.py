@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINE_EVERY_S = 5.0
-"""Where there is no terminal, a line is written this often at most."""
+"""Between two lines, at least, without a terminal."""
 
 
 class BudgetBar:

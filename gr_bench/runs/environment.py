@@ -39,7 +39,7 @@ VARIABLES = (
     *("OMP_", "MKL_", "KMP_", "OPENBLAS_", "GLIBC_", "MALLOC_", "TORCH", "LD_PRELOAD"),
     *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NCCL_", "PYTORCH_"),
 )
-"""What names of environment variables that results may depend on begin with."""
+"""The beginnings of the names of environment variables that results may depend on."""
 
 
 def describe(
@@ -64,7 +64,7 @@ def describe(
     """
     import torch  # of the functions here only this one needs it
 
-    from gr_bench.meters.device import get_device
+    from gr_bench.meters.get_device import get_device
 
     processor, clock = hardware.processor(root), hardware.clock(root)
     sets = processor.instruction_sets
@@ -236,7 +236,7 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
 
 
 def _gpu(device: dict[str, Any]) -> Iterator[str]:
-    """What is known of it, in words."""
+    """The known facts of it, in words."""
     yield f"{device['name']} ({device['kind']})"
     if (size := device.get("memory_bytes")) is not None:
         yield _size(size)

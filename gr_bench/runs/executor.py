@@ -152,7 +152,7 @@ def _near_processors(devices: set[str]) -> set[int] | None:
     """Those near the job's GPU; None where it has none or several, or they are not known."""
     if len(devices) != 1 or devices == {"cpu"}:
         return None
-    from gr_bench.meters.device import get_device  # and with it PyTorch
+    from gr_bench.meters.get_device import get_device  # and with it PyTorch
 
     return get_device(*devices).near_processors()
 

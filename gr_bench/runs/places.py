@@ -18,7 +18,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Place:
-    """Where one worker process at a time may run."""
+    """A place for one worker process at a time."""
 
     gpu: str | None = None
     """The GPU that it has for itself, as :data:`VISIBLE` names it; None for processors alone."""
@@ -33,11 +33,11 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process that runs here is to be started with."""
+        """The environment variables of a process that runs here."""
         return {VISIBLE: self.gpu or ""}
 
     def takes(self, unit: Unit[Any]) -> bool:
-        """Whether a unit is measured here."""
+        """True if a unit is measured here."""
         return unit.cells[0].device in self.devices
 
 

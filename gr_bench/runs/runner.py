@@ -74,7 +74,7 @@ def run_suite(
         RequestError: a method that cannot be built; a folder that is another run's, or was begun on
             another machine or software.
     """
-    from gr_bench.meters.device import get_device  # and with it PyTorch
+    from gr_bench.meters.get_device import get_device  # and with it PyTorch
 
     begin = time.monotonic()
     budget_s = suite.budget_s if budget_s is None else budget_s

@@ -62,7 +62,7 @@ class Suite:
     budget_s: float | None
     plans: tuple[Plan, ...]
     resolved: dict[str, Any]
-    """What is measured and how, with every default filled in, as plain data."""
+    """Everything that decides what is measured and how, defaults filled in, as plain data."""
 
     @property
     def cells(self) -> list[Cell]:

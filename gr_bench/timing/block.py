@@ -10,8 +10,9 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch.nn.modules.conv import _ConvNd
 
-from ..meters.device import Device, Work, get_device
+from ..meters.device import Device, Work
 from ..meters.device_state import DeviceState
+from ..meters.get_device import get_device
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample
 from .rounds import collector_at_rest, in_building_order, interleave
@@ -93,7 +94,6 @@ class BlockReplicate(Generic[C]):
                 yield failed.pop()
         if self._device is None or not self._steps:
             return
-        self.state_before = self._device.state()
         while any(name in self._cells for name in self._steps):
             try:
                 self._read(self._device, budget_s, least_rounds)
@@ -104,7 +104,6 @@ class BlockReplicate(Generic[C]):
             if not failed:
                 break
             yield failed.pop()
-        self.state_after = self._device.state()
 
     def _settled(self, cell: C) -> TimedStep:
         """The cell's step, taken once."""
@@ -130,6 +129,14 @@ class BlockReplicate(Generic[C]):
         def take(name: str, steps: int) -> Sample:
             return self._guarded(name, take_sample, device, self._steps[name], steps)
 
+        def state() -> DeviceState:
+            def work() -> None:
+                for _ in range(counts[first.id]):
+                    self._steps[first.id]()
+
+            return self._guarded(first.id, device.state, work)
+
+        self.state_before = state()
         with collector_at_rest():
             self._samples = interleave(
                 [list(self._steps)],
@@ -139,6 +146,7 @@ class BlockReplicate(Generic[C]):
                 least_rounds=least_rounds,
                 seed=self._replicate,
             )
+        self.state_after = state()
 
     def _guarded(self, name: str, work: Callable[..., R], *arguments: object) -> R:
         """The result of ``work``, with the name of the step told before and after an exception."""
@@ -193,7 +201,7 @@ class BlockReplicate(Generic[C]):
 
 
 def has_convolutions(step: object) -> bool:
-    """Does the step's model multiply by convolutions, whose precision cuDNN's switches decide?"""
+    """True if the step's model has convolutions, whose precision cuDNN's switches decide."""
     training = getattr(step, "training", None)
     return training is not None and any(
         isinstance(module, _ConvNd) for module in training.model.modules()

@@ -35,8 +35,12 @@ from typing import Any
 COORDINATOR = "gr_bench_coordinator"
 """The name of the coordinator's package here, where ``gr_bench`` is the side's."""
 
-WARM_UP_STEPS = 3
 WARM_UP_S = 0.5
+"""For the warm-up of a step, at most."""
+
+COUNTED_STEPS = 3
+"""Steps after building over which memory is counted: the optimizer's state is there from the
+first one on, and what a step keeps for the next is seen, too."""
 
 SEED = 0
 
@@ -95,12 +99,17 @@ class SideWorker:
         self._pinned: Any = None
         self._denormals_flushed = False
 
-    def hello(self, datasets: list[str], paths: list[str]) -> dict[str, Any]:
+    def hello(
+        self, datasets: list[str], calls: list[dict[str, Any]], paths: list[str]
+    ) -> dict[str, Any]:
         """Hold the process still, and import in advance what takes seconds.
+
+        Errors are left for who needs what is imported.
 
         Args:
             datasets: of the cells to come. If there are any, the side's gr-bench is imported and
-                they are read or made; errors are left for who needs them.
+                they are read or made.
+            calls: to come; their modules are imported.
             paths: folders of the side's code that come after everything installed.
 
         Returns:
@@ -117,6 +126,9 @@ class SideWorker:
             for dataset in datasets:
                 with suppress(Exception):
                     gr_bench.registry.build_dataset(dataset)
+        for call in calls:
+            with suppress(Exception, SystemExit):
+                find(call)
         return {"started_s": time.monotonic() - self._started}
 
     def describe(self) -> dict[str, Any]:
@@ -168,12 +180,9 @@ class SideWorker:
             what: the ``cell`` or the ``call``.
         """
         step, device, threads = self._build(**what)
-        for _ in range(WARM_UP_STEPS):
-            result = step()
-        if "cell" in what and not math.isfinite(float(result)):
+        steps = own("timing.clock").settle_and_warm_up(device, step, WARM_UP_S)
+        if "cell" in what and not math.isfinite(float(step())):
             raise ArithmeticError("the loss is not finite")
-        clock = own("timing.clock")
-        seconds = clock.warm_up(device, step, budget_s=WARM_UP_S)
         self._steps[key] = step, device, threads
         gc.collect()
         gc.freeze()  # a collection then looks at what came after, and takes no time
@@ -181,7 +190,7 @@ class SideWorker:
         training = getattr(step, "training", None) if "cell" in what else None
         return {
             "method": str(training.method) if training else None,
-            "steps": clock.steps_in_a_sample(device, seconds),
+            "steps": steps,
         }
 
     def time(self, key: str, steps: int) -> dict[str, Any]:
@@ -211,11 +220,11 @@ class SideWorker:
         def life() -> None:
             step, _, _ = self._build(**what)
             kept.append(step)
-            for _ in range(WARM_UP_STEPS):
+            for _ in range(COUNTED_STEPS):
                 step()
 
         fields = what.get("cell") or what["call"]
-        peak = own("meters.device").get_device(fields["device"]).peak_growth(life)
+        peak = own("meters.get_device").get_device(fields["device"]).peak_growth(life)
         counters = own("meters.counters")
         calls = counters.count_operators(kept[0])
         return {
@@ -252,7 +261,7 @@ class SideWorker:
         return step, device, call["cores"]
 
     def _select(self, name: str, threads: int) -> Any:
-        device = own("meters.device").get_device(name)
+        device = own("meters.get_device").get_device(name)
         device.select()
         self._settle(threads, device)
         return device
@@ -315,7 +324,11 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as an import does
+        raise
     return module
 
 

@@ -29,7 +29,7 @@ from gr_bench.experiments.experiment import Experiment, Unit, Worker
 from gr_bench.experiments.lines import encode
 from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.meters.conditions import hold_still, pin
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.workers.channel import Message, note_at_work, serve
 
 
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _results(experiment: Experiment[Any, Any], unit: Unit[Any]) -> Iterator[Record | Progress]:
-    """What a unit yields; after an exception, failures of the cells that have no record yet."""
+    """The results of a unit; after an exception, failures of the cells that have no record yet."""
     done = set()
     try:
         for result in experiment.measure(unit):

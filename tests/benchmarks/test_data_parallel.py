@@ -15,7 +15,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -176,9 +176,15 @@ def test_torchrun_starts_the_processes_and_replicates_add_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
+    one_second = {name: [1.0] for name in names()}
+    problems = [
+        {"model": model, "dataset": dataset, "batch_size": size, "seconds": one_second}
+        for model, dataset, size in data_parallel_worker.PROBLEMS
+    ]
+    earlier = {"processes": 2, "backend": "gloo", "problems": problems}
+    (tmp_path / "replicates.jsonl").write_text(json.dumps(earlier) + "\n")
     arguments = ["data_parallel", str(tmp_path), "--replicates", "1", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", arguments)
-    data_parallel.main()
     data_parallel.main()
     found = json.loads((tmp_path / "data_parallel.json").read_text())
     assert found["processes"] == 2

@@ -20,7 +20,7 @@ from processes import Background, Ended, Warm, wait_until
 import gr_bench
 from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.meters.memory import measure_memory, nbytes
 from gr_bench.timing.step import build_step
 

@@ -15,7 +15,8 @@ from gr_bench.doctor.doctor import examine
 from gr_bench.doctor.page import WIDTH, as_json, lines
 from gr_bench.doctor.rate import rate_check
 from gr_bench.errors import RequestError
-from gr_bench.meters.device import Reading, get_device
+from gr_bench.meters.device import Reading
+from gr_bench.meters.get_device import get_device
 from gr_bench.stats import Interval
 
 POSITIVE = st.floats(0.01, 100)

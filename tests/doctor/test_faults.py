@@ -37,14 +37,11 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> Examine:
     return lambda: {check.name: check for check in doctor.examine("cpu", BUDGET_S)}
 
 
-@pytest.fixture(params=["without times", pytest.param("all", marks=pytest.mark.slow)])
-def counted(
-    request: pytest.FixtureRequest, examined: Examine, monkeypatch: pytest.MonkeyPatch
-) -> Examine:
-    """The same for faults that no time has in it: by default without what is timed."""
-    if request.param != "all":
-        parts = tuple(p for p in doctor.PARTS if not p.share or p.names == ("clock",))
-        monkeypatch.setattr(doctor, "PARTS", parts)
+@pytest.fixture
+def counted(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """The same without what is timed, for faults that no time has in it."""
+    parts = tuple(p for p in doctor.PARTS if not p.share or p.names == ("clock",))
+    monkeypatch.setattr(doctor, "PARTS", parts)
     return examined
 
 
@@ -103,13 +100,13 @@ def test_a_clock_that_stands_still_does_not_keep_the_doctor(
 
 
 def test_an_account_of_waiting_that_never_was(
-    counted: Examine, monkeypatch: pytest.MonkeyPatch
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_in_time(monkeypatch, lambda r: replace(r, waited_s=0.8 * r.waited_s + 0.2 * r.elapsed_s))
-    assert failed(counted()) == ["waiting"]
+    assert failed(examined()) == ["waiting"]
 
 
-@pytest.mark.parametrize("nbytes", [-1_000_000, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nbytes", [-1_000_000, 1])
 def test_a_meter_that_miscounts(
     counted: Examine, monkeypatch: pytest.MonkeyPatch, nbytes: int
 ) -> None:
@@ -260,14 +257,10 @@ class Broken(ForwardGR):
     [
         (Rounding, ["parameters"]),
         (Reading0, ["synchronisation"]),
-        pytest.param(Asking, ["synchronisation"], marks=pytest.mark.slow),
+        (Asking, ["synchronisation"]),
         (Twice, ["batch norm"]),
         (Uncounted, ["batch norm"]),
-        pytest.param(
-            Broken,
-            ["flops", "parameters", "batch norm", "dropout", "synchronisation"],
-            marks=pytest.mark.slow,
-        ),
+        (Broken, ["flops", "parameters", "batch norm", "dropout", "synchronisation"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -334,6 +327,17 @@ def test_memory_that_others_have_is_not_the_harness_s_fault(
     checks = counted()
     assert failed(checks) == []
     assert checks["memory"].verdict == "unknown"
+
+
+@pytest.mark.slow
+def test_faults_without_time_leave_what_is_timed_alone(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right_peak, right_flops = CPU.peak_growth, counts.count_flops
+    monkeypatch.setattr(CPU, "peak_growth", lambda self, work: right_peak(self, work) + 1)
+    monkeypatch.setattr(counts, "count_flops", lambda step: 2 * right_flops(step))
+    monkeypatch.setattr(Step, "again", fresh_mask)
+    assert failed(examined()) == ["memory", "flops", "dropout"]
 
 
 @pytest.mark.slow

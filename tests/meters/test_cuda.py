@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gr_bench.meters.device import get_device
 from gr_bench.meters.device_state import DeviceState
+from gr_bench.meters.get_device import get_device
 
 pytestmark = pytest.mark.usefixtures("pretended_cuda")
 
@@ -239,7 +239,7 @@ def test_what_nvml_does_not_tell_is_not_known(case: str) -> None:
     else:
         library(**SILENT[case])
     device = get_device("cuda")
-    state = device.state()
+    state = device.state(lambda: None)
     assert state == DeviceState(load=state.load)
     assert device.energy_j() is None
     assert device.near_processors() is None
@@ -263,7 +263,7 @@ def test_what_nvml_tells_has_its_units() -> None:
         nvmlDeviceGetEnforcedPowerLimit=lambda handle: 300_000,
     )
     device = get_device("cuda")
-    state = json.loads(json.dumps(asdict(device.state())))
+    state = json.loads(json.dumps(asdict(device.state(lambda: None))))
     assert (state["clock_mhz"], state["memory_clock_mhz"]) == (1410, 1215)
     assert state["temperature_c"] is state["throttle_reasons"] is None
     assert device.energy_j() == pytest.approx(2.5)
@@ -271,6 +271,25 @@ def test_what_nvml_tells_has_its_units() -> None:
     assert described["driver"] == "535.104.05"
     assert described["power_limit_w"] == pytest.approx(300)
     assert {"tf32_matmul", "tf32_cudnn", "cudnn", "cuda"} <= described.keys()
+
+
+def test_clocks_are_asked_for_while_the_device_is_at_work() -> None:
+    """One that idles has a low clock, and nothing holds it back."""
+    gpu = streams()
+    library(**HANDLE, nvmlDeviceGetClockInfo=lambda handle, which: 1410 if gpu.busy else 210)
+    device = get_device("cuda:1")
+    assert device.state(lambda: None).clock_mhz == 210
+    assert device.state(gpu.step(100, 1e-3, 1e-5)).clock_mhz == 1410
+    assert gpu.host_s == pytest.approx(0.2, rel=0.01)
+    assert not gpu.busy
+
+
+@pytest.mark.parametrize("name", ["EventReasons", "ThrottleReasons"])
+def test_what_holds_the_clocks_back_goes_by_a_new_name_and_an_old_one(name: str) -> None:
+    streams()
+    library(**HANDLE)
+    setattr(sys.modules["pynvml"], f"nvmlDeviceGetCurrentClocks{name}", lambda handle: 4)
+    assert get_device("cuda").state(lambda: None).throttle_reasons == 4
 
 
 def ticking(gpu: Any, every_s: float, watts: float = 200.0) -> Callable[[object], int]:

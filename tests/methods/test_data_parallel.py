@@ -93,10 +93,10 @@ def test_gradients_are_those_of_one_process(
             torch.testing.assert_close(found["loss"], loss, **TOLERANCE)
         if mode == "local":
             return  # from here on every worker has parameters of its own
-        go_on_from(model, outcomes[0][case][step])
+        load_outcome(model, outcomes[0][case][step])
 
 
-def go_on_from(model: nn.Module, found: dict[str, Any]) -> None:
+def load_outcome(model: nn.Module, found: dict[str, Any]) -> None:
     """The first worker's parameters and buffers, which all workers have in the next step."""
     with torch.no_grad():
         for p, value in zip(model.parameters(), found["parameters"], strict=True):
@@ -132,7 +132,7 @@ def test_buffers_move_as_by_one_forward_pass_of_the_workers_own_part(
             alone(part(worker)[0])
             found = outcome[case][step]["buffers"]
             torch.testing.assert_close(found, dict(alone.named_buffers()), **TOLERANCE)
-        go_on_from(model, outcomes[0][case][step])
+        load_outcome(model, outcomes[0][case][step])
 
 
 @pytest.mark.parametrize("name", [name for name in methods() if name != "sgd"])

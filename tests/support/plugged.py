@@ -58,20 +58,31 @@ class Raises(SGD):
 
 
 @dataclass(frozen=True)
-class RaisesLater(SGD):
-    """Fails in step ``at`` (counted from 1), and in those that follow."""
+class Counting(SGD):
+    """SGD that counts its steps, from 1 in every process; ``at`` is one of them."""
 
     at: int = 3
-    name: ClassVar[str] = "raises-later"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "_count", [0])
 
-    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+    def count(self) -> int:
+        """The number of the step that begins."""
         self._count[0] += 1
-        if self._count[0] >= self.at:
-            raise RuntimeError(f"step {self._count[0]}")
+        return self._count[0]
+
+
+@dataclass(frozen=True)
+class RaisesLater(Counting):
+    """Fails in step ``at``, and in those that follow."""
+
+    name: ClassVar[str] = "raises-later"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        step = self.count()
+        if step >= self.at:
+            raise RuntimeError(f"step {step}")
         return super().backward(loss_fn, params)
 
 
@@ -100,27 +111,22 @@ class Killed(SGD):
 
 
 @dataclass(frozen=True)
-class DiesOnce(SGD):
-    """Takes its process down at step ``at`` (counted from 1), if the file is not there; makes it,
-    and then writes how many steps another process makes.
+class DiesOnce(Counting):
+    """Takes its process down at step ``at``, if the file is not there; makes it, and then writes
+    how many steps another process makes.
     """
 
-    path: str = os.devnull
     at: int = 1
+    path: str = os.devnull
     name: ClassVar[str] = "dies-once"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_count", [0])
-
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
-        self._count[0] += 1
-        file = Path(self.path)
-        if not file.exists() and self._count[0] == self.at:
+        file, step = Path(self.path), self.count()
+        if not file.exists() and step == self.at:
             file.write_text(json.dumps({"died_at": self.at}))
             os.kill(os.getpid(), signal.SIGKILL)
         if file.exists():
-            told = json.loads(file.read_text()) | {"went_on_with": self._count[0]}
+            told = json.loads(file.read_text()) | {"went_on_with": step}
             file.write_text(json.dumps(told))
         return super().backward(loss_fn, params)
 
@@ -175,20 +181,14 @@ class Drawing(SGD):
 
 
 @dataclass(frozen=True)
-class Exploding(SGD):
-    """Makes the loss of step ``at`` (counted from 1) infinite, and those that follow."""
+class Exploding(Counting):
+    """Makes the loss of step ``at`` infinite, and those that follow."""
 
-    at: int = 3
     name: ClassVar[str] = "exploding"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_count", [0])
-
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
-        self._count[0] += 1
         loss = super().backward(loss_fn, params)
-        return loss + float("inf") if self._count[0] >= self.at else loss
+        return loss + float("inf") if self.count() >= self.at else loss
 
 
 @dataclass(frozen=True)

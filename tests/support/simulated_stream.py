@@ -72,6 +72,11 @@ class Streams:
         torch.cuda._sleep = lambda cycles: self.launch(cycles / CLOCK_HZ, 1e-6)
         time.perf_counter = time.monotonic = time.process_time = lambda: self.host_s
 
+    @property
+    def busy(self) -> bool:
+        """Whether a device has work left."""
+        return max(self.busy_until_s.values(), default=0.0) > self.host_s
+
     def launch(self, device_s: float, host_s: float) -> None:
         """A kernel on the current device: its time there, and the host's to launch it."""
         device = torch.cuda.current_device()

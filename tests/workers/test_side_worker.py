@@ -101,7 +101,7 @@ def test_a_revision_needs_to_have_no_more_than_what_is_documented(tmp_path: Path
         (package / f"{name}.py").write_text(text)
     side = Side("base", "old", package.parent, first=(package.parent,))
     with SideProcess(side, 60.0, 1, None) as process:
-        assert process.ask("hello", datasets=["zeros"], paths=[])["started_s"] > 0
+        assert process.ask("hello", datasets=["zeros"], calls=[], paths=[])["started_s"] > 0
         assert process.ask("describe")["gr_bench"] == "0.0"
         assert process.ask("prepare", key="it", cell=CELL)["method"] == "plain"
         assert process.ask("time", key="it", steps=2)["elapsed_s"] > 0

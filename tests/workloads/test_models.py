@@ -36,7 +36,7 @@ QUICK = [
     *((name, SMALL_IMAGE) for name in (*VECTOR_MODELS, *NARROW) if name not in LARGE),
     ("char-transformer", TOKENS),
 ]
-AND_THE_LARGEST = [*QUICK, pytest.param("wrn-28-10", SMALL_IMAGE, marks=pytest.mark.slow)]
+LARGEST = ("wrn-28-10", SMALL_IMAGE)
 CLASSES = 5
 
 
@@ -65,7 +65,7 @@ def test_logits_have_one_entry_a_class_and_no_host_sync(name: str, shape: tuple[
     assert logits.shape == (*targets.shape, CLASSES)
 
 
-@pytest.mark.parametrize(("name", "shape"), AND_THE_LARGEST)
+@pytest.mark.parametrize(("name", "shape"), [*QUICK, LARGEST])
 def test_every_parameter_gets_a_gradient(name: str, shape: tuple[int, ...]) -> None:
     model = build(name, shape)
     inputs, targets = batch(shape, 4, torch.float32)
@@ -85,7 +85,9 @@ def test_the_seed_decides_the_parameters(name: str, shape: tuple[int, ...]) -> N
     assert all(not torch.equal(first[key], other[key]) for key in drawn)
 
 
-@pytest.mark.parametrize(("name", "shape"), AND_THE_LARGEST)
+@pytest.mark.parametrize(
+    ("name", "shape"), [*QUICK, pytest.param(*LARGEST, marks=pytest.mark.slow)]
+)
 def test_double_backward_gives_the_hessian_times_the_gradient(
     name: str, shape: tuple[int, ...]
 ) -> None:

@@ -14,7 +14,7 @@ from gr_bench.comparison.findings import COUNTERS, Comparison, Finding
 from gr_bench.comparison.subject import Subject
 
 Outcome = Literal["nothing", "culprit", "unconfirmed", "spread", "skipped", "open", "interrupted"]
-"""How a bisection ended:
+"""The ways in which a bisection ends:
 
 - nothing: BAD is not worse than GOOD;
 - culprit: one commit is, against its parent, by more than the threshold;
@@ -28,7 +28,7 @@ Outcome = Literal["nothing", "culprit", "unconfirmed", "spread", "skipped", "ope
 
 @dataclass(frozen=True)
 class Target:
-    """What is followed from commit to commit: the time of a subject, or one of its counters."""
+    """The quantity that is followed from commit to commit: a subject's time, or a counter of it."""
 
     subject: Subject
     counter: str | None
@@ -93,7 +93,7 @@ class Bisection:
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """The way it ended."""
         if self.interrupted:
             return "interrupted"
         if self.whole is None or self.search is None:
@@ -156,7 +156,7 @@ class Bisection:
 
     @property
     def elsewhere(self) -> list[str]:
-        """What is worse from GOOD to BAD, and was not shown to be in the range's last commit."""
+        """Everything worse from GOOD to BAD that was not shown to be in the range's last commit."""
         if self.whole is None or self.alone is None:
             return []
         alone = _worse(self.alone)

@@ -123,7 +123,7 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
 
 
 def _committed_s(commits: Sequence[str | None]) -> list[float] | None:
-    """When each was committed; None if one is not known here."""
+    """The time at which each was committed; None if one is not known here."""
     known = [commit for commit in commits if commit is not None]
     if len(known) < len(commits):
         return None

@@ -29,7 +29,9 @@ def steps(values: ArrayLike, errors: ArrayLike) -> Fit:
     (:func:`~gr_bench.comparison.history.levels.chance_of_gain`). The best of N partitions is
     compared with the N-th part of the probability allowed (Bonferroni), N = C(n - 1 - m, j) for j
     changes on top of m: the bound holds for every length of a series, and no threshold is
-    simulated or tuned. It rests on normal noise whose variances are known up to τ.
+    simulated or tuned. It rests on independent normal noise, and is exact where all errors are
+    equal; where they differ, F with τ estimated is an approximation (Knapp & Hartung, Stat. Med. 22
+    (2003)). False alarms are counted in results/trust/history_series.md.
 
     Args:
         values: (n,), logarithms.

@@ -101,7 +101,7 @@ def _cut(line: str) -> str:
 
 
 def summary(history: History) -> Iterator[str]:
-    """How many series changed, and what would have been found in the others."""
+    """The number of series that changed, and what would have been found in the others."""
     by_verdict: dict[str, list[Series]] = {"changed": [], "no change": [], "not known": []}
     for series in history.series:
         by_verdict[history.verdict(series)].append(series)

@@ -38,7 +38,7 @@ def flooding(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        row = _head(record)
+        row = cell_columns(record.cell, *SETTING)
         if isinstance(record, Failure):
             row["status"] = record.status
         elif isinstance(record, Trace):
@@ -68,17 +68,14 @@ def _traced(record: Trace) -> dict[str, Any]:
     }
 
 
-def _head(record: Record) -> dict[str, Any]:
-    return cell_columns(record.cell) | {key: getattr(record.cell, key) for key in SETTING}
-
-
 def traces(records: Sequence[Record]) -> pd.DataFrame:
     """A row a step: its loss, and where it began a pair, the pair's order and difference."""
     rows = []
     for record in records:
         if not isinstance(record, Trace):
             continue
-        head, pairs = _head(record), {pair.step: pair for pair in record.pairs}
+        head = cell_columns(record.cell, *SETTING)
+        pairs = {pair.step: pair for pair in record.pairs}
         for step, loss in enumerate(record.losses):
             row = head | {"step": step, "loss": loss}
             if step in pairs:

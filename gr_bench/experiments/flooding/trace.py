@@ -48,7 +48,7 @@ def trace(cell: FloodingCell) -> Iterator[Record | Progress]:
         weight_decay=0.0,
     )
     assert isinstance(training.method, Flooding)
-    level = training.method.level
+    level = float(training.method.level)
     losses: list[float] = []
     pairs: list[Pair] = []
     before: Move | None = None

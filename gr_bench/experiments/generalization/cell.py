@@ -163,7 +163,7 @@ class GeneralizationGrid(Grid):
 
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """A training keeps its state at the end of the first epoch that ends this long after the last
-    time, and goes on from there after a kill: to the same result, bit for bit."""
+    time, and goes on from there after a kill: to the same result, on a CPU bit for bit."""
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

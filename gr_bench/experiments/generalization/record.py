@@ -80,7 +80,7 @@ class Training(Record):
     """Seconds that its steps took; in a fleet, its equal share."""
 
     split: str
-    """How the data was divided."""
+    """The division of the data, in words."""
 
     trainer: TrainerName
     runs_together: int

@@ -45,7 +45,7 @@ class Snapshot:
     finite: Mask
 
     part: float
-    """How far the slowest run is, as a part of 1."""
+    """The progress of the slowest run, as a part of 1."""
 
 
 def descend(

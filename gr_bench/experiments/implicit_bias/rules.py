@@ -89,7 +89,7 @@ class Normalised(TwoPoint):
     """SAM and GNP: s = radius/‖∇L‖."""
 
     def __init__(self, methods: Sequence[Any]) -> None:
-        self.scale = _numbers([m.rho if isinstance(m, SAM) else m.r for m in methods])
+        self.scale = _numbers([float(m.rho if isinstance(m, SAM) else m.r) for m in methods])
         self.weight = _numbers([m.weight for m in methods])
 
     def scale_at(self, point: Point) -> Array:

@@ -65,7 +65,7 @@ def implicit_bias(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        row = _head(record)
+        row = cell_columns(record.cell, *SETTING)
         if isinstance(record, Failure):
             row["status"] = record.status
         elif isinstance(record, Solution):
@@ -79,10 +79,6 @@ def implicit_bias(records: Sequence[Record]) -> pd.DataFrame:
                 row |= _compared(record.endpoint, record.cell.alpha)
         rows.append(row)
     return in_order(build_table(rows, [*SETTING, *RESULT]), "alpha", "epsilon", "seed")
-
-
-def _head(record: Record) -> dict[str, Any]:
-    return cell_columns(record.cell) | {key: getattr(record.cell, key) for key in SETTING}
 
 
 def _compared(end: Endpoint, start: float) -> dict[str, float]:
@@ -123,7 +119,7 @@ def coordinates(records: Sequence[Record]) -> pd.DataFrame:
         size = len(end.beta)
         theory = [None] * size if end.predicted_fit is None else end.predicted_fit.beta
         parts = (range(size), end.beta, theory, end.alpha, end.predicted_alpha)
-        head = _head(record)
+        head = cell_columns(record.cell, *SETTING)
         rows += [
             head | dict(zip(COORDINATE, values, strict=True)) for values in zip(*parts, strict=True)
         ]

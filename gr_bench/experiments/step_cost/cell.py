@@ -84,7 +84,7 @@ class StepCostGrid(Grid):
     not interleave would."""
 
     operators: bool = False
-    """True to profile a few steps after the timed ones: where does the time go?"""
+    """True to profile a few steps after the timed ones, to see where the time goes."""
 
     allocators: Annotated[list[Allocator], Field(min_length=1)] = ["held"]
     """Memory allocators of the timed processes (see :mod:`gr_bench.meters.conditions`)."""

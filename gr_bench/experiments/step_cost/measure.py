@@ -12,7 +12,7 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.cost_model import predict
 from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.meters.counters import count_flops, count_launches
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.meters.memory import measure_memory
 from gr_bench.timing.step import build_step
 

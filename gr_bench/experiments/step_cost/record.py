@@ -25,7 +25,7 @@ class CountersOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Record):
-    """A variant of a step, held to the plain one: does it compute the same?"""
+    """The results of a step's variant beside those of the plain step."""
 
     kind: ClassVar[str] = "check"
 

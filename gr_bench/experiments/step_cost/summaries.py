@@ -25,7 +25,7 @@ ON_GPU = (
     "launch-bound where as trained it takes more than 5 % longer; launches are calls of operators "
     "that launch something; energy is the whole device's."
 )
-"""What is said of the times of a GPU."""
+"""The columns of a GPU's times, in words."""
 
 HEADLINES = (
     ("time_ratio", "time ratio", "{:.2f}"),
@@ -48,9 +48,10 @@ def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def findings(table: pd.DataFrame) -> list[str]:
     """Every method's range of ratios, and how many of them are known to their target."""
-    known = table[table["time_ratio"].notna() & np.isfinite(table["half_width"].astype(float))]
-    others = known[~known["control"].astype(bool) & (known["spec"] != _baseline(known))]
-    if not len(others):
+    others = _ratios(table)
+    widths = others["half_width"].astype(float)
+    widths = widths[np.isfinite(widths)]
+    if not len(widths):
         return []
     names = style.short(others["spec"])
     ranges = [
@@ -62,11 +63,17 @@ def findings(table: pd.DataFrame) -> list[str]:
     good = int((others["half_width"] <= others["target_half_width"]).sum())
     target = others["target_half_width"].max()
     return [
-        f"A step costs, in multiples of {_baseline(known)}'s, {where}: {'; '.join(ranges)}.",
+        f"A step costs, in multiples of {_baseline(table)}'s, {where}: {'; '.join(ranges)}.",
         f"{good} of {len(others)} ratios are known to {target:.1%} "
-        f"(half-width of the 95 % interval: median {others['half_width'].median():.1%}, "
-        f"largest {others['half_width'].max():.1%}).",
+        f"(half-width of the 95 % interval: median {widths.median():.1%}, "
+        f"largest {widths.max():.1%}).",
     ]
+
+
+def _ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """The timed rows whose ratio is asked for: not the baseline's, and not its control's."""
+    asked = ~table["control"].astype(bool) & (table["spec"] != _baseline(table))
+    return table[asked & table["time_ratio"].notna()]
 
 
 def _baseline(table: pd.DataFrame) -> str:
@@ -90,8 +97,8 @@ def warnings(table: pd.DataFrame) -> list[str]:
     compute something else; waiting; controls whose interval leaves 1 out.
     """
     found = []
-    timed = table[table["time_ratio"].notna()]
-    wide = timed[timed["half_width"] > timed["target_half_width"]]
+    timed, others = table[table["time_ratio"].notna()], _ratios(table)
+    wide = others[others["half_width"] > others["target_half_width"]]
     if len(wide):
         more = wide.drop_duplicates(_block_columns(wide))["more_time_s"].sum()
         worst = wide["half_width"].astype(float)
@@ -100,7 +107,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
         )
         how_long = f"; about {duration(more)} more would do" if np.isfinite(more) and more else ""
         found.append(
-            f"{len(wide)} of {len(timed)} time ratios are not known to their target of "
+            f"{len(wide)} of {len(others)} ratios are not known to their target of "
             f"{wide['target_half_width'].max():.1%}, {widest}{how_long}."
         )
     wrong = table[table["status"] == "wrong"]

@@ -155,6 +155,13 @@ def test_runs_that_are_known_better_count_more() -> None:
     assert places(change_points(values, errors[::-1] / 10)) == [("step", 14, 15)]
 
 
+def test_the_best_partition_is_that_of_the_weighted_runs() -> None:
+    """The larger shift, of noisy runs, is not in the way of the smaller one of exact runs."""
+    values = np.array([0.0] * 5 + [0.01] * 5 + [0.06] * 5)
+    errors = np.array([1e-4] * 10 + [0.05] * 5)
+    assert places(change_points(values, errors)) == [("step", 4, 5)]
+
+
 def test_errors_from_few_processes_are_not_believed_one_by_one() -> None:
     """A run whose five processes agree by chance does not make a level of its own."""
     rng = np.random.default_rng(6)

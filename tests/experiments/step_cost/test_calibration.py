@@ -37,7 +37,7 @@ def test_what_equal_pairs_show() -> None:
     assert found.sequential is None
 
 
-def test_timing_in_turn_is_summarised_beside() -> None:
+def test_sequential_timing_is_summarised_beside() -> None:
     records = [
         replace(r, sequential_step_s=(1.1, 1.1, 9.0) if r.cell.control else (1.0,) * 3)
         for r in pair([0.0, 0.0])

@@ -12,25 +12,20 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from plugged import Counting
 from torch import Tensor, nn
 
 from gr_bench.methods import SGD, LossFunction
 
 
 @dataclass(frozen=True)
-class ExitsLater(SGD):
-    """Ends its process in step ``at`` (counted from 1 in every process), without a word."""
+class ExitsLater(Counting):
+    """Ends its process in step ``at``, without a word."""
 
-    at: int = 3
     name: ClassVar[str] = "exits-later"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_count", [0])
-
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
-        self._count[0] += 1
-        if self._count[0] >= self.at:
+        if self.count() >= self.at:
             self.end()
         return super().backward(loss_fn, params)
 

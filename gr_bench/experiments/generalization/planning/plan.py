@@ -29,7 +29,7 @@ MOST_RUNS = 40
 are fewer, so that a unit is about an hour's work."""
 
 TIMING = Precision(target=0.02, least_replicates=5, most_replicates=10)
-"""How well the ratios behind equal time are to be known: they are rounded to a tenth."""
+"""The precision of the ratios behind equal time, which are rounded to a tenth."""
 
 TIMING_FIRST_S = 1.5
 """Seconds for a block in each of its first processes."""

@@ -29,7 +29,8 @@ from gr_bench.experiments.generalization.training.trainer import Evaluation, Tra
 from gr_bench.experiments.record import Failure, Progress, failure
 from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
-from gr_bench.meters.device import Device, get_device
+from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.step import load_data
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.label_noise import with_label_noise
@@ -123,8 +124,8 @@ def train(
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
     diverged, training stops. The training and the validation part are evaluated after every so many
     epochs and after the last one, which has no influence on the training. The test part is read
-    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from, to the
-    same result bit for bit.
+    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from: on a
+    CPU to the same result bit for bit, on a GPU to rounding, where the order of sums may change.
     """
     cells = trainer.cells
     epochs = cells[0].epochs

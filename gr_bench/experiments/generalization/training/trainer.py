@@ -42,7 +42,7 @@ class Trainer(ABC):
     """
 
     name: ClassVar[TrainerName]
-    """How records call it."""
+    """Its name in records."""
 
     def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
         self.cells = cells

@@ -13,7 +13,7 @@ from torch import Tensor
 from gr_bench import registry
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.step import load_data
 from gr_bench.workloads.augmentation import crop_flip
 from gr_bench.workloads.datasets import Dataset

@@ -18,7 +18,7 @@ from gr_bench.experiments.generalization.training import fleet_or_loop
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.train import train_all
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.methods import METHODS, SAM
 from gr_bench.timing.step import load_data
 

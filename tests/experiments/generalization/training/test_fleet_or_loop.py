@@ -15,7 +15,7 @@ from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.generalization.training import fleet_or_loop
 from gr_bench.experiments.generalization.training.fleet_or_loop import FILE, cached_choice
 from gr_bench.experiments.generalization.training.train import train_all
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 
 CPU = get_device("cpu")
 CELL = training("f-gr", model="mlp(depth=1)", dataset="plugged:blobs", batch_size=32)

@@ -17,7 +17,7 @@ from gr_bench import registry
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.trainer import Trainer
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.step import load_data
 
 pytestmark = pytest.mark.usefixtures("pretended_cuda")

@@ -25,7 +25,7 @@ from gr_bench.experiments.generalization.training import train
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.train import train_all
 from gr_bench.experiments.record import Failure, Progress, Record
-from gr_bench.meters.device import get_device
+from gr_bench.meters.get_device import get_device
 from gr_bench.timing.step import load_data
 
 TINY: dict[str, Any] = {
