@@ -27,7 +27,7 @@ def _wrapped(*texts: str) -> list[str]:
     for text in texts:
         indent = " " * (len(text) - len(text.lstrip()))
         found += textwrap.wrap(
-            text,
+            text.lstrip(),
             WIDTH,
             initial_indent=indent,
             subsequent_indent=f"{indent}  ",
