@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers import write_answers
+
 STEP = '''"""Note {number}."""
 
 import torch
@@ -75,7 +77,8 @@ def history(commits: int, culprit: int | None) -> Iterator[Path]:
 
 
 def search(commits: int, culprit: int | None, budget: str, file: Path) -> dict[str, Any]:
-    """One search, and what came of it."""
+    """One search, and what came of it; all that was measured is in the file."""
+    file.unlink(missing_ok=True)
     with history(commits, culprit) as repository:
         begin = time.monotonic()
         ended = subprocess.run(
@@ -89,7 +92,7 @@ def search(commits: int, culprit: int | None, budget: str, file: Path) -> dict[s
         )
         minutes = (time.monotonic() - begin) / 60
     found: dict[str, Any] = {"culprit": culprit, "code": ended.returncode, "minutes": minutes}
-    if not file.exists():
+    if ended.returncode not in (0, 3):
         return found | {"error": ended.stderr.splitlines()[-1:]}
     about = json.loads(file.read_text())
     named = about["culprit"]
@@ -128,7 +131,7 @@ def main() -> None:
         file = out / f"bisection-{number}.json"
         found.append(search(arguments.commits, culprit, arguments.budget, file))
         print(json.dumps(found[-1]), flush=True)
-        (out / "bisections.json").write_text(json.dumps(found, indent=2) + "\n")
+        write_answers(out / "bisections.json", {"searches": found})
 
 
 if __name__ == "__main__":
