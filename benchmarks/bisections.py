@@ -1,10 +1,11 @@
 """Bisections with known answers: the commit that did it, or none where none did.
 
-    python -m benchmarks.bisections OUT [--places 5] [--clean 5] [--commits 64] [--budget 15m]
+    python -m benchmarks.bisections OUT [--places 5] [--clean 5] [--commits 64] [--plain]
 
 Every time a temporary repository is made whose step trains a small network with PyTorch, about 5 ms
-long. Each commit changes a comment. In one of them, at a random place, the work grows by about 3 %:
-sines of the batch that nobody needs, with no FLOP and no byte at the peak more. In clean
+long, or, with ``--plain``, is some milliseconds of plain Python, which starts ten times as fast. Each
+commit changes a comment. In one of them, at a random place, the work grows by about 3 %, with no FLOP
+and no byte at the peak more: sines of the batch that nobody needs, or one part more than 32. In clean
 repositories none does.
 
 Whatever has been found is in ``OUT/bisections.json`` after every search, and all that was measured
@@ -54,6 +55,18 @@ def prepare():
 SINES = 4
 """About 3 % of the step."""
 
+PLAIN = '''"""Note {number}."""
+
+
+def step():
+    return [sum(i * i for i in range(400)) for _ in range(32 + ({sines} > 0))]
+
+
+def prepare():
+    return step
+'''
+"""The step of plain Python."""
+
 
 def git(repository: Path, *arguments: str) -> str:
     who = ("-c", "user.name=gr-bench", "-c", "user.email=gr-bench", "-c", "commit.gpgsign=false")
@@ -62,24 +75,24 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def history(commits: int, culprit: int | None) -> Iterator[Path]:
+def history(commits: int, culprit: int | None, step: str = STEP) -> Iterator[Path]:
     """A repository with so many commits after the first, each with its number as a tag."""
     with tempfile.TemporaryDirectory(prefix="gr-bench-bisections-") as home:
         repository = Path(home, "repository")
         git(Path(home), "init", "--quiet", str(repository))
         for number in range(commits + 1):
             sines = 0 if culprit is None or number < culprit else SINES
-            (repository / "bench.py").write_text(STEP.format(number=number, sines=sines))
+            (repository / "bench.py").write_text(step.format(number=number, sines=sines))
             git(repository, "add", "bench.py")
             git(repository, "commit", "--quiet", "--message", f"Note {number}")
             git(repository, "tag", str(number))
         yield repository
 
 
-def search(commits: int, culprit: int | None, budget: str, file: Path) -> dict[str, Any]:
+def search(commits: int, culprit: int | None, budget: str, file: Path, step: str) -> dict[str, Any]:
     """One search, and what came of it; all that was measured is in the file."""
     file.unlink(missing_ok=True)
-    with history(commits, culprit) as repository:
+    with history(commits, culprit, step) as repository:
         begin = time.monotonic()
         ended = subprocess.run(
             [
@@ -118,6 +131,7 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=64)
     parser.add_argument("--budget", default="15m")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -129,7 +143,8 @@ def main() -> None:
     found = []
     for number, culprit in enumerate(culprits):
         file = out / f"bisection-{number}.json"
-        found.append(search(arguments.commits, culprit, arguments.budget, file))
+        step = PLAIN if arguments.plain else STEP
+        found.append(search(arguments.commits, culprit, arguments.budget, file, step))
         print(json.dumps(found[-1]), flush=True)
         write_answers(out / "bisections.json", {"searches": found})
 
