@@ -2,11 +2,11 @@
 
     python -m benchmarks.bisections OUT [--places 5] [--clean 5] [--commits 64] [--plain]
 
-Every time a temporary repository is made whose step trains a small network with PyTorch, about 5 ms
-long, or, with ``--plain``, is some milliseconds of plain Python, which starts ten times as fast. Each
-commit changes a comment. In one of them, at a random place, the work grows by about 3 %, with no FLOP
-and no byte at the peak more: sines of the batch that nobody needs, or one part more than 32. In clean
-repositories none does.
+Every time a temporary repository is made whose step trains a small network with PyTorch, about
+5 ms long, or, with ``--plain``, is some milliseconds of plain Python, which starts ten times as
+fast. Each commit changes a comment. In one of them, at a random place, the work grows by about 3 %,
+with no FLOP and no byte at the peak more: sines of the batch that nobody needs, or one part more
+than 32. In clean repositories none does.
 
 Whatever has been found is in ``OUT/bisections.json`` after every search, and all that was measured
 beside it.
