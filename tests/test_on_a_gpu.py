@@ -23,7 +23,8 @@ from gr_bench.experiments.generalization.training.train import train_all
 from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.experiments.step_cost.record import Check
 from gr_bench.meters.counters import count_launches
-from gr_bench.meters.device import Device, get_device
+from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.meters.held_stream import LAUNCHES
 from gr_bench.methods import METHODS
 from gr_bench.runs.executor import LocalExecutor
