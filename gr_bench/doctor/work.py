@@ -52,7 +52,7 @@ def products_taking(device: Device, seconds: float) -> int:
 
 
 def queued(device: Device, seconds: float) -> Work:
-    """Products that a GPU has been at for so long, about, when it has done all that is queued."""
+    """Products that keep a GPU at work for so long, about, and are queued at once."""
     if device.torch_device.type == "cpu":
         return lambda: None
     piece_s = 1e-3
