@@ -19,6 +19,7 @@ from gr_bench.doctor.pair import check_pair
 from gr_bench.doctor.synchronisation import check_synchronisation
 from gr_bench.doctor.work import queued
 from gr_bench.meters.device import Device
+from gr_bench.meters.device_state import DeviceState
 from gr_bench.meters.get_device import get_device
 from gr_bench.units import require_budget
 
@@ -75,8 +76,7 @@ def examine(
     begin = time.monotonic()
     found: list[Check] = []
     with as_timed() as conditions:
-        load = queued(device, LOAD_S)
-        states = [device.state(load)]
+        states = [_state(device)]
         for part in PARTS:
             if part.of_gpu and device.kind == "cpu":
                 continue
@@ -95,11 +95,19 @@ def examine(
             except Exception as error:  # the other checks go on
                 found.append(_raised(part.names[0], error))
             if part.share:
-                states.append(device.state(load))
+                states.append(_state(device))
     found.append(clocks_check(device, states))
     if device.kind != "cpu":
         found.append(others_check(device))
     return [*found, allocator_check(conditions)]
+
+
+def _state(device: Device) -> DeviceState:
+    """The device's state at work; not known where it cannot work, which the checks tell of."""
+    try:
+        return device.state(queued(device, LOAD_S))
+    except Exception:
+        return DeviceState()
 
 
 def _left_out(name: str) -> Check:

@@ -71,6 +71,18 @@ def test_without_a_fault_nothing_fails(examined: Examine) -> None:
 # --- the device
 
 
+def test_a_device_that_does_not_tell_its_state_is_examined_all_the_same(
+    counted: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(CPU, "state", fail)
+    checks = counted()
+    assert failed(checks) == []
+    assert checks["clocks"].measured["clock_mhz_before"] is None
+
+
 def fault_in_time(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[Reading], Reading]
 ) -> Callable[[CPU, Work], Reading]:
