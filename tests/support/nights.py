@@ -24,7 +24,7 @@ def night(
     number: int,
     *,
     times: Mapping[str, float],
-    peak: int = 1000,
+    peak: int | None = 1000,
     environment: Callable[[dict[str, Any]], None] = lambda described: None,
     flops_per_s: float = FLOPS_PER_S,
     replicates: int = 5,
@@ -39,7 +39,7 @@ def night(
         folder: of the run.
         number: of the night, 0 to 99: it decides the commit, the start and the machine's factor.
         times: seconds a step, by method.
-        peak: bytes of every method that is not the baseline.
+        peak: bytes of every method that is not the baseline; None: nothing was counted.
         environment: changes the description of it.
         flops_per_s: of a matrix product in a night whose factor is 1.
         replicates: processes.
@@ -50,7 +50,8 @@ def night(
     cells = {cost(method, **fields): seconds for method, seconds in times.items()}
     cells[cost("sgd", control=True, **fields)] = times.get("sgd", 1.0)
     for place, (cell, seconds) in enumerate(cells.items()):
-        records.append(counted(cell, peak=500 if cell.spec == "sgd" else peak))
+        if peak is not None:
+            records.append(counted(cell, peak=500 if cell.spec == "sgd" else peak))
         for replicate in range(replicates):
             spread = math.exp(1e-3 * ((7 * replicate + place) % 5 - 2))
             step_s = [seconds * slow * spread] * 3

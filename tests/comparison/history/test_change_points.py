@@ -101,8 +101,15 @@ def test_the_first_run_alone_is_no_level() -> None:
 
 
 def test_the_first_run_of_a_drift_is_part_of_it() -> None:
-    found = change_points(0.01 * np.arange(12), np.full(12, 1e-4))
-    assert (places(found), found.apart) == ([("drift", 0, 11)], ())
+    values = 0.01 * np.clip(np.arange(20), 0, 8)
+    found = change_points(values, np.full(20, 1e-4))
+    assert (places(found), found.apart) == ([("drift", 0, 8)], ())
+
+
+def test_a_run_half_way_belongs_to_a_drift_of_two() -> None:
+    values = np.array([0.0] * 8 + [0.05] + [0.1] * 8)
+    found = change_points(values, np.full(17, 1e-3))
+    assert (places(found), found.apart) == ([("drift", 7, 9)], ())
 
 
 def test_the_last_run_alone_can_be_a_step_that_one_run_tells_of() -> None:
@@ -121,6 +128,13 @@ def test_runs_that_are_missing_are_passed_over() -> None:
     assert (change.earliest, change.latest) == (5, 9)
     assert np.isnan(found.errors[6:9]).all()
     assert np.isfinite(found.levels).all()
+
+
+def test_places_are_among_all_runs_where_the_first_are_missing() -> None:
+    found = change_points([math.nan] * 4 + [0.0] * 6 + [0.1] * 6, [0.003] * 16)
+    (change,) = found.changes
+    assert (change.before, change.after) == (9, 10)
+    assert (change.earliest, change.latest) == (9, 10)
 
 
 @pytest.mark.parametrize("count", range(5))

@@ -140,6 +140,19 @@ def test_a_counter_that_changed_is_marked_exactly(tmp_path: Path) -> None:
     assert lines(history)[0] == "peak bytes 1,000 -> 1,001 (+0.10%)  0101010  f-gr"
 
 
+def test_a_counter_is_held_to_the_last_run_that_has_it(tmp_path: Path) -> None:
+    """The second run counted nothing, the third did not measure F-GR."""
+    both, alone = {"sgd": 1e-3, "f-gr": 2e-3}, {"sgd": 1e-3}
+    runs = [
+        night(tmp_path / "0", 0, times=both, peak=1000),
+        night(tmp_path / "1", 1, times=both, peak=None),
+        night(tmp_path / "2", 2, times=alone),
+        night(tmp_path / "3", 3, times=both, peak=1001),
+    ]
+    (one,) = read_history(runs, 0.02).counted
+    assert (one.before, one.after, one.change.base, one.change.head) == (0, 3, 1000, 1001)
+
+
 def test_a_cell_that_some_runs_lack_is_judged_by_the_others(tmp_path: Path) -> None:
     ratios = [2.0] * 4 + [2.2] * 4
     both = [{"sgd": 1e-3, "f-gr": 1e-3 * ratio} for ratio in ratios]
@@ -176,6 +189,19 @@ def test_matrix_products_are_judged_on_one_hardware_and_ratios_on_all(tmp_path: 
         *((spec, "products", tuple(range(5))) for spec in (SGD, F_GR)),
         *((spec, "products", tuple(range(5, 9))) for spec in (SGD, F_GR)),
     }
+
+
+def test_a_change_on_the_second_hardware_is_told_by_its_own_runs(tmp_path: Path) -> None:
+    def other(described: dict[str, Any]) -> None:
+        described["machine"]["processor"]["model"] = 12345
+
+    runs = stored(tmp_path, [2.0] * 12)
+    for i in range(12, 20):
+        times = {"sgd": 1e-3 * (1.1 if i >= 16 else 1.0)}
+        runs.append(night(tmp_path / f"{i:02}", i, times=times, environment=other))
+    (one,) = read_history(runs, 0.02).found
+    assert (one.series.runs, one.first) == (tuple(range(12, 20)), 16)
+    assert one.commits == "15151515..16161616"
 
 
 def test_updates_and_hosts_are_no_other_hardware(tmp_path: Path) -> None:
@@ -361,6 +387,9 @@ def test_runs_are_in_the_order_of_their_commits_where_these_are_known(tmp_path: 
         assert [run.commit for run in read_history(runs, 0.02).runs] == [older, newer]
     with chdir(tmp_path):
         assert [run.commit for run in read_history(runs, 0.02).runs] == [newer, older]
+    runs.append(night(tmp_path / "2", 2, times=times, environment=lambda d: d.update(git=None)))
+    with chdir(home):  # one commit is not known: by their starts, all of them
+        assert [run.commit for run in read_history(runs, 0.02).runs] == [newer, older, None]
 
 
 def test_json_has_no_number_that_is_none(tmp_path: Path) -> None:
