@@ -101,9 +101,10 @@ def test_the_first_run_alone_is_no_level() -> None:
 
 
 def test_the_first_run_of_a_drift_is_part_of_it() -> None:
-    values = 0.01 * np.clip(np.arange(20), 0, 8)
-    found = change_points(values, np.full(20, 1e-4))
-    assert (places(found), found.apart) == ([("drift", 0, 8)], ())
+    for length in (2, 8):
+        values = 0.05 * np.clip(np.arange(20), 0, length)
+        found = change_points(values, np.full(20, 1e-3))
+        assert (places(found), found.apart) == ([("drift", 0, length)], ())
 
 
 def test_a_run_half_way_belongs_to_a_drift_of_two() -> None:
