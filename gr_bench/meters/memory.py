@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from .device import Device, Work
 
@@ -24,7 +25,7 @@ class Memory:
     gradient_bytes: int
     optimizer_state_bytes: int
     method_bytes: int
-    """State of the method between steps, such as the memory of θ'."""
+    """The method's between steps: its state, and such as the memory of θ'."""
 
     rest_bytes: int
     """Batch, buffers, activations and whatever else was alive at the peak."""
@@ -59,7 +60,9 @@ def measure_memory(
     if device.release_memory():
         step()  # so that what is reserved is what a steady step needs
     optimizer.zero_grad(set_to_none=True)
-    method_bytes = method.workspace.nbytes
+    method_bytes = method.workspace.nbytes + nbytes(
+        leaf for leaf in tree_leaves(method.state_dict()) if isinstance(leaf, Tensor)
+    )
     lasting = nbytes([*parameters, *state, *model.buffers(), *batch]) + method_bytes
     peak = lasting + device.peak_growth(step)
     gradient_bytes = nbytes(p.grad for p in parameters if p.grad is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -86,6 +86,14 @@ class Method(ABC):
         default_factory=Workspace, init=False, repr=False, compare=False, kw_only=True
     )
 
+    state: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, kw_only=True
+    )
+    """The method's memory from step to step: tensors, lists of tensors and plain values, by name.
+    It is empty when a training begins, kept by checkpoints bit for bit, and counted as the
+    method's. An object with state belongs to one training. In a fleet of R runs tensors that belong
+    to parameters are stacked like these, (R, ...)."""
+
     def __post_init__(self) -> None:
         for key, value in self.parameters.items():
             if is_number(value):
@@ -112,15 +120,46 @@ class Method(ABC):
             The detached loss at the unperturbed θ, NaN or infinite if it is so; of this worker.
         """
 
+    def begin(self, params: Mapping[str, Tensor], steps: int) -> None:  # noqa: B027
+        """Be told of a training before its first step; most methods need not know.
+
+        Args:
+            params: its parameters by name, in the order in which :meth:`backward` gets them; in a
+                fleet stacked, (R, ...).
+            steps: in the whole training; where a step is timed, :attr:`cycle`.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a training goes on from, as tensors and plain data: :attr:`state`.
+
+        A method that remembers anything elsewhere, as one made of others does, extends this and
+        :meth:`load_state_dict`.
+        """
+        return dict(self.state)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Be where the method was that gave ``state``, whose tensors are on the right device."""
+        self.state.clear()
+        self.state.update(state)
+
     @property
-    def gradient_evaluations(self) -> int:
-        """Forward-backward passes of a step with these numbers: :attr:`passes`, or one."""
+    def cycle(self) -> int:
+        """Steps after which the method does the same again: 1, unless a method says otherwise. A
+        timed sample is a whole number of cycles.
+        """
+        return 1
+
+    @property
+    def gradient_evaluations(self) -> float:
+        """Forward-backward passes of a step with these numbers: :attr:`passes`, or one; the mean
+        over a :attr:`cycle` where steps differ.
+        """
         if self.penalty is not None and is_zero(getattr(self, self.penalty)):
             return 1
         return self.passes
 
     @property
-    def forward_passes(self) -> int:
+    def forward_passes(self) -> float:
         """Calls of the loss function in a step: one a gradient, unless a method says otherwise."""
         return self.gradient_evaluations
 

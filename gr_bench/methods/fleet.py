@@ -41,6 +41,7 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
         raise ValueError(f"{cls.name} is not stackable")
     stacked = object.__new__(cls)
     object.__setattr__(stacked, "workspace", Workspace())
+    object.__setattr__(stacked, "state", {})
     object.__setattr__(stacked, "runs", len(methods))
     for name in methods[0].parameters:
         values = [getattr(method, name) for method in methods]

@@ -230,8 +230,19 @@ def build_training(
     learning_rate: float = 0.0,
     momentum: float = MOMENTUM,
     weight_decay: float = WEIGHT_DECAY,
+    steps: int | None = None,
 ) -> Training:
     """A fresh model (initialised from ``seed``) with momentum SGD and the cell's method.
+
+    Args:
+        cell: model, method and the switches of the step.
+        data: on the device, in the cell's dtype.
+        registry: of the revision that is stepped.
+        seed: of the model.
+        learning_rate: of the optimizer, as are the next two.
+        momentum: of SGD.
+        weight_decay: of SGD.
+        steps: in the training that the method is told of; one cycle of the method's if it is timed.
 
     Raises:
         RequestError: a name or value that the registry refuses.
@@ -264,6 +275,8 @@ def build_training(
     elif REDUCE_OVERHEAD in on:
         forward = torch.compile(network, mode=REDUCE_OVERHEAD)
     scaler = torch.amp.GradScaler(device.type) if cell.dtype == SCALED else None
+    if hasattr(method, "begin"):  # an older revision's has no state
+        method.begin(dict(network.named_parameters()), steps or method.cycle)
     return Training(network, forward, optimizer, method, autocast(cell.dtype, device), scaler)
 
 

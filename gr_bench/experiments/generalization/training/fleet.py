@@ -14,7 +14,7 @@ from gr_bench.errors import Unsupported
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.device import Device
-from gr_bench.methods import stack
+from gr_bench.methods import Method, stack
 from gr_bench.methods.fleet import per_run_each
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
@@ -38,7 +38,7 @@ class Fleet(Trainer):
         runs = [self._built(cell) for cell in cells]
         if runs[0].scaler is not None:
             raise Unsupported("runs with a gradient scaler are trained one by one: trainer = loop")
-        self._method = stack([run.method for run in runs], device.torch_device)
+        self._method: Method = stack([run.method for run in runs], device.torch_device)
         self._model = runs[0].model
         self._autocast = runs[0].autocast
         self.params: dict[str, Tensor] = {
@@ -49,9 +49,15 @@ class Fleet(Trainer):
             name: torch.stack([run.model.get_buffer(name) for run in runs])
             for name, _ in self._model.named_buffers()
         }
+        self._method.begin(self.params, self.steps)
         self._velocity = [torch.zeros_like(p) for p in self.params.values()]
         rates = [cell.learning_rate for cell in cells]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
+
+    @property
+    def method(self) -> Method:
+        """See :attr:`Trainer.method`."""
+        return self._method
 
     def model(self, run: int) -> nn.Module:
         """See :meth:`Trainer.model`: the run's slices, copied into a module."""

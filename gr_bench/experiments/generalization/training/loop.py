@@ -11,6 +11,7 @@ from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
+from gr_bench.methods import Method
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -23,6 +24,11 @@ class Loop(Trainer):
     def __init__(self, cell: GeneralizationCell, data: Dataset, device: Device) -> None:
         super().__init__([cell], data, device)
         self.training = self._built(cell)
+
+    @property
+    def method(self) -> Method:
+        """See :attr:`Trainer.method`."""
+        return self.training.method
 
     def model(self, run: int) -> nn.Module:
         """See :meth:`Trainer.model`."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.record import TrainerName
 from gr_bench.experiments.generalization.training.pieces import bytes_an_example, piece_size
 from gr_bench.meters.device import Device
+from gr_bench.methods import Method
 from gr_bench.timing.step import Training, build_training
 from gr_bench.workloads.augmentation import AUGMENTATIONS
 from gr_bench.workloads.datasets import Dataset, Part
@@ -88,7 +91,18 @@ class Trainer(ABC):
             learning_rate=cell.learning_rate,
             momentum=cell.momentum,
             weight_decay=cell.weight_decay,
+            steps=self.steps,
         )
+
+    @property
+    def steps(self) -> int:
+        """Steps in a whole training."""
+        return self.cells[0].epochs * self.steps_per_epoch
+
+    @property
+    @abstractmethod
+    def method(self) -> Method:
+        """The method of all runs."""
 
     @abstractmethod
     def model(self, run: int) -> nn.Module:
@@ -114,6 +128,7 @@ class Trainer(ABC):
             "draws": [draws.get_state() for draws in self._draws],
             "examples": self._examples,
             "own": self._own_state(),
+            "method": self.method.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -122,6 +137,8 @@ class Trainer(ABC):
             draws.set_state(own)
         self._examples = state.get("examples")  # version 0.1 kept none
         self._set_own_state(state["own"])
+        on_device = partial(_to, self.device.torch_device)
+        self.method.load_state_dict(tree_map(on_device, state.get("method", {})))
 
     @abstractmethod
     def _own_state(self) -> dict[str, Any]:
@@ -146,3 +163,7 @@ class Trainer(ABC):
     @abstractmethod
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """Mean loss and accuracy of every run over a part, and ‖∇L‖ of that loss if asked for."""
+
+
+def _to(device: torch.device, value: Any) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
