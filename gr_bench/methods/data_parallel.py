@@ -43,6 +43,9 @@ class PerWorker:
     Source: Foret et al., ICLR 2021 (arXiv 2010.01412), section 4.1 (m-sharpness).
     """
 
+    per_worker = True
+    """The mark by which a step knows it, also inside another loss function."""
+
     def __init__(
         self, loss_fn: Callable[[], Tensor], model: DistributedDataParallel, method: Method
     ) -> None:
