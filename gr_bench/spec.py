@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gr_bench.errors import RequestError
@@ -44,6 +44,14 @@ class Spec:
     def kind(self) -> str:
         """The names alone: ``late(sam)``. Specs of one kind differ in their numbers."""
         return self.name if self.inner is None else f"{self.name}({self.inner.kind})"
+
+    @property
+    def frame(self) -> str:
+        """All but the parameters of the innermost spec, ``late(sam, share=0.2)``; of one with none
+        inside, its name. Methods of one frame take as long, and can be trained together.
+        """
+        inner = self.inner
+        return self.name if inner is None else str(replace(self, inner=Spec(inner.frame)))
 
     @property
     def all_parameters(self) -> dict[str, Any]:
