@@ -83,7 +83,7 @@ class Schedule(_Counting):
 
     @abstractmethod
     def active_in(self, done: int, steps: int) -> int:
-        """How many of the first ``done`` of ``steps`` steps are the method's."""
+        """The number of the first ``done`` of ``steps`` steps that are the method's."""
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`.

@@ -148,7 +148,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
 
 
 def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """What decides how long a step takes."""
+    """All that decides how long a step takes."""
     return (parse(row["spec"]).frame, *(row[key] for key in columns.WORKLOAD))
 
 
