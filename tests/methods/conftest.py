@@ -214,7 +214,7 @@ COMBINED = {
     "every": lambda: Every(get("c-gr"), k=1),
     "ramp": lambda: begun(Ramp(get("f-gr"))),
     "clipped": lambda: Clipped(get("b-gr"), norm=1e9),
-    "nested": lambda: begun(Clipped(Late(Ramp(Every(get("db-gr"), k=1)), share=1), norm=1e9)),
+    "nested": lambda: begun(Clipped(Late(Ramp(Every(get("c-gr"), k=1)), share=1), norm=1e9)),
 }
 """Methods made of others that do the same in every step, and so keep a method's contract."""
 
@@ -247,7 +247,7 @@ def assert_same_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) ->
 
 @pytest.fixture(scope="session")
 def contract() -> dict[str, Any]:
-    """The tests of ``test_contract.py`` by name, for methods that the fixtures there do not make."""
+    """The tests of ``test_contract.py`` by name, for methods that the fixture does not make."""
     return runpy.run_path(str(Path(__file__).with_name("test_contract.py")))
 
 

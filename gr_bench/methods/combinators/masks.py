@@ -63,7 +63,7 @@ class _Mask(Combinator):
 
     @property
     def _patterns(self) -> tuple[str, ...]:
-        return (self.names,) if isinstance(self.names, str) else tuple(self.names)
+        return self.names if isinstance(self.names, tuple) else (self.names,)
 
     def begin(self, params: Mapping[str, Tensor], steps: int) -> None:
         """See :meth:`Method.begin`.
