@@ -77,7 +77,7 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
         "for things in (registry.METHODS, registry.COMBINATORS, registry.MODELS, "
         "registry.DATASETS):\n"
         "    for name in things.built_in: things.summary(name)\n"
-        "for spec in ('f-gr(gama=1)', 'sgd(gamma=1)', 'f-gr(', 'late', 'late(fgr)', 'sam(sgd)'):\n"
+        "for spec in ('f-gr(gama=1)', 'sgd(gamma=1)', 'f-gr(', 'late', 'late(sam(rh=1))', 'sam(sgd)'):\n"
         "    try: registry.spell_method(spec)\n"
         "    except RequestError: continue\n"
         "    raise SystemExit(spec)\n"

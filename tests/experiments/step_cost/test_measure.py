@@ -68,6 +68,60 @@ def test_every_method_of_a_block_is_timed_in_the_same_rounds() -> None:
     assert all(len(set(place)) == 5 for place in places)
 
 
+def test_steps_that_differ_are_timed_by_the_cycle_beside_others() -> None:
+    """Cycles of 1, 4 and 5 in one block: each sample holds whole ones, and rounds pair as ever."""
+    methods = ("sgd", "every(sam, k=4)", "late(f-gr, share=0.2)")
+    cells = [cost(method, **TINY) for method in methods]
+    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    assert not list(block.measure(0.05, 3))
+    samples = {cell.spec.partition("(")[0]: own for cell, own in block.samples.items()}
+    assert samples["every"].steps % 4 == samples["late"].steps % 5 == 0
+    assert len({len(own.step_s) for own in samples.values()}) == 1
+    for record in measure(cells):
+        assert isinstance(record, Times)
+
+
+def test_every_sample_of_steps_that_differ_holds_the_same_passes() -> None:
+    """Wherever in its cycle a sample begins, after the first step and the warm-up."""
+    (cell,) = cells = [cost("every(sam, k=5)", **TINY)]
+    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    passes = 0
+
+    def note(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    def told(cell: StepCostCell) -> None:
+        step = block._steps.get(cell.id)
+        if step is not None:
+            seen.append(passes)
+            if not hooks:
+                hooks.append(step.training.model.register_forward_pre_hook(note))
+
+    seen: list[int] = []
+    hooks: list[object] = []
+    block._at_work = told
+    list(block.measure(0.05, 3))
+    steps = block.samples[cell].steps
+    taken = {b - a for a, b in zip(seen, seen[1:], strict=False)}
+    assert steps * 6 // 5 in taken
+    rounds = len(block.samples[cell].step_s)
+    in_rounds = [b - a for a, b in zip(seen, seen[1:], strict=False)][-rounds - 1 : -1]
+    assert set(in_rounds) == {steps * 6 // 5}
+
+
+def test_counters_of_steps_that_differ_are_means_and_the_highest_peak() -> None:
+    sgd, sam, late = (
+        counters(cost(method, model="mlp(depth=3, width=64)"))
+        for method in ("sgd", "sam", "late(sam, share=0.2)")
+    )
+    assert late.flops == late.predicted_flops == round((4 * sgd.flops + sam.flops) / 5)
+    assert late.peak_bytes == sam.peak_bytes > sgd.peak_bytes
+    assert late.method_bytes == sam.method_bytes > 0
+    none = counters(cost("late(sam, share=0)", model="mlp(depth=3, width=64)"))
+    assert (none.flops, none.method_bytes) == (sgd.flops, 0)
+
+
 def test_a_block_is_built_in_the_replicates_order() -> None:
     cells = [cost(method, **TINY) for method in FIVE]
     built: list[str] = []
