@@ -1,8 +1,8 @@
 """Names to things: methods, models, datasets and experiments, built in or from other packages.
 
-A package adds to them by entry points in the groups ``gr_bench.methods``, ``gr_bench.models``,
-``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not packaged can be named where
-it stands, as ``my_module:MyMethod``.
+A package adds to them by entry points in the groups ``gr_bench.methods``,
+``gr_bench.combinators``, ``gr_bench.models``, ``gr_bench.datasets`` and ``gr_bench.experiments``; a
+thing that is not packaged can be named where it stands, as ``my_module:MyMethod``.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -257,7 +257,7 @@ def _method_builder(spec: Spec) -> tuple[Registry, Callable[..., Any]]:
             raise RequestError(f"{spec.name!r} is made of another method, as in {spec.name}(sam)")
         return METHODS, METHODS.resolve(spec)
     if METHODS.own(spec.name) is not None:
-        known = ", ".join(COMBINATORS)
+        known = ", ".join(COMBINATORS.built_in)
         raise RequestError(f"method {spec.name!r} takes no method inside; these do: {known}")
     return COMBINATORS, COMBINATORS.resolve(replace(spec, inner=None), given=1)
 

@@ -21,9 +21,11 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.methods import METHODS
 from gr_bench.timing import block as block_module
 from gr_bench.timing.block import BlockReplicate
+from gr_bench.timing.clock import settle_and_warm_up, take_sample
 from gr_bench.timing.rounds import in_building_order
 from gr_bench.timing.step import TimedStep, build_step
 
@@ -82,32 +84,21 @@ def test_steps_that_differ_are_timed_by_the_cycle_beside_others() -> None:
 
 
 def test_every_sample_of_steps_that_differ_holds_the_same_passes() -> None:
-    """Wherever in its cycle a sample begins, after the first step and the warm-up."""
-    (cell,) = cells = [cost("every(sam, k=5)", **TINY)]
-    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    """Wherever in its cycle a sample begins."""
+    device, step = get_device("cpu"), build_step(cost("every(sam, k=5)", **TINY), registry)
     passes = 0
 
     def note(*_: object) -> None:
         nonlocal passes
         passes += 1
 
-    def told(cell: StepCostCell) -> None:
-        step = block._steps.get(cell.id)
-        if step is not None:
-            seen.append(passes)
-            if not hooks:
-                hooks.append(step.training.model.register_forward_pre_hook(note))
-
-    seen: list[int] = []
-    hooks: list[object] = []
-    block._at_work = told
-    list(block.measure(0.05, 3))
-    steps = block.samples[cell].steps
-    taken = {b - a for a, b in zip(seen, seen[1:], strict=False)}
-    assert steps * 6 // 5 in taken
-    rounds = len(block.samples[cell].step_s)
-    in_rounds = [b - a for a, b in zip(seen, seen[1:], strict=False)][-rounds - 1 : -1]
-    assert set(in_rounds) == {steps * 6 // 5}
+    steps = settle_and_warm_up(device, step, 0.01)
+    step.training.model.register_forward_pre_hook(note)
+    for _ in range(6):
+        before = passes
+        take_sample(device, step, steps)
+        assert passes - before == steps * 6 // 5
+        step()
 
 
 def test_counters_of_steps_that_differ_are_means_and_the_highest_peak() -> None:

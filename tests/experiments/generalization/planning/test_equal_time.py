@@ -293,7 +293,8 @@ def test_steps_are_timed_for_every_share_and_for_no_number_further_inside() -> N
         for cell in unit.cells
         for replicate in range(2)
     ]
-    records += [trained(replace(cell, batch_size=32)) for cell in EXPERIMENT.cells(grid)]
+    ended = {"train": (0.1, 0.9), "test": (0.2, 0.8)}
+    records += [trained(cell, **ended) for cell in EXPERIMENT.cells(grid)]
     table = EXPERIMENT.tables(records)["generalization"]
     assert set(table["method"]) == {"sgd", "late(sam)", "f-gr"}
     for row in table.to_dict("records"):

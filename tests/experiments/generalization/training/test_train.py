@@ -141,7 +141,7 @@ def test_a_mini_batch_that_does_not_divide_and_a_name_that_is_none_are_failures(
     ):
         (found,) = train_all([training(text, **TINY)], "loop")
         assert isinstance(found, Failure)
-        assert reason in found.message
+        assert reason in found.reason
 
 
 def test_the_last_incomplete_batch_is_left_out() -> None:
