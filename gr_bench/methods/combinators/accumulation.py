@@ -107,7 +107,7 @@ class _LossInParts:
             for p, own in zip(self._params, before, strict=True):
                 p.grad = own
         mean = torch.stack(losses).mean()
-        return _WithGradient.apply(mean, found, *self._params)  # type: ignore[no-untyped-call,no-any-return]
+        return _WithGradient.apply(mean, found, *self._params)  # type: ignore[no-any-return]
 
 
 class _WithGradient(torch.autograd.Function):
@@ -119,7 +119,7 @@ class _WithGradient(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         own = [g for g in gradients if g is not None]
         if own:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -293,7 +293,8 @@ class Ramp(_Counting):
         value = owner.parameters[self.parameter]
         if not is_number(value):
             raise ValueError(f"parameter must name a number, and {self.parameter} is {value!r}")
-        replace(owner, **{self.parameter: self.start})  # raises if it is none that it may have
+        at_first: dict[str, Any] = {self.parameter: self.start}
+        replace(owner, **at_first)  # raises if it is none that it may have
         if owner.penalty == self.parameter and value == 0:
             raise ValueError(f"{self.parameter} must be > 0 where the ramp ends")
 
