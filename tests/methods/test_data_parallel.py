@@ -290,6 +290,7 @@ def test_static_graphs_are_refused_where_they_would_be_wrong() -> None:
         DoubleBackpropGR().backward(lambda: loss_on(wrapped, 0), wrapped.parameters())
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_perturbation_per_worker_needs_steps_of_one_sort() -> None:
     """Or nobody would know which pass is the step's last."""
     wrapped = DistributedDataParallel(build("mlp"))
