@@ -1,8 +1,8 @@
 """Names to things: methods, models, datasets and experiments, built in or from other packages.
 
-A package adds to them by entry points in the groups ``gr_bench.methods``, ``gr_bench.models``,
-``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not packaged can be named where
-it stands, as ``my_module:MyMethod``.
+A package adds to them by entry points in the groups ``gr_bench.methods``,
+``gr_bench.combinators``, ``gr_bench.models``, ``gr_bench.datasets`` and ``gr_bench.experiments``; a
+thing that is not packaged can be named where it stands, as ``my_module:MyMethod``.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -16,7 +16,7 @@ import pkgutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -97,6 +97,11 @@ class Registry:
         Raises:
             RequestError: no such thing, or no such parameter.
         """
+        if spec.inner is not None:
+            raise RequestError(
+                f"{self.kind} {spec.name!r} takes nothing inside: write {spec.name}(key=value), "
+                f"not {str(spec)!r}"
+            )
         known = list(self.signature(spec.name).parameters)[given:]
         for key in spec.parameters:
             if key not in known:
@@ -202,6 +207,9 @@ METHODS = Registry(
     _in(gr_bench.methods, gr_bench.methods.BUILT_IN),
     {f"gr_bench.peers:{name}": where for name, where in _in(gr_bench.peers, PEERS).items()},
 )
+COMBINATORS = Registry("combinator", _in(gr_bench.methods, gr_bench.methods.COMBINATORS))
+"""Methods that are made of another one: ``late(sam(rho=0.1), share=0.2)``."""
+
 MODELS = Registry("model", _in(gr_bench.workloads.models, gr_bench.workloads.models.MODELS))
 DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
@@ -221,16 +229,37 @@ def build_method(text: str) -> Method:
     Raises:
         RequestError: unknown name or parameter, or a value out of range.
     """
-    build = METHODS.resolve(parse(text))
+    return _build_method(parse(text))
+
+
+def _build_method(spec: Spec) -> Method:
+    _, build = _method_builder(spec)
+    inside = [] if spec.inner is None else [_build_method(spec.inner)]
     from gr_bench.methods import Method
 
     try:
-        method = build()
+        method = build(*inside)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"method {text!r}: {error}") from error
+        raise RequestError(f"method {str(spec)!r}: {error}") from error
     if not isinstance(method, Method):
-        raise RequestError(f"method {text!r} is no gr_bench.methods.Method")
+        raise RequestError(f"method {str(spec)!r} is no gr_bench.methods.Method")
     return method
+
+
+def _method_builder(spec: Spec) -> tuple[Registry, Callable[..., Any]]:
+    """The registry of a method and what builds it: of the method inside, if there is one.
+
+    Raises:
+        RequestError: no such method or parameter; a method is missing inside, or out of place.
+    """
+    if spec.inner is None:
+        if spec.name in COMBINATORS.built_in:
+            raise RequestError(f"{spec.name!r} is made of another method, as in {spec.name}(sam)")
+        return METHODS, METHODS.resolve(spec)
+    if METHODS.own(spec.name) is not None:
+        known = ", ".join(COMBINATORS.built_in)
+        raise RequestError(f"method {spec.name!r} takes no method inside; these do: {known}")
+    return COMBINATORS, COMBINATORS.resolve(replace(spec, inner=None), given=1)
 
 
 def check_method(text: str) -> None:
@@ -252,23 +281,28 @@ def spell_method(text: str) -> str:
         RequestError: unknown name or parameter; for a method from elsewhere, as in
             :func:`build_method`.
     """
-    spec = parse(text)
-    if METHODS.own(spec.name) is None:
-        method = build_method(text)
-        return spec.name + str(method).removeprefix(method.name)
-    METHODS.resolve(spec)
-    defaults = {key: p.default for key, p in METHODS.signature(spec.name).parameters.items()}
-    return spell(spec.name, defaults | spec.parameters)
+    return _spell_method(parse(text))
 
 
-def gradient_evaluations(text: str) -> int:
-    """Those of a step of the method spelled ``text``, which is not imported for it if it is ours.
+def _spell_method(spec: Spec) -> str:
+    things, _ = _method_builder(spec)
+    inside = "" if spec.inner is None else _spell_method(spec.inner)
+    if things.own(spec.name) is None:
+        return spell(spec.name, _build_method(spec).parameters, inside)
+    free = [*things.signature(spec.name).parameters.items()][bool(inside) :]
+    return spell(spec.name, {key: p.default for key, p in free} | spec.parameters, inside)
+
+
+def gradient_evaluations(text: str) -> float:
+    """Those of a step of the method spelled ``text``, the mean where steps differ.
+
+    A method of ours is not imported for it, unless it is made of another one.
 
     Raises:
         RequestError: as in :func:`spell_method`.
     """
     spec = parse(spell_method(text))
-    where = METHODS.own(spec.name)
+    where = None if spec.inner is not None else METHODS.own(spec.name)
     if not isinstance(where, str):
         return build_method(text).gradient_evaluations
     constants = read_constants(where)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gr_bench.errors import RequestError
 
-_SHAPE = re.compile(r"\s*(?P<name>[\w.:/-]+)\s*(?:\((?P<arguments>.*)\))?\s*", re.DOTALL)
+_NAME = re.compile(r"\s*([\w.:/-]+)\s*")
+_KEYWORD = re.compile(r"\s*(?:[^\W\d]\w*\s*=|\)|\*\*)")
+"""The beginning of a spec's arguments where they hold no spec first."""
+
+_PIECE = re.compile(
+    r"""\"{3}(?:\\.|(?!\"{3})[^\\])*\"{3}|'{3}(?:\\.|(?!'{3})[^\\])*'{3}"""
+    r"""|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^"']""",
+    re.DOTALL,
+)
+"""A string, or one character outside of strings."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A name and its parameters, as in ``mlp(depth=4, width=512)``.
+    """A name and its parameters, as in ``mlp(depth=4, width=512)``, or with a spec inside, as in
+    ``late(sam(rho=0.1), share=0.2)``.
 
     Values are Python literals; a sequence is written as a tuple, since a list stands for several
     specs (see :func:`expand`).
@@ -23,36 +33,104 @@ class Spec:
 
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
+    inner: Spec | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters by name."""
+        """Its own parameters by name."""
         return dict(self.arguments)
 
+    @property
+    def kind(self) -> str:
+        """The names alone: ``late(sam)``. Specs of one kind differ in their numbers."""
+        return self.name if self.inner is None else f"{self.name}({self.inner.kind})"
+
+    @property
+    def frame(self) -> str:
+        """All but the parameters of the innermost spec, ``late(sam, share=0.2)``; of one with none
+        inside, its name. Methods of one frame take as long, and can be trained together.
+        """
+        inner = self.inner
+        return self.name if inner is None else str(replace(self, inner=Spec(inner.frame)))
+
+    @property
+    def all_parameters(self) -> dict[str, Any]:
+        """The parameters of the innermost spec, then those of the others, from the inside out.
+
+        One whose name is taken further inside is called ``NAME_key``, NAME that of its own spec.
+        """
+        found = {} if self.inner is None else self.inner.all_parameters
+        for key, value in self.arguments:
+            while key in found:
+                key = f"{self.name}_{key}"
+            found[key] = value
+        return found
+
     def __str__(self) -> str:
-        inner = ", ".join(f"{key}={value!r}" for key, value in self.arguments)
-        return f"{self.name}({inner})" if inner else self.name
+        arguments = [f"{key}={value!r}" for key, value in self.arguments]
+        inside = ", ".join(arguments if self.inner is None else [str(self.inner), *arguments])
+        return f"{self.name}({inside})" if inside else self.name
 
 
 def parse(text: str) -> Spec:
     """Read one spec.
 
     Raises:
-        RequestError: the text is not of the form ``name(key=value, ...)``.
+        RequestError: the text is not of the form ``name(key=value, ...)`` or
+            ``name(spec, key=value, ...)``.
     """
-    match = _SHAPE.fullmatch(text)
-    if match is None:
-        raise _not_a_spec(text)
     try:
-        call = ast.parse(f"_({match['arguments'] or ''})", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise _not_a_spec(text)
-        pairs = [(str(k.arg), ast.literal_eval(k.value)) for k in call.keywords if k.arg]
+        spec, end = _read(text, 0)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise _not_a_spec(text) from error
-    if len(pairs) != len(call.keywords) or len(dict(pairs)) != len(pairs):
+    if end != len(text):
         raise _not_a_spec(text)
-    return Spec(match["name"], tuple(pairs))
+    return spec
+
+
+def _read(text: str, start: int) -> tuple[Spec, int]:
+    """The spec that begins at ``start``, and its end, spaces after it included.
+
+    Raises:
+        ValueError: there is none; and what ``ast.literal_eval`` raises.
+    """
+    found = _NAME.match(text, start)
+    if found is None:
+        raise ValueError("no name")
+    end = found.end()
+    if not text.startswith("(", end):
+        return Spec(found[1]), end
+    place, inner = end + 1, None
+    if _KEYWORD.match(text, place) is None:
+        inner, place = _read(text, place)
+        if text.startswith(",", place):
+            place += 1
+        elif not text.startswith(")", place):
+            raise ValueError("neither a comma nor a bracket after a spec")
+    end = _closing(text, place)
+    spaces = len(text[end + 1 :]) - len(text[end + 1 :].lstrip())
+    return Spec(found[1], _keywords(text[place:end]), inner), end + 1 + spaces
+
+
+def _closing(text: str, start: int) -> int:
+    """The place of the bracket that closes one opened before ``start``."""
+    depth = 0
+    for piece in _PIECE.finditer(text, start):
+        if piece[0] == ")" and depth == 0:
+            return piece.start()
+        depth += (piece[0] in "([{") - (piece[0] in ")]}")
+    raise ValueError("no closing bracket")
+
+
+def _keywords(text: str) -> tuple[tuple[str, Any], ...]:
+    """``key=value, ...`` read."""
+    call = ast.parse(f"_({text})", mode="eval").body
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise ValueError("no keywords")
+    pairs = [(str(k.arg), ast.literal_eval(k.value)) for k in call.keywords if k.arg]
+    if len(pairs) != len(call.keywords) or len(dict(pairs)) != len(pairs):
+        raise ValueError("no keyword, or one twice")
+    return tuple(pairs)
 
 
 def expand(text: str) -> list[Spec]:
@@ -61,14 +139,20 @@ def expand(text: str) -> list[Spec]:
     Raises:
         RequestError: as in :func:`parse`, or a list is empty.
     """
-    spec = parse(text)
-    choices = [value if isinstance(value, list) else [value] for _, value in spec.arguments]
-    if not all(choices):
+    found = _expanded(parse(text))
+    if not found:
         raise RequestError(f"{text!r} has an empty list: give at least one value")
+    return found
+
+
+def _expanded(spec: Spec) -> list[Spec]:
+    """The specs that one stands for, its last key varying fastest; none if a list is empty."""
+    inside = [None] if spec.inner is None else _expanded(spec.inner)
+    choices = [value if isinstance(value, list) else [value] for _, value in spec.arguments]
     keys = [key for key, _ in spec.arguments]
     return [
-        Spec(spec.name, tuple(zip(keys, values, strict=True)))
-        for values in itertools.product(*choices)
+        Spec(spec.name, tuple(zip(keys, values, strict=True)), inner)
+        for inner, *values in itertools.product(inside, *choices)
     ]
 
 

@@ -11,8 +11,11 @@ import click
 import pytest
 
 from gr_bench.cli import app
+from gr_bench.methods import COMBINATORS
+from gr_bench.registry import build_method
 from gr_bench.runs.shipped import shipped
 from gr_bench.runs.suite import build_suite
+from gr_bench.spec import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
@@ -39,6 +42,14 @@ def test_every_command_and_option_exists(page: Path) -> None:
 def test_every_suite_that_is_run_ships(page: Path) -> None:
     for name in re.findall(r"gr-bench run ([\w-]+)(?![\w./-])", page.read_text()):
         assert name in {*shipped(), "SUITE"}, f"{page.name}: {name}"
+
+
+def test_every_method_made_of_another_is_one_and_all_are_explained() -> None:
+    text = (ROOT / "docs/combinators.md").read_text()
+    spelled = re.findall(rf"`((?:{'|'.join(COMBINATORS)})\(.*?\))`", text)
+    assert {parse(spec).name for spec in spelled} == set(COMBINATORS)
+    for spec in spelled:
+        build_method(spec)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.experiments import all_experiments
-from gr_bench.methods import METHODS, ForwardGR
+from gr_bench.methods import COMBINATORS, METHODS, ForwardGR
 from gr_bench.spec import parse
 
 
@@ -48,7 +48,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 BUILT_IN = [
     pytest.param(things, name, id=name)
-    for things in (registry.METHODS, registry.MODELS, registry.DATASETS)
+    for things in (registry.METHODS, registry.COMBINATORS, registry.MODELS, registry.DATASETS)
     for name in things.built_in
 ]
 
@@ -72,10 +72,13 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
         "import sys; from gr_bench import registry; from gr_bench.errors import RequestError\n"
         "from gr_bench.spec import parse\n"
         "print(registry.spell_method('f-gr(gamma=1)'), registry.method_parameters())\n"
+        "print(registry.spell_method('late(every(sam))'))\n"
         "registry.MODELS.resolve(parse('resnet-8(width=4)'), given=2)\n"
-        "for things in (registry.METHODS, registry.MODELS, registry.DATASETS):\n"
+        "for things in (registry.METHODS, registry.COMBINATORS, registry.MODELS, "
+        "registry.DATASETS):\n"
         "    for name in things.built_in: things.summary(name)\n"
-        "for spec in ('f-gr(gama=1)', 'sgd(gamma=1)', 'f-gr('):\n"
+        "for spec in ('f-gr(gama=1)', 'sgd(gamma=1)', 'f-gr(', 'late', 'late(sam(rh=1))', "
+        "'sam(sgd)'):\n"
         "    try: registry.spell_method(spec)\n"
         "    except RequestError: continue\n"
         "    raise SystemExit(spec)\n"
@@ -89,6 +92,7 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
     ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert ended.stdout.splitlines() == [
         "f-gr(gamma=1, epsilon=0.05) ('gamma', 'epsilon', 'rho', 'alpha', 'level', 'r')",
+        "late(every(sam(rho=0.05), k=5), share=0.2)",
         "0",  # packages were not asked for more
         "no method 'fgr': did you mean 'f-gr'?",
         "[]",
@@ -201,6 +205,72 @@ def test_a_method_that_cannot_be_built_is_a_request_error(text: str, reason: str
     with pytest.raises(RequestError) as error:
         registry.build_method(text)
     assert reason in str(error.value)
+
+
+# --- methods made of others
+
+MADE = [
+    "warmup(f-gr(gamma=0.2), share=0.3)",
+    "late(sam)",
+    "every(db-gr, k=3)",
+    "ramp(f-gr, start=0.01)",
+    "without(asam, names=('*.bias', 'norm(?)'))",
+    "only(c-gr, names='*.weight')",
+    "clipped(late(every(sam(rho=1), k=2)), norm=2)",
+    "accumulated(gnp, parts=2)",
+    "late(plugged:Plain(gamma=2))",
+]
+
+
+@pytest.mark.parametrize("text", MADE)
+def test_a_method_made_of_another_is_spelled_in_full_so_that_it_reads_back(text: str) -> None:
+    method, spelled = registry.build_method(text), registry.spell_method(text)
+    again = registry.build_method(spelled)
+    assert (again, hash(again)) == (method, hash(method))
+    assert registry.spell_method(spelled) == spelled
+    assert registry.gradient_evaluations(text) == method.gradient_evaluations
+    if "plugged" not in text:
+        assert str(method) == spelled
+
+
+def test_every_parameter_and_the_method_inside_decide_the_value() -> None:
+    texts = ["late(sam)", "late(sam(rho=1))", "late(sam, share=1)", "late(asam)", "warmup(sam)"]
+    assert len({registry.build_method(text) for text in texts}) == len(texts)
+
+
+def test_methods_made_of_others_are_listed_apart() -> None:
+    assert list(registry.COMBINATORS.built_in) == list(COMBINATORS)
+    assert not {*registry.METHODS} & {*registry.COMBINATORS}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("late", "'late' is made of another method, as in late(sam)"),
+        ("every(late)", "'late' is made of another method"),
+        ("sam(sgd)", "method 'sam' takes no method inside; these do: warmup, late, every"),
+        ("lat(sam)", "no combinator 'lat': did you mean 'late'?"),
+        ("late(sma)", "no method 'sma': did you mean 'sam'?"),
+        ("late(sam, rho=1)", "combinator 'late' has no parameter 'rho': it takes share"),
+        ("late(sam, method=1)", "combinator 'late' has no parameter 'method': it takes share"),
+        ("late(sam(share=1))", "method 'sam' has no parameter 'share': it takes rho"),
+        ("late(sam(rho=-1), share=1)", "method 'sam(rho=-1)': rho must be a finite number >= 0"),
+        ("late(sam, share=2)", "share must be a number in [0, 1], not 2"),
+        ("accumulated(db-gr)", "db-gr differentiates twice"),
+        ("os:getcwd(sam)", "method 'os:getcwd(sam)'"),
+    ],
+)
+def test_a_method_made_of_another_that_cannot_be_is_a_request_error(text: str, reason: str) -> None:
+    with pytest.raises(RequestError) as error:
+        registry.build_method(text)
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("things", [registry.MODELS, registry.DATASETS], ids=lambda it: it.kind)
+def test_nothing_else_takes_something_inside(things: registry.Registry) -> None:
+    name = next(iter(things))
+    with pytest.raises(RequestError, match=rf"takes nothing inside: write {name}\(key=value\)"):
+        things.resolve(parse(f"{name}(4)"))
 
 
 def test_a_plug_in_is_named_where_it_stands() -> None:

@@ -21,8 +21,11 @@ leaves = (
     | st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 )
 values = leaves | st.tuples(leaves, leaves) | st.lists(leaves, max_size=3)
-specs = st.builds(
-    Spec, names, st.dictionaries(keys, values, max_size=4).map(lambda d: tuple(d.items()))
+arguments = st.dictionaries(keys, values, max_size=4).map(lambda d: tuple(d.items()))
+specs = st.recursive(
+    st.builds(Spec, names, arguments),
+    lambda inner: st.builds(Spec, names, arguments, inner),
+    max_leaves=4,
 )
 
 
@@ -46,8 +49,6 @@ def test_any_text_is_a_spec_or_a_request_error(text: str) -> None:
         "",
         "mlp(",
         "mlp)",
-        "mlp(4)",
-        "mlp(depth)",
         "mlp(depth=four)",
         "mlp(depth=4, depth=8)",
         "mlp(**{'depth': 4})",
@@ -57,6 +58,18 @@ def test_any_text_is_a_spec_or_a_request_error(text: str) -> None:
         "mlp(depth={[]: 1})",
         "mlp(depth=__import__('os'))",
         "mlp(depth=4) mlp",
+        "late(sam share=1)",
+        "late(sam, sgd)",
+        "late(share=1, sam)",
+        "late(sam(rho=1)",
+        "late(sam(rho=1)))",
+        "late(sam(rho=(1), share=1)",
+        "late(sam(rho=1]), share=1)",
+        "late(, share=1)",
+        "late((sam), share=1)",
+        "late('sam')",
+        "late(sam, 'share')",
+        "a(" * 100_000,
         "mlp(depth=" + "-" * 100_000 + "4)",
     ],
 )
@@ -68,6 +81,54 @@ def test_what_is_no_spec_is_refused_with_the_right_form(text: str) -> None:
 def test_spaces_and_empty_brackets_do_not_matter() -> None:
     assert parse(" mlp ") == parse("mlp()") == Spec("mlp")
     assert parse("mlp( depth = 4 )") == Spec("mlp", (("depth", 4),))
+
+
+def test_a_spec_may_hold_another_first() -> None:
+    sam = Spec("sam", (("rho", 0.1),))
+    assert parse("late(sam(rho=0.1), share=0.2)") == Spec("late", (("share", 0.2),), sam)
+    assert parse(" late ( sam ( rho = 0.1 ) , ) ") == Spec("late", (), sam)
+    assert parse("late(my-pkg.mod:Sam/2)") == Spec("late", (), Spec("my-pkg.mod:Sam/2"))
+    assert parse("a(b(c), x=1)") == Spec("a", (("x", 1),), Spec("b", (), Spec("c")))
+
+
+@pytest.mark.parametrize(
+    "value", [")", "(", "'", '"', "\\", "a), b=(", "'''", '"""', "\n#", "\\')", "a=1, b=["]
+)
+def test_brackets_and_quotes_in_a_value_end_no_spec(value: str) -> None:
+    inner = Spec("sam", (("x", value), ("y", (value, [value]))))
+    spec = Spec("late", (("z", {value: value}),), inner)
+    assert parse(str(spec)) == spec
+
+
+def test_a_string_in_three_quotes_is_one_value() -> None:
+    for quotes in ("'''", '"""'):
+        found = parse(f"late(sam(x={quotes}a')\" {quotes}, y=1))")
+        assert found == Spec("late", (), Spec("sam", (("x", "a')\" "), ("y", 1))))
+
+
+def test_names_and_parameters_of_a_spec_with_others_inside() -> None:
+    spec = parse("late(every(late(sam(rho=1, k=2), share=0.5), k=3), share=0.1)")
+    assert spec.kind == "late(every(late(sam)))"
+    assert spec.frame == "late(every(late(sam, share=0.5), k=3), share=0.1)"
+    assert spec.all_parameters == {"rho": 1, "k": 2, "share": 0.5, "every_k": 3, "late_share": 0.1}
+    plain = parse("sam(rho=1)")
+    assert (plain.kind, plain.frame, plain.all_parameters) == ("sam", "sam", {"rho": 1})
+
+
+def test_a_parameter_is_called_by_its_spec_until_that_is_a_name_of_its_own() -> None:
+    spec = parse("k(k(k(m, k=1), k=2), k=3)")
+    assert spec.all_parameters == {"k": 1, "k_k": 2, "k_k_k": 3}
+
+
+def test_lists_inside_stand_for_several_with_the_outermost_fastest() -> None:
+    assert [str(spec) for spec in expand("late(sam(rho=[0.05, 0.1]), share=[0.1, 0.2])")] == [
+        "late(sam(rho=0.05), share=0.1)",
+        "late(sam(rho=0.05), share=0.2)",
+        "late(sam(rho=0.1), share=0.1)",
+        "late(sam(rho=0.1), share=0.2)",
+    ]
+    with pytest.raises(RequestError, match="empty list"):
+        expand("late(sam(rho=[]), share=[0.1, 0.2])")
 
 
 def test_a_list_stands_for_several_specs_with_the_last_key_fastest() -> None:

@@ -139,7 +139,7 @@ def portable_cell(cell: Cell) -> dict[str, Any]:
     A method with the parameters that it has by default goes by its name alone, since another
     revision may have other parameters.
     """
-    name = parse(cell.spec).name
+    name = parse(cell.spec).kind
     default = registry.spell_method(name) == cell.spec
     return asdict(cell) | {"spec": name if default else cell.spec}
 

@@ -24,7 +24,7 @@ def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
     """
     method = parse(cell.spec)
     fields = {key: getattr(cell, key) for key in (*WORKLOAD, "spec", *more)}
-    return {"method": method.name, PARAMETERS: method.parameters, **fields}
+    return {"method": method.kind, PARAMETERS: method.all_parameters, **fields}
 
 
 def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataFrame:
@@ -70,9 +70,13 @@ def _is_number(value: object) -> bool:
 
 
 def method_place(spec: str) -> int:
-    """A method's place in tables and figures: the built-in ones in order, then others."""
+    """A method's place in tables and figures: the built-in ones in order, then others; then those
+    that are made of others.
+    """
     names = list(registry.METHODS.built_in)
-    name = parse(spec).name
+    name = parse(spec).kind
+    if "(" in name:
+        return len(names) + 1
     return names.index(name) if name in names else len(names)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import matplotlib as mpl
 
@@ -75,7 +75,7 @@ def set_look() -> None:
 
 def color(label: str) -> tuple[float, float, float]:
     """A method's colour: the same in every figure, distinct to the colour-blind."""
-    name = parse(label).name
+    name = parse(label).kind
     if name not in _COLORS:
         _COLORS[name] = _MORE[(len(_COLORS) - len(registry.METHODS.built_in)) % len(_MORE)]
     return _COLORS[name]
@@ -91,15 +91,20 @@ def short(labels: Iterable[str]) -> dict[str, str]:
     specs = {label: parse(label) for label in in_order(labels)}
     printed = {}
     for label, spec in specs.items():
-        same = [other.parameters for other in specs.values() if other.name == spec.name]
-        differing = {
-            key: value
-            for key, value in spec.parameters.items()
-            if any(other.get(key) != value for other in same)
-        }
-        name = spec.name.rpartition(":")[2]
-        printed[label] = str(Spec(name, tuple(differing.items())))
+        same = [other for other in specs.values() if other.kind == spec.kind]
+        printed[label] = str(_differing(spec, same))
     return printed
+
+
+def _differing(spec: Spec, same: Sequence[Spec]) -> Spec:
+    """A spec with the parameters, its own and further inside, that differ among those like it."""
+    arguments = [
+        (key, value)
+        for key, value in spec.arguments
+        if any(other.parameters.get(key) != value for other in same)
+    ]
+    inner = spec.inner and _differing(spec.inner, [other.inner for other in same if other.inner])
+    return Spec(spec.name.rpartition(":")[2], tuple(arguments), inner)
 
 
 def markers(labels: Iterable[str]) -> dict[str, str]:
@@ -107,7 +112,7 @@ def markers(labels: Iterable[str]) -> dict[str, str]:
     count: dict[str, int] = {}
     chosen = {}
     for label in in_order(labels):
-        name = parse(label).name
+        name = parse(label).kind
         chosen[label] = MARKERS[count.setdefault(name, 0) % len(MARKERS)]
         count[name] += 1
     return chosen

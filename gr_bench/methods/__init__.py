@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base import Method
     from .central import CentralGR
+    from .combinators.accumulation import Accumulated, DivisibleLoss
+    from .combinators.clipping import Clipped
+    from .combinators.combinator import Combinator
+    from .combinators.masks import Only, Without
+    from .combinators.schedules import Every, Late, Ramp, Schedule, Warmup
     from .data_parallel import PerWorker
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
@@ -36,22 +41,34 @@ if TYPE_CHECKING:
 __all__ = [
     "ASAM",
     "BUILT_IN",
+    "COMBINATORS",
     "GNP",
     "METHODS",
     "SAM",
     "SGD",
+    "Accumulated",
     "BackwardGR",
     "CentralGR",
+    "Clipped",
+    "Combinator",
+    "DivisibleLoss",
     "DoubleBackpropGR",
+    "Every",
     "Flooding",
     "ForwardGR",
+    "Late",
     "LossFunction",
     "Method",
+    "Only",
     "PerWorker",
+    "Ramp",
     "ScaledLoss",
+    "Schedule",
     "Step",
     "TwoPoint",
     "UnnormalizedSAM",
+    "Warmup",
+    "Without",
     "get",
     "scaled_step",
     "stack",
@@ -72,10 +89,27 @@ BUILT_IN = {
 """The built-in methods by name, in the order in which tables and figures show them, each with its
 module in this package and its class."""
 
+COMBINATORS = {
+    "warmup": ".combinators.schedules:Warmup",
+    "late": ".combinators.schedules:Late",
+    "every": ".combinators.schedules:Every",
+    "ramp": ".combinators.schedules:Ramp",
+    "without": ".combinators.masks:Without",
+    "only": ".combinators.masks:Only",
+    "clipped": ".combinators.clipping:Clipped",
+    "accumulated": ".combinators.accumulation:Accumulated",
+}
+"""The methods that are made of another one, which is their first argument, by name."""
+
 METHODS: dict[str, type[Method]]
 """The classes of :data:`BUILT_IN` by name."""
 
-_PUBLIC = {where.partition(":")[2]: where for where in BUILT_IN.values()} | {
+_PUBLIC = {
+    where.partition(":")[2]: where for where in (*BUILT_IN.values(), *COMBINATORS.values())
+} | {
+    "Combinator": ".combinators.combinator:Combinator",
+    "DivisibleLoss": ".combinators.accumulation:DivisibleLoss",
+    "Schedule": ".combinators.schedules:Schedule",
     "LossFunction": ".step:LossFunction",
     "Method": ".base:Method",
     "PerWorker": ".data_parallel:PerWorker",
@@ -87,23 +121,29 @@ _PUBLIC = {where.partition(":")[2]: where for where in BUILT_IN.values()} | {
 }
 
 
-def get(name: str, **parameters: float) -> Method:
-    """The built-in method of that name: ``get("f-gr", gamma=0.1, epsilon=0.05)``.
+def get(name: str, *inside: Method, **parameters: Any) -> Method:
+    """The built-in method of that name: ``get("f-gr", gamma=0.1, epsilon=0.05)``, or one made of
+    another: ``get("late", get("sam", rho=0.1), share=0.2)``.
 
     Raises:
-        ValueError: no such method, no such parameter, or a value out of range.
+        ValueError: no such method, no such parameter, or a value out of range; a method is missing
+            inside, or there is one too many.
     """
-    if name not in BUILT_IN:
-        near = get_close_matches(name, BUILT_IN, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(BUILT_IN)}"
+    places = BUILT_IN | COMBINATORS
+    if name not in places:
+        near = get_close_matches(name, places, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(places)}"
         raise ValueError(f"no method {name!r}: {hint}")
-    cls: type[Method] = _load(BUILT_IN[name])
-    known = inspect.signature(cls).parameters
+    if len(inside) != (name in COMBINATORS):
+        takes = "one method" if name in COMBINATORS else "no method"
+        raise ValueError(f"{name!r} takes {takes} inside, not {len(inside)}")
+    cls: type[Method] = _load(places[name])
+    known = [*inspect.signature(cls).parameters][len(inside) :]
     for key in parameters:
         if key not in known:
             takes = ", ".join(known) or "no parameters"
             raise ValueError(f"method {name!r} has no parameter {key!r}: it takes {takes}")
-    return cls(**parameters)
+    return cls(*inside, **parameters)
 
 
 def _load(where: str) -> Any:

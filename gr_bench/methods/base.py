@@ -79,6 +79,10 @@ class Method(ABC):
     scalable: ClassVar[bool] = False
     """True if it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
 
+    maskable: ClassVar[bool] = False
+    """True if it leaves parameters where they are that the loss function has as ``fixed`` (see
+    :class:`gr_bench.methods.Without`)."""
+
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
 
@@ -157,6 +161,20 @@ class Method(ABC):
         if self.penalty is not None and is_zero(getattr(self, self.penalty)):
             return 1
         return self.passes
+
+    @property
+    def repeats(self) -> bool:
+        """True if every step launches the same, with the same numbers, so that one may be recorded
+        and replayed.
+        """
+        return self.cycle == 1
+
+    def passes_in(self, done: int, steps: int) -> float:
+        """Forward-backward passes in the first ``done`` steps of a training of ``steps``.
+
+        Exact, for comparisons at equal cost: a method whose steps differ says so itself.
+        """
+        return done * self.gradient_evaluations
 
     @property
     def forward_passes(self) -> float:

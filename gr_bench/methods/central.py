@@ -36,6 +36,7 @@ class CentralGR(Method):
     penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
+    maskable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
@@ -48,14 +49,15 @@ class CentralGR(Method):
             loss = step.first()
             scale = LossScale(loss_fn, loss)
             differentiate(self, loss, scale.value)
-            moved = step.with_gradient()
+            reached = step.with_gradient()
+            moved = step.movable(reached)
             if moved and not is_zero(self.gamma):
                 weight = self.gamma / (2 * self.epsilon)
                 gradients = [p.grad for p in moved if p.grad is not None]
-                scale.unscale(moved)
+                scale.unscale(reached)
                 with torch.no_grad():
                     elsewhere = offset(moved, gradients, self.epsilon, self)
-                keep_share(moved, 1.0, scale.value)
+                keep_share(reached, 1.0, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), weight * scale.value)
                 with torch.no_grad():

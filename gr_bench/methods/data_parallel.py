@@ -38,14 +38,20 @@ class PerWorker:
             is the last.
 
     Raises:
-        ValueError: the wrapper has a static graph, which allows no pass without a reduction.
+        ValueError: the wrapper has a static graph, which allows no pass without a reduction; or the
+            method's steps differ in their passes.
 
     Source: Foret et al., ICLR 2021 (arXiv 2010.01412), section 4.1 (m-sharpness).
     """
 
+    per_worker = True
+    """The mark by which a step knows it, also inside another loss function."""
+
     def __init__(
         self, loss_fn: Callable[[], Tensor], model: DistributedDataParallel, method: Method
     ) -> None:
+        if method.cycle > 1:
+            raise ValueError(f"a perturbation per worker needs steps that are alike: {method}")
         if model.static_graph and method.forward_passes > 1:
             raise ValueError("a perturbation per worker needs static_graph=False")
         self._loss_fn = loss_fn

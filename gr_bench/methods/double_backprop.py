@@ -41,6 +41,7 @@ class DoubleBackpropGR(Method):
     penalty: ClassVar[str | None] = "gamma"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
+    maskable: ClassVar[bool] = True
     needs_second_derivatives: ClassVar[bool] = True
     forward_passes: ClassVar[int] = 1
 
@@ -69,11 +70,12 @@ class DoubleBackpropGR(Method):
                     for p, g in zip(step.params, gradients, strict=True)
                 ]
             )
+            penalised = {id(p) for p in step.movable(step.params)}
             # A gradient without a graph is constant in θ: its row of Hg is zero.
             curved = [
                 (g, v)
-                for g, v in zip(gradients, penalties, strict=True)
-                if g is not None and g.requires_grad
+                for p, g, v in zip(step.params, gradients, penalties, strict=True)
+                if g is not None and g.requires_grad and id(p) in penalised
             ]
             # Not with inputs=params: autograd would then pass over an operation without a second
             # derivative, whose node leads to no parameter, instead of raising.

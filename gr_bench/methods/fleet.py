@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .base import Method, Number, Workspace
+from .combinators.combinator import INSIDE, Combinator
 
 M = TypeVar("M", bound=Method)
 
@@ -27,11 +28,11 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
     in a few launches, and by a vector in one launch each.
 
     Args:
-        methods: one for each run, all of one class.
+        methods: one for each run, all of one class; so are the methods inside them.
 
     Raises:
-        ValueError: none, different classes, one that is not stackable, or numbers that are not
-            floats.
+        ValueError: none, different classes, one that is not stackable, or parameters that differ
+            and are no floats, or that runs must have alike.
     """
     classes = {type(method) for method in methods}
     if len(classes) != 1:
@@ -43,12 +44,16 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
     object.__setattr__(stacked, "workspace", Workspace())
     object.__setattr__(stacked, "state", {})
     object.__setattr__(stacked, "runs", len(methods))
+    if isinstance(stacked, Combinator):
+        stacked.put_inside(stack([getattr(method, INSIDE) for method in methods], device))
     for name in methods[0].parameters:
         values = [getattr(method, name) for method in methods]
-        if not all(isinstance(value, float) for value in values):
-            raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")
         if len({*values}) == 1:
             object.__setattr__(stacked, name, values[0])
+        elif isinstance(methods[0], Combinator) and name in methods[0].common:
+            raise ValueError(f"{cls.name} cannot be stacked: runs differ in {name}")
+        elif not all(isinstance(value, float) for value in values):
+            raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")
         else:
             numbers = torch.tensor(values, dtype=torch.float64, device=device)
             object.__setattr__(stacked, name, numbers)

@@ -32,6 +32,7 @@ class Flooding(Method):
     name: ClassVar[str] = "flooding"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
+    maskable: ClassVar[bool] = True
     passes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:

@@ -8,10 +8,17 @@ from numbers import Real
 from typing import TypeGuard
 
 
-def spell(name: str, parameters: Mapping[str, object]) -> str:
-    """A name with its parameters, each number in the shortest form that reads back as its value."""
-    arguments = ", ".join(f"{key}={_short(value)}" for key, value in parameters.items())
-    return f"{name}({arguments})" if arguments else name
+def spell(name: str, parameters: Mapping[str, object], inside: str = "") -> str:
+    """A name with its parameters, each number in the shortest form that reads back as its value.
+
+    Args:
+        name: of a method.
+        parameters: its own.
+        inside: the spelling of the method that it is made of, if it is.
+    """
+    arguments = [f"{key}={_short(value)}" for key, value in parameters.items()]
+    listed = ", ".join([inside, *arguments] if inside else arguments)
+    return f"{name}({listed})" if listed else name
 
 
 def is_number(value: object) -> TypeGuard[float]:

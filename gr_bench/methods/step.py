@@ -20,11 +20,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from .data_parallel import PerWorker, mean_over_workers
+from .data_parallel import mean_over_workers
 
 LossFunction = Callable[[], Tensor]
 """A forward pass. It may be a :class:`RepeatableLoss`. One that has a ``scaler`` is differentiated
-under it (:class:`gr_bench.methods.ScaledLoss`)."""
+under it (:class:`gr_bench.methods.ScaledLoss`); parameters whose ``id`` is among its ``fixed`` are
+not perturbed (:class:`gr_bench.methods.Without`)."""
 
 
 class RepeatableLoss(Protocol):
@@ -70,6 +71,7 @@ class Step:
         self._loss_fn = loss_fn
         self._given = list({id(p): p for p in params}.values())
         self.params = [p for p in self._given if p.requires_grad]
+        self._fixed: frozenset[int] = getattr(loss_fn, "fixed", frozenset())
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
         self._norm_copies: list[Copies] = []
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}
@@ -150,7 +152,7 @@ class Step:
         wrapper = self.parallel
         if wrapper is None or not wrapper.require_backward_grad_sync:
             return tensors
-        if isinstance(self._loss_fn, PerWorker):
+        if getattr(self._loss_fn, "per_worker", False):
             return tensors
         return mean_over_workers(tensors, wrapper)
 
@@ -183,6 +185,10 @@ class Step:
     def with_gradient(self) -> list[Tensor]:
         """The parameters that the passes so far gave a gradient."""
         return [p for p in self.params if p.grad is not None]
+
+    def movable(self, params: list[Tensor]) -> list[Tensor]:
+        """Those of ``params`` that are to be perturbed; the loss function may want some fixed."""
+        return [p for p in params if id(p) not in self._fixed] if self._fixed else params
 
 
 class _OutermostCalls:

@@ -31,6 +31,7 @@ class TwoPoint(Method):
 
     passes: ClassVar[int] = 2
     scalable: ClassVar[bool] = True
+    maskable: ClassVar[bool] = True
 
     @property
     def keeps_gradient(self) -> bool:
@@ -57,15 +58,16 @@ class TwoPoint(Method):
             loss = step.first()
             scale = LossScale(loss_fn, loss)
             differentiate(self, loss, scale.value)
-            moved = step.with_gradient()
+            reached = step.with_gradient()
+            moved = step.movable(reached)
             if moved and not is_zero(self.weight):
-                scale.unscale(moved)
+                scale.unscale(reached)
                 with torch.no_grad():
                     elsewhere = self.perturbed(moved)
-                keep_share(moved, 1 - self.weight, scale.value)
+                keep_share(reached, 1 - self.weight, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), self.weight * scale.value)
-                for p in moved:
+                for p in reached:
                     if p.grad is None:  # no gradient at θ': d = c·0
                         p.grad = torch.zeros_like(p)
             return loss.detach()
@@ -140,6 +142,7 @@ class SGD(Method):
     name: ClassVar[str] = "sgd"
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
+    maskable: ClassVar[bool] = True
     passes: ClassVar[int] = 1
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:

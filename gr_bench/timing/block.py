@@ -14,11 +14,14 @@ from ..meters.device import Device, Work
 from ..meters.device_state import DeviceState
 from ..meters.get_device import get_device
 from ..meters.operators import Operator, operators
-from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample
+from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample, whole_cycles
 from .rounds import collector_at_rest, in_building_order, interleave
 from .step import StepFields, StepRegistry, TimedStep, build_step, product_dtype
 
 MATRIX_PRODUCT = "matrix product"
+
+PROFILED_STEPS = 5
+"""Steps that are profiled, at least."""
 
 
 class BlockCell(StepFields, Protocol):
@@ -177,7 +180,11 @@ class BlockReplicate(Generic[C]):
     def profile(self) -> dict[C, list[Operator]]:
         """Every cell's operators, from a few steps more."""
         return {
-            cell: operators(self._steps[cell.id], device=torch.device(cell.device))
+            cell: operators(
+                self._steps[cell.id],
+                whole_cycles(self._steps[cell.id], PROFILED_STEPS),
+                device=torch.device(cell.device),
+            )
             for cell in self.samples
         }
 

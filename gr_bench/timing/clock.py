@@ -68,16 +68,27 @@ def settle_and_warm_up(device: Device, step: Work, budget_s: float) -> int:
 
     Args:
         device: that it runs on.
-        step: with a method ``settle`` for its first step, or without.
+        step: with a method ``settle`` for its first step, or without, and with a ``cycle``, or of 1
+            (:func:`whole_cycles`).
         budget_s: for the warm-up (:func:`warm_up`), which takes one reading at least.
     """
     getattr(step, "settle", step)()
-    return steps_in_a_sample(device, warm_up(device, step, budget_s))
+    steps = steps_in_a_sample(device, warm_up(device, step, budget_s))
+    return whole_cycles(step, steps)
+
+
+def whole_cycles(step: Work, least: int) -> int:
+    """The least number of steps that is at least ``least`` and a multiple of the step's cycle.
+
+    Steps that differ are only timed by the cycle: wherever one begins, it holds the same steps.
+    """
+    cycle: int = getattr(step, "cycle", 1)
+    return cycle * math.ceil(least / cycle)
 
 
 def warm_up(device: Device, step: Work, budget_s: float) -> float:
     """Step until the time no longer falls, at most ``budget_s``; returns seconds a step."""
-    steps = device.least_steps  # one alone would show the time to launch it, too
+    steps = whole_cycles(step, device.least_steps)  # one alone would show its launch, too
 
     def work() -> None:
         for _ in range(steps):
@@ -125,7 +136,7 @@ def joules(device: Device, step: Work, step_s: float) -> float | None:
     before = device.energy_j()
     if before is None:
         return None
-    steps = max(1, math.ceil(ENERGY_S / step_s))
+    steps = whole_cycles(step, math.ceil(ENERGY_S / step_s))
     for _ in range(steps):
         step()
     after = device.energy_j()  # once all of them are done

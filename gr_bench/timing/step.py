@@ -140,14 +140,35 @@ class Training:
         self.optimizer.step()
         return loss
 
-    def loss_on(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
+    def loss_on(self, inputs: Tensor, targets: Tensor) -> MiniBatchLoss:
         """The loss function of one mini-batch."""
+        return MiniBatchLoss(self, inputs, targets)
 
-        def loss() -> Tensor:
-            with self.autocast():
-                return cross_entropy(self.forward(inputs), targets)
 
-        return loss
+@dataclass(frozen=True, eq=False)
+class MiniBatchLoss:
+    """The mean cross-entropy of a training's model on one mini-batch."""
+
+    training: Training
+    inputs: Tensor
+    targets: Tensor
+
+    def __call__(self) -> Tensor:
+        """One forward pass."""
+        with self.training.autocast():
+            return cross_entropy(self.training.forward(self.inputs), self.targets)
+
+    def parts(self, count: int) -> list[MiniBatchLoss]:
+        """The losses of ``count`` micro-batches of the same size, whose mean is this one.
+
+        Raises:
+            ValueError: the batch size is no multiple of ``count``.
+        """
+        size = len(self.inputs)
+        if size % count:
+            raise ValueError(f"a mini-batch of {size} cannot be cut into {count} equal parts")
+        pieces = zip(self.inputs.chunk(count), self.targets.chunk(count), strict=True)
+        return [MiniBatchLoss(self.training, *piece) for piece in pieces]
 
 
 @dataclass
@@ -168,6 +189,11 @@ class TimedStep:
     def __call__(self) -> Tensor:
         """One step; returns the detached loss before it."""
         return self.run()
+
+    @property
+    def cycle(self) -> int:
+        """Steps after which the method does the same again; those of older revisions always do."""
+        return getattr(self.training.method, "cycle", 1)
 
     def settle(self) -> Tensor:
         """One step that does not overflow; returns the detached loss before it.

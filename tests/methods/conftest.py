@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gr_bench.methods import METHODS, LossFunction, Method, Step, TwoPoint
+from gr_bench.methods import (
+    METHODS,
+    Clipped,
+    Every,
+    Late,
+    LossFunction,
+    Method,
+    Ramp,
+    Step,
+    TwoPoint,
+    Warmup,
+    get,
+)
 
 CLASSES = 3
 
@@ -187,9 +201,30 @@ def plug_in() -> type[Method]:
     return Extragradient
 
 
-@pytest.fixture(params=[*METHODS.values(), Extragradient], ids=lambda cls: cls.name)
+def begun(method: Method, steps: int = 1) -> Method:
+    """The method at the beginning of a training that it need not know the parameters of."""
+    method.begin({}, steps)
+    return method
+
+
+COMBINED = {
+    "warmup": lambda: begun(Warmup(get("gnp"), share=0)),
+    "late, in time": lambda: begun(Late(get("sam"), share=1)),
+    "late, too early": lambda: begun(Late(get("sam"), share=0)),
+    "every": lambda: Every(get("c-gr"), k=1),
+    "ramp": lambda: begun(Ramp(get("f-gr"))),
+    "clipped": lambda: Clipped(get("b-gr"), norm=1e9),
+    "nested": lambda: begun(Clipped(Late(Ramp(Every(get("c-gr"), k=1)), share=1), norm=1e9)),
+}
+"""Methods made of others that do the same in every step, and so keep a method's contract."""
+
+
+@pytest.fixture(
+    params=[*METHODS.values(), Extragradient, *COMBINED.values()],
+    ids=[*METHODS, Extragradient.name, *COMBINED],
+)
 def method(request: pytest.FixtureRequest) -> Method:
-    """Each built-in method and the plug-in, with default parameters."""
+    """Each built-in method and the plug-in, with default parameters; and some made of others."""
     return request.param()
 
 
@@ -208,6 +243,12 @@ def assert_same_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) ->
     assert actual.keys() == expected.keys()
     moved = [key for key in expected if not torch.equal(actual[key], expected[key])]
     assert not moved
+
+
+@pytest.fixture(scope="session")
+def contract() -> dict[str, Any]:
+    """The tests of ``test_contract.py`` by name, for methods that the fixture does not make."""
+    return runpy.run_path(str(Path(__file__).with_name("test_contract.py")))
 
 
 @pytest.fixture(name="assert_same_state")

@@ -16,7 +16,16 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from two_workers import RATE, STEPS, WORKERS, build, loss_on, methods, part, seed
 
-from gr_bench.methods import SAM, DoubleBackpropGR, Flooding, ForwardGR, Method, PerWorker
+from gr_bench.methods import (
+    SAM,
+    DoubleBackpropGR,
+    Flooding,
+    ForwardGR,
+    Late,
+    Method,
+    PerWorker,
+    Ramp,
+)
 
 Outcome = dict[tuple[str, str, str, str], list[dict[str, Any]]]
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
@@ -279,3 +288,13 @@ def test_static_graphs_are_refused_where_they_would_be_wrong() -> None:
     PerWorker(lambda: loss_on(wrapped, 0), wrapped, Flooding())  # one pass, which is reduced
     with pytest.raises(RuntimeError, match="db-gr needs static_graph=False"):
         DoubleBackpropGR().backward(lambda: loss_on(wrapped, 0), wrapped.parameters())
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_perturbation_per_worker_needs_steps_of_one_sort() -> None:
+    """Or nobody would know which pass is the step's last."""
+    wrapped = DistributedDataParallel(build("mlp"))
+    loss = lambda: loss_on(wrapped, 0)  # noqa: E731
+    with pytest.raises(ValueError, match=r"steps that are alike: late\(sam\(rho=0.05\), share=0.2"):
+        PerWorker(loss, wrapped, Late(SAM()))
+    PerWorker(loss, wrapped, Ramp(ForwardGR()))

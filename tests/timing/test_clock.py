@@ -15,6 +15,7 @@ from gr_bench.timing.clock import (
     steps_in_a_sample,
     take_sample,
     warm_up,
+    whole_cycles,
 )
 
 
@@ -96,6 +97,61 @@ def test_a_step_settles_and_warms_up_before_its_sample_is_sized() -> None:
     step = Settling()
     assert settle_and_warm_up(device, step, budget_s=3600.0) == 3
     assert step.settled == 1
+
+
+class Cyclic:
+    """A step of which the first of every few takes longer."""
+
+    def __init__(self, device: Simulated, *costs: float) -> None:
+        self.device, self.costs, self.cycle, self.steps = device, costs, len(costs), 0
+
+    def __call__(self) -> None:
+        self.device.now += self.costs[self.steps % self.cycle]
+        self.steps += 1
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_a_sample_of_steps_that_differ_holds_whole_cycles(before: int) -> None:
+    """Wherever in a cycle it begins, and however long a cycle is beside a sample."""
+    for scale in (1e-4, 1e-3, 1.0):
+        device = Simulated()
+        costs = [scale * cost for cost in (6.0, 2.0, 2.0, 2.0, 3.0)]
+        step = Cyclic(device, *costs)
+        for _ in range(before):
+            step()
+        steps = settle_and_warm_up(device, step, budget_s=3600.0)
+        assert steps % 5 == 0
+        assert (steps - 5) * scale * 3 < SAMPLE_S
+        for _ in range(3):
+            assert take_sample(device, step, steps).elapsed_s == pytest.approx(1.5 * 3 * scale)
+
+
+def test_a_warm_up_reading_holds_whole_cycles() -> None:
+    """Else a cheap step after a dear one would look as if the time were still falling."""
+    device = Simulated()
+    step = Cyclic(device, 5.0, 1.0, 1.0, 1.0)
+    assert warm_up(device, step, budget_s=3600.0) == pytest.approx(2.0)
+    assert step.steps == 8
+
+
+@pytest.mark.parametrize(
+    ("cycle", "least", "steps"), [(1, 7, 7), (5, 1, 5), (5, 5, 5), (5, 6, 10), (20, 3, 20)]
+)
+def test_the_steps_of_a_sample_are_rounded_up_to_whole_cycles(
+    cycle: int, least: int, steps: int
+) -> None:
+    assert whole_cycles(Cyclic(Simulated(), *[1.0] * cycle), least) == steps
+
+
+def test_joules_are_read_over_whole_cycles() -> None:
+    class Counting(Simulated):
+        def energy_j(self) -> float:
+            return 2 * self.now
+
+    device = Counting()
+    step = Cyclic(device, 1.0, 0.25, 0.25)
+    assert joules(device, step, 0.5) == pytest.approx(1.0)
+    assert step.steps == 6
 
 
 SAMPLE_S = Device.sample_s

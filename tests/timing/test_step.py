@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
 import torch
 from synthetic import cost
-from torch import nn
+from torch import Tensor, nn
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
+from gr_bench.methods import DivisibleLoss
 from gr_bench.timing.step import EagerSGD, build_step, build_training, load_data
 
 CELL = cost(
@@ -78,6 +80,59 @@ def test_a_step_that_is_timed_leaves_the_parameters_where_they_are() -> None:
     for p, value in zip(step.training.model.parameters(), before, strict=True):
         assert torch.equal(p, value)
     assert all(step.training.optimizer.state[p] for p in step.training.model.parameters())
+
+
+def test_a_step_has_its_methods_cycle_and_those_of_older_revisions_have_one() -> None:
+    late = build_step(replace(CELL, spec="late(sam(rho=0.05), share=0.2)"), registry)
+    assert late.cycle == 5
+    assert late.training.method.state["steps"] == 5
+
+    class Older:
+        """A method before there were cycles, states and beginnings."""
+
+        def backward(self, loss_fn: Callable[[], Tensor], params: Iterable[Tensor]) -> Tensor:
+            loss = loss_fn()
+            loss.backward()
+            return loss.detach()
+
+        needs_second_derivatives = False
+
+    class OlderRegistry:
+        build_model = staticmethod(registry.build_model)
+        build_dataset = staticmethod(registry.build_dataset)
+
+        def build_method(self, text: str) -> Older:
+            return Older()
+
+    older = build_step(CELL, OlderRegistry())
+    assert older.cycle == 1
+    assert older().isfinite()
+
+
+def test_the_parts_of_a_mini_batch_have_its_loss_as_their_mean() -> None:
+    data = load_data(CELL, registry)
+    training = build_training(CELL, data, registry)
+    loss = training.loss_on(data.train.inputs, data.train.targets)
+    assert isinstance(loss, DivisibleLoss)
+    for count in (1, 2, 4, 8):
+        parts = loss.parts(count)
+        assert len(parts) == count
+        assert {len(part.inputs) for part in parts} == {8 // count}
+        torch.testing.assert_close(torch.stack([part() for part in parts]).mean(), loss())
+    with pytest.raises(ValueError, match="a mini-batch of 8 cannot be cut into 3 equal parts"):
+        loss.parts(3)
+
+
+def test_a_training_begins_with_its_length_and_its_parameters_names() -> None:
+    cell = replace(CELL, spec="late(without(sam, names='*.bias'), share=0.5)")
+    data = load_data(cell, registry)
+    method = build_training(cell, data, registry, steps=12).method
+    assert method.state == {"step": 0, "steps": 12}
+    assert method.method.state == {"fixed": [1, 3]}
+    with pytest.raises(
+        ValueError, match=r"'\*norm' matches none of the parameters, hidden.0.weight"
+    ):
+        build_step(replace(CELL, spec="without(sam, names='*norm')"), registry)
 
 
 def test_the_batch_is_the_first_of_the_training_part() -> None:

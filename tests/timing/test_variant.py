@@ -143,6 +143,17 @@ def test_what_cannot_be_deterministic_is_unsupported_and_other_errors_are_errors
             {"variant": "cuda-graph", "device": "cuda:1", "dtype": "float16-mixed"},
             "waits for the device in every step unless the optimizer is fused",
         ),
+        *(
+            (
+                {"variant": "cuda-graph", "device": "cuda", "spec": spec},
+                "the steps of (late|ramp|clipped) differ, and a graph replays one",
+            )
+            for spec in ("late(sam)", "ramp(f-gr)", "clipped(every(sam, k=2))")
+        ),
+        (
+            {"dtype": "float16-mixed", "spec": "accumulated(sam)"},
+            "accumulated knows of no gradient scaler",
+        ),
         (
             {"dtype": "float16-mixed", "spec": "gr_bench.peers:TextbookSAM(rho=0.05)"},
             "TextbookSAM knows of no gradient scaler",

@@ -54,7 +54,7 @@ class GeneralizationCell(TimedCell):
     def selection_group(self) -> tuple[Any, ...]:
         """The common part of settings to choose from: method, model, data, but not the numbers."""
         own = ("learning_rate", "role", "sharpness")
-        return (parse(self.spec).name, *(pair for pair in self.workload if pair[0] not in own))
+        return (parse(self.spec).kind, *(pair for pair in self.workload if pair[0] not in own))
 
     @property
     def setting(self) -> tuple[str, float]:
@@ -71,7 +71,7 @@ class GeneralizationCell(TimedCell):
         """The common part of cells that can be one fleet: all but seed, rate and numbers."""
         own = ("seed", "learning_rate")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
-        return (parse(self.spec).name, *alike)
+        return (parse(self.spec).frame, *alike)
 
     @property
     def timing_cell(self) -> GeneralizationCell:

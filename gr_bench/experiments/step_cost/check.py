@@ -78,15 +78,21 @@ def _coarsest(cell: StepCostCell) -> float:
 def _results(cell: StepCostCell) -> dict[str, Tensor]:
     """Loss, gradients and buffers after :data:`STEPS` steps on the same mini-batch.
 
-    Parameters do not move, and every step draws the same random numbers.
+    Parameters do not move, and every step draws the same random numbers. Where steps differ, losses
+    and gradients are those of a whole cycle.
     """
+    found = {}
     with in_force(cell.variant):
         step = build_step(cell, registry)
-        for _ in range(STEPS):
-            found = {"loss": step.settle()}
-    for name, p in step.training.model.named_parameters():
-        # a copy: memory of a graph that is replayed ends with it
-        found[f"gradient of {name}"] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for _ in range(STEPS - 1):
+            step.settle()
+        for place in range(step.cycle):
+            where = f" in step {STEPS + place}" if step.cycle > 1 else ""
+            found[f"loss{where}"] = step.settle()
+            for name, p in step.training.model.named_parameters():
+                # a copy: memory of a graph that is replayed ends with it
+                gradient = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                found[f"gradient of {name}{where}"] = gradient
     return found | dict(step.training.model.named_buffers())
 
 

@@ -28,6 +28,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -35,7 +36,15 @@ from torch import Tensor, nn
 
 from gr_bench.meters.counters import count_flops
 from gr_bench.meters.memory import nbytes, saved_bytes
-from gr_bench.methods import CentralGR, DoubleBackpropGR, Flooding, Method, TwoPoint
+from gr_bench.methods import (
+    CentralGR,
+    Combinator,
+    DoubleBackpropGR,
+    Flooding,
+    Method,
+    Schedule,
+    TwoPoint,
+)
 from gr_bench.timing.step import Training
 from gr_bench.workloads.models.transformer import SelfAttention
 
@@ -134,8 +143,17 @@ def products(training: Training, batch: tuple[Tensor, Tensor]) -> list[Product] 
     return found if counted == sum(product.forward for product in found) else None
 
 
-def step_flops(layers: Sequence[Product], method: Method) -> int:
-    """FLOPs of one step of ``method``, matrix products alone."""
+def step_flops(layers: Sequence[Product], method: Method) -> Fraction:
+    """FLOPs of one step of ``method``, matrix products alone; the mean over a cycle."""
+    if isinstance(method, Schedule):
+        single = Fraction(sum(layer.single for layer in layers))
+        return single + method.part * (step_flops(layers, method.method) - single)
+    if isinstance(method, Combinator):
+        return step_flops(layers, method.method)
+    return Fraction(_step_flops(layers, method))
+
+
+def _step_flops(layers: Sequence[Product], method: Method) -> float:
     if method.parameters.get("gamma") == 0:
         return sum(layer.single for layer in layers)
     if method.needs_second_derivatives:
@@ -211,7 +229,7 @@ def predict(training: Training, batch: tuple[Tensor, Tensor]) -> Prediction:
     layers = products(training, batch)
     bounds = memory_bounds(training, batch)
     return Prediction(
-        predicted_flops=None if layers is None else step_flops(layers, training.method),
+        predicted_flops=None if layers is None else round(step_flops(layers, training.method)),
         predicted_extra_low_bytes=bounds.extra_low_bytes,
         predicted_extra_high_bytes=bounds.extra_high_bytes,
         predicted_peak_low_bytes=bounds.peak_low_bytes,

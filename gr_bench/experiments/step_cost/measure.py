@@ -20,25 +20,39 @@ from gr_bench.timing.step import build_step
 def counters(cell: StepCostCell) -> Counters:
     """Peak memory and FLOPs of a steady-state step: what does not depend on the clock.
 
-    A graph that is replayed allocates nothing: its memory is that of the step without it.
+    Where steps differ, memory is that of the step with the highest peak, and counts are means over
+    a cycle, rounded. A graph that is replayed allocates nothing: its memory is that of the step
+    without it.
     """
     device = get_device(cell.device)
     cell_read = cell.unreplayed
     step = build_step(cell_read, registry)
     step.settle()
-    loss = torch.stack([step() for _ in range(2)])
+    cycle = step.cycle
+    loss = torch.stack([step() for _ in range(max(2, cycle))])
     training = step.training
-    memory = measure_memory(
-        step, device, training.model, training.optimizer, training.method, step.batch
+    memory = max(
+        (
+            measure_memory(
+                step, device, training.model, training.optimizer, training.method, step.batch
+            )
+            for _ in range(cycle)
+        ),
+        key=lambda memory: memory.peak_bytes,
     )
     # the counter cannot look into compiled graphs; the arithmetic is the same without them
     compiled = cell_read.compiled
     eager = build_step(replace(cell_read, compiled=False), registry) if compiled else step
     predicted = predict(eager.training, eager.batch)
+
+    def whole_cycle() -> None:
+        for _ in range(cycle):
+            eager()
+
     return Counters(
         cell=cell,
-        flops=count_flops(eager),
-        launches=count_launches(eager) if device.kind == "cuda" else None,
+        flops=round(count_flops(whole_cycle) / cycle),
+        launches=round(count_launches(whole_cycle) / cycle) if device.kind == "cuda" else None,
         predicted_flops=predicted.predicted_flops,
         predicted_extra_low_bytes=predicted.predicted_extra_low_bytes,
         predicted_extra_high_bytes=predicted.predicted_extra_high_bytes,

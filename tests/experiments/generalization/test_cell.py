@@ -81,3 +81,9 @@ def test_a_block_has_all_methods_of_a_workload_and_the_control() -> None:
     assert [cell.is_baseline for cell in (*timed, control)] == [True, False, False, False]
     assert [cell.is_control for cell in (*timed, control)] == [False, False, False, True]
     assert len({str(cell) for cell in (*timed, control)}) == 4
+
+
+def test_numbers_of_methods_made_of_others_are_chosen_together() -> None:
+    cells = [training(text) for text in ("late(sam)", "late(sam(rho=1), share=0.1)", "late(asam)")]
+    first, numbers, other = (cell.selection_group for cell in cells)
+    assert first == numbers != other

@@ -74,6 +74,25 @@ def test_a_step_that_is_wrong_once_it_is_replayed_is_found(monkeypatch: pytest.M
     assert not check(replace(MLP, spec="sgd", compiled=True)).agrees
 
 
+@pytest.mark.parametrize("spec", ["late(sam, share=0.1)", "every(sam, k=7)", "warmup(sam)"])
+def test_a_step_that_is_wrong_once_in_a_cycle_is_found(
+    monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    class OffElsewhere(Off):
+        """Wrong where the parameters are perturbed."""
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            (first, *_) = self.network.parameters()
+            home = vars(self).setdefault("home", first.detach().clone())
+            return self.network(inputs) * (1.0 if torch.equal(first, home) else 2.0)
+
+    monkeypatch.setattr(step_module.torch, "compile", lambda network: OffElsewhere(network, 1.0))
+    found = check(replace(MLP, spec=cost(spec).spec, compiled=True))
+    assert not found.agrees
+    assert " in step " in found.where
+    assert check(replace(MLP, spec="sgd", compiled=True)).agrees
+
+
 def test_rounding_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     with_compiler(monkeypatch, 1.0 + 1e-6)
     assert check(replace(MLP, compiled=True)).agrees

@@ -57,6 +57,30 @@ def test_closed_form_flops_are_those_that_are_counted(model: str, dataset: str) 
         assert predicted == count_flops(lambda t=training: t.step(*batch)), method
 
 
+@pytest.mark.parametrize(
+    ("method", "cycle"),
+    [
+        ("late(sam, share=0.2)", 5),
+        ("warmup(db-gr, share=0.25)", 4),
+        ("every(late(c-gr, share=0.5), k=3)", 6),
+        ("clipped(f-gr)", 1),
+        ("accumulated(sam, parts=3)", 1),
+    ],
+)
+@pytest.mark.parametrize("model", ["mlp(depth=3, width=24)", "resnet-8(width=4)"])
+def test_closed_form_flops_of_steps_that_differ_are_the_mean_over_a_cycle(
+    method: str, cycle: int, model: str
+) -> None:
+    data = build_dataset("digits")
+    batch = (data.train.inputs[:3], data.train.targets[:3])
+    training = ready(build_model(model, data.input_shape, data.num_classes), method)
+    training.method.begin(dict(training.model.named_parameters()), cycle)
+    assert training.method.cycle == cycle
+    predicted = predict(training, batch).predicted_flops
+    total = count_flops(lambda: [training.step(*batch) for _ in range(cycle)])
+    assert predicted == round(total / cycle)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     dimensions=st.sampled_from([1, 2]),

@@ -21,9 +21,11 @@ from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.experiment import StepCost
 from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.meters.device import Device
+from gr_bench.meters.get_device import get_device
 from gr_bench.methods import METHODS
 from gr_bench.timing import block as block_module
 from gr_bench.timing.block import BlockReplicate
+from gr_bench.timing.clock import settle_and_warm_up, take_sample
 from gr_bench.timing.rounds import in_building_order
 from gr_bench.timing.step import TimedStep, build_step
 
@@ -66,6 +68,49 @@ def test_every_method_of_a_block_is_timed_in_the_same_rounds() -> None:
     assert len({record.began_unix_s for record in records}) == 1
     places = zip(*(record.position for record in records), strict=True)
     assert all(len(set(place)) == 5 for place in places)
+
+
+def test_steps_that_differ_are_timed_by_the_cycle_beside_others() -> None:
+    """Cycles of 1, 4 and 5 in one block: each sample holds whole ones, and rounds pair as ever."""
+    methods = ("sgd", "every(sam, k=4)", "late(f-gr, share=0.2)")
+    cells = [cost(method, **TINY) for method in methods]
+    block = BlockReplicate(cells, registry, 0, lambda cell: None)
+    assert not list(block.measure(0.05, 3))
+    samples = {cell.spec.partition("(")[0]: own for cell, own in block.samples.items()}
+    assert samples["every"].steps % 4 == samples["late"].steps % 5 == 0
+    assert len({len(own.step_s) for own in samples.values()}) == 1
+    for record in measure(cells):
+        assert isinstance(record, Times)
+
+
+def test_every_sample_of_steps_that_differ_holds_the_same_passes() -> None:
+    """Wherever in its cycle a sample begins."""
+    device, step = get_device("cpu"), build_step(cost("every(sam, k=5)", **TINY), registry)
+    passes = 0
+
+    def note(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    steps = settle_and_warm_up(device, step, 0.01)
+    step.training.model.register_forward_pre_hook(note)
+    for _ in range(6):
+        before = passes
+        take_sample(device, step, steps)
+        assert passes - before == steps * 6 // 5
+        step()
+
+
+def test_counters_of_steps_that_differ_are_means_and_the_highest_peak() -> None:
+    sgd, sam, late = (
+        counters(cost(method, model="mlp(depth=3, width=64)"))
+        for method in ("sgd", "sam", "late(sam, share=0.2)")
+    )
+    assert late.flops == late.predicted_flops == round((4 * sgd.flops + sam.flops) / 5)
+    assert late.peak_bytes == sam.peak_bytes > sgd.peak_bytes
+    assert late.method_bytes == sam.method_bytes > 0
+    none = counters(cost("late(sam, share=0)", model="mlp(depth=3, width=64)"))
+    assert (none.flops, none.method_bytes) == (sgd.flops, 0)
 
 
 def test_a_block_is_built_in_the_replicates_order() -> None:

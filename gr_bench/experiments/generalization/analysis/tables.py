@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -66,9 +66,6 @@ WORKLOAD = [
     *("threads", "dtype", "device", "compiled"),
 ]
 CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "schedule", "augmentation")
-STEP = ["method", *columns.WORKLOAD]
-"""The columns that decide how long a step takes."""
-
 GROUP = [*WORKLOAD, "spec"]
 """The columns that trainings have in common which differ in their seed alone."""
 
@@ -91,8 +88,8 @@ def step_times(records: Sequence[Record]) -> pd.DataFrame:
 
     ``time_ms`` is that of one step of one run: the geometric mean over replicates of their median
     over rounds, without waiting. ``time_ratio`` is over SGD's in the same rounds, with the 95 %
-    t-interval over replicates. A method's numbers have no influence on it; ``spec`` has those that
-    were timed.
+    t-interval over replicates. A method's numbers have no influence on it, but for those of
+    methods that are made of others; ``spec`` has those that were timed.
     ``control`` rows are SGD timed a second time: their ratio is 1 but for noise.
     """
     times, rows = BlockTimes(records), []
@@ -131,20 +128,28 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
     gets worse. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
     """
     timed = timed[~timed["control"].astype(bool)]
-    of_method = timed.set_index(STEP)[["time_ms", "time_ratio"]].to_dict("index")
+    of_method = {
+        _step_key(row): {key: row[key] for key in ("time_ms", "time_ratio")}
+        for row in timed.to_dict("records")
+    }
     rows = []
     for record in records:
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
             continue
         row = _head(cell)
-        step = of_method.get(tuple(row[key] for key in STEP), {})
+        step = of_method.get(_step_key(row), {})
         row |= {f"step_{key}": value for key, value in step.items()}
         if isinstance(record, Training):
             rows.append(row | _results(record))
         elif isinstance(record, Failure):
             rows.append(row | {"status": record.status})
     return in_order(build_table(rows, [*SETTING, *RESULT]), *SETTING)
+
+
+def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """All that decides how long a step takes."""
+    return (parse(row["spec"]).frame, *(row[key] for key in columns.WORKLOAD))
 
 
 def _results(record: Training) -> dict[str, Any]:
@@ -206,7 +211,7 @@ def setting_columns(row: pd.Series) -> dict[str, Any]:
     """
     method = parse(row["spec"])
     fields = {key: row[key] for key in (*columns.WORKLOAD, "spec", *SETTING[1:])}
-    return {"method": method.name, PARAMETERS: method.parameters} | fields
+    return {"method": method.kind, PARAMETERS: method.all_parameters} | fields
 
 
 def selection(records: Sequence[Record]) -> pd.DataFrame:

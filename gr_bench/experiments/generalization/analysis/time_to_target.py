@@ -29,7 +29,8 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     that never gets there, that diverged or failed takes infinitely long.
     Given are the median over runs and, as ``_low`` and ``_high``, the least and the greatest: with
     n runs, that range holds the median of all seeds with a probability of 1 - 2^(1-n).
-    ``evaluations_to_target`` counts gradient evaluations; ``time_to_target_s`` is steps times
+    ``evaluations_to_target`` counts gradient evaluations, of which every step has the mean over the
+    training; ``time_to_target_s`` is steps times
     ``step_time_ms``, empty where steps were not timed.
 
     Args:

@@ -168,7 +168,7 @@ def cached_choice(
     import pooch  # it takes a tenth of a second, and a process that times steps needs it not
 
     fields = asdict(cell)
-    sort = [parse(cell.spec).name, *(fields[key] for key in DECISIVE), runs]
+    sort = [parse(cell.spec).frame, *(fields[key] for key in DECISIVE), runs]
     processor = hardware.processor()
     here = (device.describe().get("name"), processor.family, processor.model, processor.stepping)
     key = json.dumps([*sort, *here, torch.__version__])

@@ -17,6 +17,7 @@ from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.planning.plan import TIMING, equal_time_cells
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Record
+from gr_bench.spec import parse
 from gr_bench.timing.replicates import log_ratio
 
 EXPERIMENT = Generalization()
@@ -270,3 +271,46 @@ def test_the_control_has_a_row_and_no_influence() -> None:
     grid = GeneralizationGrid(**GRID.model_dump() | {"epochs": 10})
     cells = [sgd, training("f-gr", epochs=10)]
     assert {cell.epochs for cell in equal_time_cells(grid, cells, records)} == {10, 20}
+
+
+def test_steps_are_timed_for_every_share_and_for_no_number_further_inside() -> None:
+    methods = ["sgd", "late(sam(rho=[0.1, 0.2]), share=[0.1, 0.5])", "f-gr(gamma=[0.1, 0.3])"]
+    grid = GeneralizationGrid(
+        **GRID.model_dump() | {"methods": methods, "batch_sizes": [32], "label_noise": [0.0]}
+    )
+    (job,) = jobs([], grid)
+    (unit,) = job.units
+    assert [cell.spec for cell in unit.cells] == [
+        "sgd",
+        "sgd",
+        "late(sam(rho=0.1), share=0.1)",
+        "late(sam(rho=0.1), share=0.5)",
+        "f-gr(gamma=0.1, epsilon=0.05)",
+    ]
+    seconds = {"sgd": 1.0, "late(sam, share=0.1)": 1.1, "late(sam, share=0.5)": 1.5, "f-gr": 2.0}
+    records = [
+        step_time(cell, replicate, seconds[parse(cell.spec).frame])
+        for cell in unit.cells
+        for replicate in range(2)
+    ]
+    ended = {"train": (0.1, 0.9), "test": (0.2, 0.8)}
+    records += [trained(cell, **ended) for cell in EXPERIMENT.cells(grid)]
+    table = EXPERIMENT.tables(records)["generalization"]
+    assert set(table["method"]) == {"sgd", "late(sam)", "f-gr"}
+    for row in table.to_dict("records"):
+        assert row["step_time_ratio"] == pytest.approx(seconds[parse(row["spec"]).frame])
+        if row["method"] == "late(sam)":
+            assert f"late(sam(rho={row['rho']:g}), share={row['share']:g})" == row["spec"]
+
+
+def test_sgd_is_trained_for_the_mean_passes_of_methods_whose_steps_differ() -> None:
+    grid = GeneralizationGrid(
+        **GRID.model_dump()
+        | {
+            "methods": ["sgd", "late(sam, share=[0.2, 0.04])", "every(sam, k=3)", "sam"],
+            "equal_cost": True,
+            "equal_time": False,
+        }
+    )
+    lengths = {cell.epochs for cell in EXPERIMENT.cells(grid) if cell.spec == "sgd"}
+    assert lengths == {10, 12, 13, 20}

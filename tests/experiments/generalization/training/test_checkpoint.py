@@ -33,6 +33,9 @@ CASES = {
     "augmentation": ("sam", {"model": "resnet-8(width=4)", **IMAGES, "augmentation": "crop-flip"}),
     "dropout": ("sam", {"model": "plugged:Dropping", **IMAGES}),
     "no momentum": ("db-gr", {"model": "mlp(depth=2, width=8)", **IMAGES, "momentum": 0.0}),
+    "late": ("late(sam, share=0.4)", {"model": "mlp(depth=2, width=8)", **IMAGES}),
+    "ramp": ("ramp(every(f-gr, k=3))", {"model": "mlp(depth=2, width=8)", **IMAGES}),
+    "mask": ("without(late(sam))", {"model": "resnet-8(width=4)", **IMAGES}),
     "diverging": ("plugged:Exploding(at=9)", {"model": "mlp(depth=1)", **IMAGES}),
 }
 

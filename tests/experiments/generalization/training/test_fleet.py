@@ -259,3 +259,28 @@ def test_dropout_draws_one_mask_for_both_passes_and_another_for_every_run() -> N
         assert torch.equal(sgd, fleets["sam(rho=0)"].params[name])
     weights = fleets["sgd"].params["classifier.weight"]
     assert not torch.allclose(weights[0], weights[1])
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "late(sam(rho={}), share=0.5)",
+        "ramp(f-gr(gamma={}))",
+        "clipped(every(f-gr(gamma={}), k=2), norm=0.5)",
+        "without(sam(rho={}))",
+        "only(warmup(db-gr(gamma={})))",
+    ],
+)
+@pytest.mark.parametrize("model", ["mlp(depth=2, width=8)", "resnet-8(width=4)"])
+def test_methods_made_of_others_train_together(method: str, model: str) -> None:
+    settings = SETTINGS | {"model": model, "dataset": NETS[model]}
+    check([training(method.format(n), seed=seed, **settings) for seed, n in enumerate((0.02, 0.1))])
+
+
+def test_runs_that_differ_outside_the_innermost_numbers_are_trained_apart() -> None:
+    key = {
+        text: training(text).fleet_key
+        for text in ("late(sam(rho=1))", "late(sam(rho=2))", "late(sam(rho=1), share=0.1)")
+    }
+    first, numbers, share = key.values()
+    assert first == numbers != share

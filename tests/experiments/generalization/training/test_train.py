@@ -101,6 +101,49 @@ def test_steps_and_gradient_evaluations_are_counted(method: str, evaluations: in
     assert (found.steps, found.gradient_evaluations) == (STEPS, STEPS * evaluations)
 
 
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("late(sam, share=0.2)", 2),  # of 9 steps the last 1.8, rounded
+        ("warmup(c-gr, share=0.5)", 5 * 2),
+        ("every(db-gr, k=4)", 3 * 2),  # steps 0, 4 and 8
+        ("late(every(sam, k=2), share=0.5)", 2),
+        ("ramp(f-gr)", 9),
+        ("late(f-gr(gamma=0), share=0.5)", 0),
+    ],
+)
+def test_the_passes_of_steps_that_differ_are_counted_one_by_one(method: str, more: int) -> None:
+    assert run(method).gradient_evaluations == STEPS + more
+
+
+def test_a_method_in_no_step_trains_as_sgd_and_in_every_step_as_itself() -> None:
+    assert results(run("late(sam(rho=1), share=0)")) == results(run())
+    for text in (
+        "late(sam(rho=1), share=1)",
+        "warmup(sam(rho=1), share=0)",
+        "every(sam(rho=1), k=1)",
+    ):
+        assert results(run(text)) == results(run("sam(rho=1)"))
+    assert results(run("late(sam(rho=1))")) != results(run())
+
+
+def test_micro_batches_train_as_the_mini_batch() -> None:
+    whole, parts = run("f-gr", dtype="float64"), run("accumulated(f-gr)", dtype="float64")
+    assert parts.gradient_evaluations == whole.gradient_evaluations
+    for ours, theirs in zip(parts.curve, whole.curve, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-9)
+
+
+def test_a_mini_batch_that_does_not_divide_and_a_name_that_is_none_are_failures() -> None:
+    for text, reason in (
+        ("accumulated(sam, parts=3)", "a mini-batch of 32 cannot be cut into 3 equal parts"),
+        ("without(sam, names='*norm*')", "'*norm*' matches none of the parameters"),
+    ):
+        (found,) = train_all([training(text, **TINY)], "loop")
+        assert isinstance(found, Failure)
+        assert reason in found.reason
+
+
 def test_the_last_incomplete_batch_is_left_out() -> None:
     assert run(batch_size=50).steps == 3
     assert run(batch_size=96).steps == 3
