@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
     from .flooding import Flooding
+    from .friendly import FriendlySAM
+    from .gsam import GSAM
+    from .looksam import LookSAM
     from .scaling import ScaledLoss, scaled_step
+    from .single_pass import MomentumSAM, SingleStepSAM
     from .step import LossFunction, Step
     from .two_point import (
         ASAM,
@@ -37,6 +41,7 @@ __all__ = [
     "ASAM",
     "BUILT_IN",
     "GNP",
+    "GSAM",
     "METHODS",
     "SAM",
     "SGD",
@@ -45,10 +50,14 @@ __all__ = [
     "DoubleBackpropGR",
     "Flooding",
     "ForwardGR",
+    "FriendlySAM",
+    "LookSAM",
     "LossFunction",
     "Method",
+    "MomentumSAM",
     "PerWorker",
     "ScaledLoss",
+    "SingleStepSAM",
     "Step",
     "TwoPoint",
     "UnnormalizedSAM",
@@ -67,6 +76,11 @@ BUILT_IN = {
     "unnormalized-sam": ".two_point:UnnormalizedSAM",
     "gnp": ".two_point:GNP",
     "asam": ".two_point:ASAM",
+    "gsam": ".gsam:GSAM",
+    "friendly-sam": ".friendly:FriendlySAM",
+    "looksam": ".looksam:LookSAM",
+    "momentum-sam": ".single_pass:MomentumSAM",
+    "single-step-sam": ".single_pass:SingleStepSAM",
     "flooding": ".flooding:Flooding",
 }
 """The built-in methods by name, in the order in which tables and figures show them, each with its

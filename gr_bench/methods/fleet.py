@@ -30,8 +30,8 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
         methods: one for each run, all of one class.
 
     Raises:
-        ValueError: none, different classes, one that is not stackable, or numbers that are not
-            floats.
+        ValueError: none, different classes, one that is not stackable, numbers that are not
+            floats, or a different :attr:`Method.period`.
     """
     classes = {type(method) for method in methods}
     if len(classes) != 1:
@@ -49,6 +49,8 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
             raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")
         if len({*values}) == 1:
             object.__setattr__(stacked, name, values[0])
+        elif name == cls.period:
+            raise ValueError(f"{cls.name} cannot be stacked: {name} is not the same for all runs")
         else:
             numbers = torch.tensor(values, dtype=torch.float64, device=device)
             object.__setattr__(stacked, name, numbers)

@@ -122,6 +122,8 @@ def _obstacle(name: str, cell: StepFields, method: Any, input_shape: tuple[int, 
                 f"{method.name} needs the gradient of its first pass after the second, whose "
                 "replay takes that memory back; cuda-graph captures the whole step"
             )
+    if name == CUDA_GRAPH and not getattr(method, "repeats", True):
+        return f"the steps of {method.name} differ, and a graph replays one of them"
     if name == CUDA_GRAPH and cell.dtype == "float16-mixed" and FUSED not in cell.variant:
         return (
             "the gradient scaler waits for the device in every step unless the optimizer is fused"
