@@ -245,7 +245,7 @@ def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
     ]
     shown["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
     shown["limit"] = [
-        str(registry.build_method(spec).gradient_evaluations) for spec in table["spec"]
+        f"{registry.build_method(spec).gradient_evaluations:g}" for spec in table["spec"]
     ]
     shown["time ratio"] = table["time_ratio"].map("{:.3f}".format)
     shown["efficiency"] = table["efficiency"].map("{:.2f}".format)

@@ -40,7 +40,7 @@ def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
     if spec != BASELINE or not grid.equal_cost:
         return [grid.epochs]
     times = set(map(registry.gradient_evaluations, grid.methods))
-    return [factor * grid.epochs for factor in sorted({1} | times)]
+    return sorted({max(1, round(factor * grid.epochs)) for factor in {1, *times}})
 
 
 def wanted(
@@ -89,7 +89,8 @@ def timing_blocks(
 ) -> list[list[GeneralizationCell]]:
     """A timing cell for every method and a second one for SGD, block by block.
 
-    A step takes as long whatever the method's numbers are, so the first ones stand for all. A block
+    A step takes as long whatever the method's numbers are, but for the length of its cycle, so the
+    first ones stand for all. A block
     whose SGD failed has nothing to be divided by, and is none.
     """
     if not grid.equal_time:
@@ -100,7 +101,8 @@ def timing_blocks(
         timing = cell.timing_cell
         twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
         for twin in twins:
-            chosen_cells.setdefault((twin.block, twin.role, parse(twin.spec).name), twin)
+            sort = (parse(twin.spec).name, registry.cycle(twin.spec))
+            chosen_cells.setdefault((twin.block, twin.role, *sort), twin)
     able = [cell for cell in chosen_cells.values() if cell.id not in failed]
     return [block for block in blocks_of(able) if any(cell.is_baseline for cell in block)]
 

@@ -36,7 +36,7 @@ def training_flops(cell: GeneralizationCell) -> int | None:
     an_example, examples = counted
     method = registry.build_method(cell.spec)
     gradients = 3 if method.needs_second_derivatives else method.gradient_evaluations
-    return 3 * gradients * an_example * examples * cell.epochs
+    return round(3 * gradients * an_example * examples * cell.epochs)
 
 
 @cache
