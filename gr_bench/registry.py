@@ -273,7 +273,7 @@ def gradient_evaluations(text: str) -> float:
     if not isinstance(where, str):
         return build_method(text).gradient_evaluations
     constants = read_constants(where)
-    if spec.parameters.get(constants.get("penalty")) == 0:
+    if spec.parameters.get(constants.get("penalty", "")) == 0:
         return 1
     passes = int(constants["passes"])
     return 1 + (passes - 1) / cycle(text) if constants.get("period") else passes

@@ -120,21 +120,24 @@ def weighted_sum(
     a: Number, first: list[Tensor], b: Number, second: list[Tensor], *, out: list[Tensor]
 ) -> None:
     """out <- a·first + b·second, the weights numbers, or one a run; see :func:`offset`."""
-    for_all = not (isinstance(a, Tensor) or isinstance(b, Tensor))
-    if out[0].is_cuda and for_all:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        for x, to, own in zip(first, out, _each(a, out), strict=True):
+            torch.mul(x, own, out=to)
+        for y, to, own in zip(second, out, _each(b, out), strict=True):
+            to.addcmul_(y, own)
+    elif out[0].is_cuda:
         torch._foreach_copy_(out, first)
         torch._foreach_mul_(out, a)
         torch._foreach_add_(out, second, alpha=b)
-        return
-    a_each, b_each = (
-        per_run_each(w, out) if isinstance(w, Tensor) else len(out) * [w] for w in (a, b)
-    )
-    for x, y, own, other, to in zip(first, second, a_each, b_each, out, strict=True):
-        torch.mul(x, own, out=to)
-        if isinstance(other, Tensor):
-            to.addcmul_(y, other)
-        else:
-            to.add_(y, alpha=other)
+    else:
+        for x, y, to in zip(first, second, out, strict=True):
+            torch.mul(x, a, out=to).add_(y, alpha=b)
+
+
+def _each(value: Number, like: list[Tensor]) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return per_run_each(value, like)
+    return [torch.full((), value, dtype=t.dtype, device=t.device) for t in like]
 
 
 def radius_over_norm(radius: Number, tensors: list[Tensor], method: Method) -> Tensor:
@@ -149,10 +152,13 @@ def radius_over_norm(radius: Number, tensors: list[Tensor], method: Method) -> T
 
 def norm_of(tensors: list[Tensor], method: Method) -> Tensor:
     """‖tensors‖₂ as a 0-d tensor; for a stacked method those of the tensors' slices, (R,)."""
+    norm: Tensor
     if is_stacked(method):
         norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors]
-        return torch.linalg.vector_norm(torch.stack(norms), dim=0)
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    else:
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    return norm
 
 
 def share_along(

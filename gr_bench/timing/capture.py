@@ -16,7 +16,7 @@ WARM_UP_STEPS = 3
 
 
 def capture(
-    step: Callable[[], Tensor], model: nn.Module, passes: int, device: torch.device
+    step: Callable[[], Tensor], model: nn.Module, passes: float, device: torch.device
 ) -> Callable[[], Tensor]:
     """``step`` as a replay of what it launched once; buffers are as before.
 

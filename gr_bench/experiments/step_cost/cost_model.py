@@ -194,9 +194,9 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     if method.parameters.get("gamma") == 0:
         return MemoryBounds()
     if isinstance(method, ELSEWHERE):
-        state = nbytes(t for t in tree_leaves(method.state_dict()) if isinstance(t, Tensor))
+        memory = nbytes(t for t in tree_leaves(method.state_dict()) if isinstance(t, Tensor))
         held = 2 if method.keeps_gradient else 1
-        return MemoryBounds(size + state, held * size + state + kept)
+        return MemoryBounds(size + memory, held * size + memory + kept)
     if isinstance(method, Flooding):
         return MemoryBounds(0, kept)
     if not isinstance(method, DoubleBackpropGR):
