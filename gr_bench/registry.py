@@ -294,7 +294,7 @@ def _spell_method(spec: Spec) -> str:
 
 
 def gradient_evaluations(text: str) -> float:
-    """Those of a step of the method spelled ``text``, the mean where steps differ.
+    """Those of a step of the method spelled ``text``, the mean over a cycle where steps differ.
 
     A method of ours is not imported for it, unless it is made of another one.
 
@@ -306,8 +306,25 @@ def gradient_evaluations(text: str) -> float:
     if not isinstance(where, str):
         return build_method(text).gradient_evaluations
     constants = read_constants(where)
-    off = spec.parameters.get(constants.get("penalty", "")) == 0
-    return 1 if off else int(constants["passes"])
+    if spec.parameters.get(constants.get("penalty", "")) == 0:
+        return 1
+    passes = int(constants["passes"])
+    return 1 + (passes - 1) / cycle(text) if constants.get("period") else passes
+
+
+def cycle(text: str) -> int:
+    """Steps after which the method spelled ``text`` does the same again, known as
+    :func:`gradient_evaluations` are.
+
+    Raises:
+        RequestError: as in :func:`spell_method`.
+    """
+    spec = parse(spell_method(text))
+    where = METHODS.own(spec.name)
+    if not isinstance(where, str):
+        return build_method(text).cycle
+    period = read_constants(where).get("period")
+    return int(spec.parameters[period]) if period else 1
 
 
 def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -91,7 +91,8 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert ended.stdout.splitlines() == [
-        "f-gr(gamma=1, epsilon=0.05) ('gamma', 'epsilon', 'rho', 'alpha', 'level', 'r')",
+        "f-gr(gamma=1, epsilon=0.05) "
+        "('rho', 'gamma', 'alpha', 'epsilon', 'decay', 'k', 'level', 'mu', 'r', 'sigma')",
         "late(every(sam(rho=0.05), k=5), share=0.2)",
         "0",  # packages were not asked for more
         "no method 'fgr': did you mean 'f-gr'?",
@@ -107,10 +108,12 @@ def test_the_parameters_of_the_methods_are_those_of_their_values() -> None:
 @pytest.mark.parametrize("name", [*METHODS, *registry.METHODS.unlisted])
 def test_the_passes_of_a_method_are_known_without_importing_it(name: str) -> None:
     numbers = registry.METHODS.signature(name).parameters
-    zeros = [key for key in numbers if key not in ("epsilon", "foreach")]
-    for text in [name, *(f"{name}({key}=0)" for key in zeros)]:
+    zeros = [key for key in numbers if key not in ("epsilon", "foreach", "k")]
+    cycles = [f"{name}(k={k})" for k in (1, 3, 10) if "k" in numbers]
+    for text in [name, *(f"{name}({key}=0)" for key in zeros), *cycles]:
         method = registry.build_method(text)
         assert registry.gradient_evaluations(text) == method.gradient_evaluations, text
+        assert registry.cycle(text) == method.cycle, text
 
 
 def test_the_passes_of_a_method_from_elsewhere_are_those_of_its_value() -> None:

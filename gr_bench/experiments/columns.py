@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PARAMETERS = "parameters"
 """The entry of a row that :func:`build_table` spreads over columns."""
 
+IN_EVERY_TABLE = ("gamma", "epsilon", "rho", "alpha", "level", "r")
+"""The methods' parameters that are columns of every table, whatever its rows."""
+
 WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
 
 
@@ -30,10 +33,10 @@ def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
 def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataFrame:
     """A table of rows that begin with :func:`cell_columns`.
 
-    Its columns: ``method``; one for every parameter that a built-in method or one among the rows
-    has, empty where it does not apply; the workload; ``spec``, the method spelled in full; then
-    ``columns``. A parameter with the name of another column is called ``method_NAME``, and so is
-    one that is no number where a built-in method's of that name is: numbers stay numbers.
+    Its columns: ``method``; one for every parameter that is in every table or that a method among
+    the rows has, empty where it does not apply; the workload; ``spec``, the method spelled in full;
+    then ``columns``. A parameter with the name of another column is called ``method_NAME``, and so
+    is one that is no number where a built-in method's of that name is: numbers stay numbers.
 
     Args:
         rows: an entry that is missing is empty.
@@ -44,7 +47,7 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
     rows = list(rows)
     taken = {"method", *WORKLOAD, "spec", *columns}
     of_parameters: dict[str, None] = dict.fromkeys(
-        _column(name, 0.0, taken) for name in registry.method_parameters()
+        _column(name, 0.0, taken) for name in IN_EVERY_TABLE
     )
     spread = []
     for row in rows:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
     from .flooding import Flooding
+    from .friendly import FriendlySAM
+    from .gsam import GSAM
+    from .looksam import LookSAM
     from .scaling import ScaledLoss, scaled_step
+    from .single_pass import MomentumSAM, SingleStepSAM
     from .step import LossFunction, Step
     from .two_point import (
         ASAM,
@@ -43,6 +47,7 @@ __all__ = [
     "BUILT_IN",
     "COMBINATORS",
     "GNP",
+    "GSAM",
     "METHODS",
     "SAM",
     "SGD",
@@ -56,14 +61,18 @@ __all__ = [
     "Every",
     "Flooding",
     "ForwardGR",
+    "FriendlySAM",
     "Late",
+    "LookSAM",
     "LossFunction",
     "Method",
+    "MomentumSAM",
     "Only",
     "PerWorker",
     "Ramp",
     "ScaledLoss",
     "Schedule",
+    "SingleStepSAM",
     "Step",
     "TwoPoint",
     "UnnormalizedSAM",
@@ -84,6 +93,11 @@ BUILT_IN = {
     "unnormalized-sam": ".two_point:UnnormalizedSAM",
     "gnp": ".two_point:GNP",
     "asam": ".two_point:ASAM",
+    "gsam": ".gsam:GSAM",
+    "friendly-sam": ".friendly:FriendlySAM",
+    "looksam": ".looksam:LookSAM",
+    "momentum-sam": ".single_pass:MomentumSAM",
+    "single-step-sam": ".single_pass:SingleStepSAM",
     "flooding": ".flooding:Flooding",
 }
 """The built-in methods by name, in the order in which tables and figures show them, each with its

@@ -76,6 +76,10 @@ class Method(ABC):
     """The name of the number that makes a step SGD's, of one pass, where it is 0. This and
     :attr:`passes` are literals in a built-in class's own body, to be read from its source."""
 
+    period: ClassVar[str | None] = None
+    """The name of the number k, where every k-th step takes all :attr:`passes` and the others one.
+    A literal, as those are; in a fleet k is the same for all runs."""
+
     scalable: ClassVar[bool] = False
     """True if it knows of gradient scalers (see :class:`gr_bench.methods.ScaledLoss`)."""
 
@@ -95,13 +99,16 @@ class Method(ABC):
     )
     """The method's memory from step to step: tensors, lists of tensors and plain values, by name.
     It is empty when a training begins, kept by checkpoints bit for bit, and counted as the
-    method's. An object with state belongs to one training. In a fleet of R runs tensors that belong
-    to parameters are stacked like these, (R, ...)."""
+    method's. An object with state belongs to one training; a copy of it begins another. In a fleet
+    of R runs tensors that belong to parameters are stacked like these, (R, ...)."""
 
     def __post_init__(self) -> None:
         for key, value in self.parameters.items():
             if is_number(value):
                 object.__setattr__(self, key, float(value))  # 1, 1.0 and NumPy's print alike
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "state": {}}
 
     @abstractmethod
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
@@ -109,9 +116,9 @@ class Method(ABC):
 
         Afterwards every ``p.grad`` holds d (``None`` where no pass gave a gradient), whatever it
         held before; every parameter holds its value from before, bit for bit; running statistics
-        have moved once. An exception in ``loss_fn`` leaves parameters and buffers as they were
-        (but for :class:`~gr_bench.methods.SGD`, which says why). Nothing in here waits for the
-        device.
+        have moved once. An exception in ``loss_fn`` leaves parameters, buffers and :attr:`state` as
+        they were (but for :class:`~gr_bench.methods.SGD`, which says why). Nothing in here waits
+        for the device.
 
         On a model in ``DistributedDataParallel`` d is that of the mean loss over workers, the same
         on all of them (or the mean of their own d, see :class:`~gr_bench.methods.PerWorker`).
@@ -121,7 +128,8 @@ class Method(ABC):
             params: the parameters; those with ``requires_grad=False`` are passed over.
 
         Returns:
-            The detached loss at the unperturbed θ, NaN or infinite if it is so; of this worker.
+            The detached loss at the unperturbed θ, NaN or infinite if it is so; of this worker. A
+            method whose only pass is elsewhere has no other loss than the one there, and says so.
         """
 
     def begin(self, params: Mapping[str, Tensor], steps: int) -> None:  # noqa: B027
@@ -151,7 +159,7 @@ class Method(ABC):
         """Steps after which the method does the same again: 1, unless a method says otherwise. A
         timed sample is a whole number of cycles.
         """
-        return 1
+        return 1 if self.period is None else int(getattr(self, self.period))
 
     @property
     def gradient_evaluations(self) -> float:
@@ -160,7 +168,7 @@ class Method(ABC):
         """
         if self.penalty is not None and is_zero(getattr(self, self.penalty)):
             return 1
-        return self.passes
+        return 1 + (self.passes - 1) / self.cycle if self.period else self.passes
 
     @property
     def repeats(self) -> bool:
@@ -207,6 +215,13 @@ def require_at_least_zero(**values: Number) -> None:
     for key, value in values.items():
         if not (is_number(value) and value >= 0):
             raise ValueError(f"{key} must be a finite number >= 0, not {value!r}")
+
+
+def require_shares(**values: Number) -> None:
+    """Raise ValueError unless every value is a number in [0, 1]."""
+    for key, value in values.items():
+        if not (is_number(value) and 0 <= value <= 1):
+            raise ValueError(f"{key} must be in [0, 1], not {value!r}")
 
 
 def require_positive(**values: Number) -> None:

@@ -9,6 +9,7 @@ reduces the last pass alone.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -27,7 +28,9 @@ class PerWorker:
 
     The direction is d = mean over k of d_k, with d_k what the method makes of L_k alone. For SAM it
     is m-sharpness: d = mean of ∇L_k(θ + ρ·g_k/‖g_k‖). Passes before the last are not reduced, so
-    that a step of two passes sends as much as one of SGD.
+    that a step of two passes sends as much as one of SGD. A direction that is not linear in its
+    last gradient, as GSAM's and LookSAM's, is averaged after the step instead. A method whose only
+    pass is where past directions lead perturbs alike on all workers, with this or without.
 
         method.backward(PerWorker(loss_fn, model, method), model.parameters())
 
@@ -55,8 +58,8 @@ class PerWorker:
         if model.static_graph and method.forward_passes > 1:
             raise ValueError("a perturbation per worker needs static_graph=False")
         self._loss_fn = loss_fn
-        self._model = model
-        self._passes_to_come = method.forward_passes
+        self.model = model
+        self._passes_to_come = math.ceil(method.forward_passes)  # of the longest step of a cycle
 
     def __call__(self) -> Tensor:
         """The loss of the next pass; its forward pass decides whether gradients are reduced.
@@ -69,7 +72,7 @@ class PerWorker:
                 "more passes than the method's forward_passes say: one object a step"
             )
         self._passes_to_come -= 1
-        with self._model.no_sync() if self._passes_to_come else nullcontext():
+        with self.model.no_sync() if self._passes_to_come else nullcontext():
             return self._loss_fn()
 
 
@@ -88,3 +91,20 @@ def mean_over_workers(tensors: Sequence[Tensor], model: DistributedDataParallel)
         for i, part in zip(places, parts, strict=True):
             means[i] = part.view_as(tensors[i])
     return means
+
+
+def mean_gradients(params: Sequence[Tensor], model: DistributedDataParallel) -> list[Tensor | None]:
+    """The mean of every ``p.grad`` over the workers of ``model``, in memory of its own.
+
+    A worker without a gradient counts as 0; where none has one, in a model that looks for unused
+    parameters (and then waits for the device, as it does itself), the mean is None.
+    """
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+    means = mean_over_workers(gradients, model)
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.detach().copy_(mean)
+    if not model.find_unused_parameters or not params:
+        return list(gradients)
+    have = torch.tensor([float(p.grad is not None) for p in params], device=params[0].device)
+    (shares,) = mean_over_workers([have], model)
+    return [g if share else None for g, share in zip(gradients, shares.tolist(), strict=True)]

@@ -32,7 +32,7 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
 
     Raises:
         ValueError: none, different classes, one that is not stackable, or parameters that differ
-            and are no floats, or that runs must have alike.
+            and are no floats, or that runs must have alike, as :attr:`Method.period`.
     """
     classes = {type(method) for method in methods}
     if len(classes) != 1:
@@ -50,7 +50,7 @@ def stack(methods: Sequence[M], device: torch.device | str = "cpu") -> M:
         values = [getattr(method, name) for method in methods]
         if len({*values}) == 1:
             object.__setattr__(stacked, name, values[0])
-        elif isinstance(methods[0], Combinator) and name in methods[0].common:
+        elif name == cls.period or (isinstance(stacked, Combinator) and name in stacked.common):
             raise ValueError(f"{cls.name} cannot be stacked: runs differ in {name}")
         elif not all(isinstance(value, float) for value in values):
             raise ValueError(f"{cls.name} cannot be stacked: {name} is not a number")

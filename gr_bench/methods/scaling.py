@@ -112,3 +112,25 @@ class LossScale:
             self.value.reciprocal().float(),
         )
         self.value = torch.where(overflow > 0, torch.nan, self.value)
+
+    def unscaled(self, params: Iterable[Tensor]) -> list[Tensor]:
+        """Every ``p.grad`` divided by S, in memory of its own; ``p.grad`` itself if S is 1."""
+        gradients = [p.grad for p in params if p.grad is not None]
+        if not isinstance(self.value, Tensor):
+            return gradients
+        return [g / self.value.to(g.dtype) for g in gradients]
+
+    def is_finite(self, params: Iterable[Tensor]) -> Tensor | None:
+        """One truth value on the device: no pass of the step has overflowed; None without a scaler.
+
+        Args:
+            params: with the step's direction in ``p.grad``.
+        """
+        if not isinstance(self.value, Tensor):
+            return None
+        overflow = torch.zeros_like(self.value, dtype=torch.float32)
+        gradients = [p.grad for p in params if p.grad is not None]
+        torch._amp_foreach_non_finite_check_and_unscale_(
+            gradients, overflow, torch.ones_like(overflow)
+        )
+        return (overflow == 0) & self.value.isfinite()

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from .data_parallel import mean_over_workers
+from .data_parallel import mean_gradients, mean_over_workers
 
 LossFunction = Callable[[], Tensor]
 """A forward pass. It may be a :class:`RepeatableLoss`. One that has a ``scaler`` is differentiated
@@ -69,8 +69,8 @@ class Step:
 
     def __init__(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> None:
         self._loss_fn = loss_fn
-        self._given = list({id(p): p for p in params}.values())
-        self.params = [p for p in self._given if p.requires_grad]
+        self.given = list({id(p): p for p in params}.values())
+        self.params = [p for p in self.given if p.requires_grad]
         self._fixed: frozenset[int] = getattr(loss_fn, "fixed", frozenset())
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
         self._norm_copies: list[Copies] = []
@@ -99,7 +99,7 @@ class Step:
 
     def first(self) -> Tensor:
         """The loss at θ, with its graph. Clears every ``p.grad``."""
-        for p in self._given:
+        for p in self.given:
             p.grad = None
         if _is_repeatable(self._loss_fn):
             return self._loss_fn()
@@ -189,6 +189,39 @@ class Step:
     def movable(self, params: list[Tensor]) -> list[Tensor]:
         """Those of ``params`` that are to be perturbed; the loss function may want some fixed."""
         return [p for p in params if id(p) not in self._fixed] if self._fixed else params
+
+    def take_gradients(self, params: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of ``params``, which all have one, to outlive the next pass; ``p.grad`` is
+        None afterwards.
+        """
+        taken = [p.grad for p in params if p.grad is not None]
+        if self.parallel is not None and self.parallel.gradient_as_bucket_view:
+            taken = [g.clone() for g in taken]  # the next reduction will write there
+        for p in params:
+            p.grad = None
+        return taken
+
+    @contextmanager
+    def own_directions(self) -> Iterator[None]:
+        """Let each worker make its own direction inside the ``with``, if the loss is a
+        :class:`PerWorker`: no pass is reduced, and at the end ``p.grad`` becomes their mean.
+
+        For a direction that is not linear in the gradient of its last pass. It costs a message
+        after the step, in the place of one during the pass. Otherwise nothing changes.
+        """
+        loss_fn: Any = self._loss_fn
+        if not getattr(loss_fn, "per_worker", False):
+            yield
+            return
+        model: DistributedDataParallel = loss_fn.model
+        if not model.require_backward_grad_sync:
+            yield
+            return
+        with model.no_sync():
+            yield
+        model.require_forward_param_sync = True  # as after a pass that is reduced
+        for p, mean in zip(self.params, mean_gradients(self.params, model), strict=True):
+            p.grad = mean
 
 
 class _OutermostCalls:

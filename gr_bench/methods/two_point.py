@@ -67,9 +67,7 @@ class TwoPoint(Method):
                 keep_share(reached, 1 - self.weight, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), self.weight * scale.value)
-                for p in reached:
-                    if p.grad is None:  # no gradient at θ': d = c·0
-                        p.grad = torch.zeros_like(p)
+                fill_gradients(reached)  # without one at θ', d = (1 - c)·g + c·0
             return loss.detach()
 
 
@@ -79,15 +77,18 @@ def keep_share(params: list[Tensor], share: Number, scale: Number = 1.0) -> None
         for p in params:
             p.grad = None
         return
-    gradients = [p.grad for p in params if p.grad is not None]
-    factor = share * scale
+    multiply([p.grad for p in params if p.grad is not None], share * scale)
+
+
+def multiply(tensors: list[Tensor], factor: Number) -> None:
+    """tensors <- factor·tensors in place; the factor is a number, or one a run."""
     if not isinstance(factor, Tensor):
         if factor != 1:
-            torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_(tensors, factor)
     elif factor.ndim == 0:
-        torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
+        torch._foreach_mul_(tensors, factor.to(tensors[0].dtype))
     else:
-        torch._foreach_mul_(gradients, per_run_each(factor, gradients))
+        torch._foreach_mul_(tensors, per_run_each(factor, tensors))
 
 
 def offset(
@@ -117,18 +118,77 @@ def offset(
     return moved
 
 
+def weighted_sum(
+    a: Number, first: list[Tensor], b: Number, second: list[Tensor], *, out: list[Tensor]
+) -> None:
+    """out <- a·first + b·second, the weights numbers, or one a run; see :func:`offset`."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        for x, to, own in zip(first, out, _each(a, out), strict=True):
+            torch.mul(x, own, out=to)
+        for y, to, own in zip(second, out, _each(b, out), strict=True):
+            to.addcmul_(y, own)
+    elif out[0].is_cuda:
+        torch._foreach_copy_(out, first)
+        torch._foreach_mul_(out, a)
+        torch._foreach_add_(out, second, alpha=b)
+    else:
+        for x, y, to in zip(first, second, out, strict=True):
+            torch.mul(x, a, out=to).add_(y, alpha=b)
+
+
+def _each(value: Number, like: list[Tensor]) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return per_run_each(value, like)
+    return [torch.full((), value, dtype=t.dtype, device=t.device) for t in like]
+
+
 def radius_over_norm(radius: Number, tensors: list[Tensor], method: Method) -> Tensor:
     """radius/‖tensors‖₂ as a 0-d tensor, without waiting for the device; 0 where the norm is 0.
 
     For a stacked method the norms are those of the tensors' slices, (R,), and so is the result.
     """
+    norm = norm_of(tensors, method)
+    radius = radius.to(norm) if isinstance(radius, Tensor) else radius
+    return torch.where(norm > 0, radius / norm, 0.0)
+
+
+def norm_of(tensors: list[Tensor], method: Method) -> Tensor:
+    """‖tensors‖₂ as a 0-d tensor; for a stacked method those of the tensors' slices, (R,)."""
+    norm: Tensor
     if is_stacked(method):
         norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors]
         norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        radius = radius.to(norm) if isinstance(radius, Tensor) else radius
     else:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
-    return torch.where(norm > 0, radius / norm, 0.0)
+    return norm
+
+
+def share_along(
+    tensors: list[Tensor], directions: list[Tensor], norm: Tensor, method: Method
+) -> Tensor:
+    """<a, b>/‖b‖², the multiple of the directions b in the tensors a, shaped as :func:`norm_of`.
+
+    It is 0 where ‖b‖ is 0.
+
+    Args:
+        tensors: a.
+        directions: b, of the same shapes.
+        norm: ‖b‖, which may be that of more tensors than are given.
+        method: whose step it is.
+    """
+    pairs = zip(tensors, directions, strict=True)
+    if is_stacked(method):
+        product = torch.stack([(a * b).flatten(1).sum(1) for a, b in pairs]).sum(0)
+    else:
+        product = torch.stack([(a * b).sum() for a, b in pairs]).sum()
+    return torch.where(norm > 0, product / norm / norm, 0.0)  # ‖b‖² might be beyond all numbers
+
+
+def fill_gradients(params: list[Tensor]) -> None:
+    """Count parameters that a pass gave no gradient as having one of 0."""
+    for p in params:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
 
 
 @dataclass(frozen=True)

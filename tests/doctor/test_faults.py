@@ -316,7 +316,7 @@ def test_a_fresh_mask_in_the_second_pass(
     assert failed(checks) == ["dropout"]
     assert words in checks["dropout"].meaning
     assert checks["dropout"].measured["broken"] == (
-        "sam, f-gr, b-gr, c-gr, unnormalized-sam, gnp, asam"
+        "sam, f-gr, b-gr, c-gr, unnormalized-sam, gnp, asam, gsam, friendly-sam, looksam"
     )
 
 

@@ -139,8 +139,9 @@ class Problem:
         return nn.functional.cross_entropy(self.model(self.inputs), self.targets)
 
     def step(self, method: Method) -> Tensor:
-        """One call of the method, from a fixed random state; returns the loss."""
+        """A training's first step, from a fixed random state; returns the loss."""
         torch.manual_seed(1)
+        begin_again(method)
         return method.backward(self.loss, self.params)
 
     def direction(self, method: Method) -> Tensor:
@@ -173,6 +174,16 @@ def _make_problem() -> Callable[[nn.Module | str], Problem]:
 
 
 # --- methods
+
+
+def begin_again(method: Method) -> None:
+    """Let the method forget its steps, so that the next one is a training's first."""
+    method.load_state_dict({})
+
+
+def first_passes(method: Method) -> int:
+    """Calls of the loss function in a training's first step, the longest of a cycle."""
+    return math.ceil(method.forward_passes)
 
 
 @dataclass(frozen=True)
@@ -261,6 +272,16 @@ def _assert_same_state() -> Callable[[dict[str, Tensor], dict[str, Tensor]], Non
 def relative_error() -> Callable[[Tensor, Tensor], float]:
     """‖a - b‖/‖b‖."""
     return lambda a, b: float((a - b).norm() / b.norm())
+
+
+@pytest.fixture(name="begin_again")
+def _begin_again() -> Callable[[Method], None]:
+    return begin_again
+
+
+@pytest.fixture(name="first_passes")
+def _first_passes() -> Callable[[Method], int]:
+    return first_passes
 
 
 @pytest.fixture

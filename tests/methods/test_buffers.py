@@ -219,7 +219,7 @@ def test_a_shared_module_moves_as_often_as_one_loss_calls_it(
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointed_modules_get_the_same_gradient_and_buffers(
-    method, reentrant, make_problem, assert_same_state, relative_error
+    method, reentrant, make_problem, assert_same_state, relative_error, begin_again
 ):
     """With activations recomputed in the backward pass d is the same, buffers end as with SGD.
 
@@ -231,6 +231,7 @@ def test_checkpointed_modules_get_the_same_gradient_and_buffers(
         pytest.skip("a reentrant checkpoint has no autograd.grad")
 
     def step(method, call):
+        begin_again(method)
         problem = build(make_problem, lambda: nn.BatchNorm1d(6))
         _, first, norm, last = problem.model
         block = nn.Sequential(norm, nn.Tanh(), nn.Dropout(0.3))

@@ -77,24 +77,29 @@ def test_old_gradients_are_overwritten(problem, method):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_step_does_not_depend_on_the_steps_before(problem, method):
-    """The kept memory carries nothing over: other numbers, shapes and dtypes change nothing."""
+def test_a_step_does_not_depend_on_the_steps_before(problem, method, begin_again):
+    """The kept memory carries nothing over: other numbers, shapes and dtypes change nothing.
+
+    What is meant to be carried over is the state, and each step here begins a training.
+    """
     expected = problem.direction(method)
     for dtype, edge in [(torch.float64, 0), (torch.float64, 1), (torch.float32, 0)]:
         others = [
             nn.Parameter(torch.ones([n + edge for n in p.shape], dtype=dtype))
             for p in problem.params
         ]
+        begin_again(method)
         method.backward(lambda others=others: sum((p**3).sum() for p in others), others)
         assert all(p.grad.dtype == dtype for p in others)
         assert torch.equal(problem.direction(method), expected)
 
 
-def test_a_loss_that_is_not_finite_is_returned(method, make_problem):
+def test_a_loss_that_is_not_finite_is_returned(method, make_problem, begin_again):
     """NaN and infinity are reported, and θ is back all the same."""
     problem = make_problem("batch-norm")
     before = [p.detach().clone() for p in problem.params]
     for bad in (float("nan"), float("inf")):
+        begin_again(method)
         loss = method.backward(lambda bad=bad: problem.loss() * bad, problem.params)
         torch.testing.assert_close(loss, torch.tensor(bad, dtype=loss.dtype), equal_nan=True)
         assert all(map(torch.equal, problem.params, before))
@@ -126,7 +131,7 @@ def test_any_optimizer_takes_the_gradient(net, make_problem):
         assert torch.allclose(p, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_autocast_around_the_step_sees_the_moved_parameters(method, make_problem):
+def test_autocast_around_the_step_sees_the_moved_parameters(method, make_problem, begin_again):
     """Autocast keeps casts of the parameters: those of θ must not be used at θ', nor kept after."""
     problem = make_problem("mlp")
     problem.model.float()
@@ -138,6 +143,7 @@ def test_autocast_around_the_step_sees_the_moved_parameters(method, make_problem
 
     method.backward(loss, problem.params)
     expected = [p.grad for p in problem.params]
+    begin_again(method)
     with torch.autocast("cpu", torch.bfloat16):
         returned = method.backward(problem.loss, problem.params)
         assert problem.loss().item() == returned.item()

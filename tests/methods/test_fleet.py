@@ -30,26 +30,35 @@ class Problem:
         hidden = torch.tanh(self.inputs @ w + b.unsqueeze(1))
         return ((hidden @ v - self.targets) ** 2).mean((1, 2))
 
-    def alone(self, run: int, method: Method) -> tuple[Tensor, list[Tensor]]:
+    def alone(self, run: int, method: Method, params: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         own = copy.copy(self)
         own.inputs, own.targets = self.inputs[run : run + 1], self.targets[run : run + 1]
-        params = [p[run : run + 1].clone().requires_grad_() for p in self.params]
+        params = [p[run : run + 1].detach().clone().requires_grad_() for p in params]
         loss = method.backward(lambda: own.losses(params)[0], params)
         return loss, [p.grad[0] for p in params if p.grad is not None]
+
+
+STEPS = 3
+"""Of a training, whose later steps depend on the state that earlier ones left."""
 
 
 def check(methods: list[Method], seed: int = 0) -> None:
     problem = Problem(len(methods), seed)
     params = [p.clone().requires_grad_() for p in problem.params]
-    before = [p.detach().clone() for p in params]
-    losses = stack(methods).backward(lambda: problem.losses(params), params)
-    assert all(torch.equal(p, value) for p, value in zip(params, before, strict=True))
-    for run, method in enumerate(methods):
-        loss, gradients = problem.alone(run, method)
-        torch.testing.assert_close(losses[run], loss, rtol=1e-12, atol=0)
-        for p, g in zip(params, gradients, strict=True):
-            assert p.grad is not None
-            torch.testing.assert_close(p.grad[run], g, rtol=1e-9, atol=1e-12)
+    fleet, single = stack(methods), [copy.deepcopy(method) for method in methods]
+    for _ in range(STEPS):
+        before = [p.detach().clone() for p in params]
+        losses = fleet.backward(lambda: problem.losses(params), params)
+        assert all(torch.equal(p, value) for p, value in zip(params, before, strict=True))
+        for run, method in enumerate(single):
+            loss, gradients = problem.alone(run, method, before)
+            torch.testing.assert_close(losses[run], loss, rtol=1e-10, atol=0)
+            for p, g in zip(params, gradients, strict=True):
+                assert p.grad is not None
+                torch.testing.assert_close(p.grad[run], g, rtol=1e-9, atol=1e-11)
+        with torch.no_grad():
+            for p in params:
+                p -= 0.1 * p.grad
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -58,7 +67,10 @@ def check(methods: list[Method], seed: int = 0) -> None:
 def test_a_run_of_a_fleet_gets_what_it_gets_alone(name: str, data: st.DataObject) -> None:
     keys = list(get(name).parameters)
     runs = data.draw(st.integers(1, 4))
-    methods = [get(name, **{key: data.draw(NUMBERS) for key in keys}) for _ in range(runs)]
+    period = METHODS[name].period
+    shared = {} if period is None else {period: data.draw(st.integers(1, 3))}
+    drawn = [{key: data.draw(NUMBERS) for key in keys} | shared for _ in range(runs)]
+    methods = [get(name, **numbers) for numbers in drawn]
     check(methods, seed=data.draw(st.integers(0, 99)))
 
 
@@ -118,3 +130,9 @@ def test_methods_of_different_classes_are_no_fleet() -> None:
         stack([get("sam"), get("f-gr")])
     with pytest.raises(ValueError, match="at least one"):
         stack([])
+
+
+def test_runs_whose_cycles_differ_are_no_fleet() -> None:
+    """One branch is taken for all runs."""
+    with pytest.raises(ValueError, match="k is not the same for all runs"):
+        stack([get("looksam", k=2), get("looksam", k=3)])

@@ -65,10 +65,12 @@ def test_without_radius_the_second_point_is_the_first(problem):
 
 
 def test_passes_are_as_many_as_the_method_says(method, make_problem):
-    """The number of gradients in a step; double backpropagation is one forward pass."""
+    """The number of gradients in a cycle; double backpropagation is one forward pass."""
     problem, passes = make_problem("mlp"), []
-    method.backward(lambda: passes.append(None) or problem.loss(), problem.params)
-    assert len(passes) == (1 if method.name == "db-gr" else method.gradient_evaluations)
+    for _ in range(method.cycle):
+        method.backward(lambda: passes.append(None) or problem.loss(), problem.params)
+    a_step = 1 if method.name == "db-gr" else method.gradient_evaluations
+    assert len(passes) == a_step * method.cycle == method.forward_passes * method.cycle
 
 
 @pytest.mark.parametrize(

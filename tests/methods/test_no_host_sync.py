@@ -2,22 +2,7 @@
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-
-
-class HostReads(TorchDispatchMode):
-    """Notes every operation whose result the host has to wait for."""
-
-    WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select")
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket.__name__ in self.WAITING:
-            self.found.append(str(func))
-        return func(*args, **(kwargs or {}))
+from host_reads import HostReads
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten_with_path
 
 from gr_bench.methods import (
     METHODS,
@@ -22,7 +23,16 @@ from gr_bench.methods import (
 EXACT = 2.0**10
 """A scale that rounds nothing."""
 
-ALL = pytest.mark.parametrize("method", [cls() for cls in METHODS.values()], ids=lambda m: m.name)
+ALL = pytest.mark.parametrize("method", METHODS, indirect=True)
+
+STEPS = 3
+"""Of a training, whose later steps depend on the state that earlier ones left."""
+
+
+@pytest.fixture
+def method(request: pytest.FixtureRequest) -> Method:
+    """The built-in method of that name, with default parameters."""
+    return METHODS[request.param]()
 
 
 def scaler(scale: float = EXACT, **settings: float) -> torch.amp.GradScaler:
@@ -94,6 +104,12 @@ class Problem:
         return found
 
 
+def kept(method: Method) -> dict[str, Tensor]:
+    """A copy of the tensors in a method's state."""
+    leaves, _ = tree_flatten_with_path(method.state_dict())
+    return {str(path): leaf.clone() for path, leaf in leaves if isinstance(leaf, Tensor)}
+
+
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
@@ -104,32 +120,37 @@ def test_a_power_of_two_as_scale_changes_nothing_to_the_bit(
     method: Method, dtype: torch.dtype
 ) -> None:
     plain, scaled = Problem(dtype), Problem(dtype)
-    expected = method.backward(plain.loss, plain.model.parameters())
-    own = scaler()
-    found = method.backward(ScaledLoss(scaled.loss, own), scaled.model.parameters())
-    assert torch.equal(found, expected)
-    for g, h in zip(scaled.gradients(), plain.gradients(), strict=True):
-        assert torch.equal(g, EXACT * h)
-    own.step(scaled.optimizer)
-    plain.optimizer.step()
-    assert same(scaled.state(), plain.state())
+    twin, own = copy.deepcopy(method), scaler()
+    for _ in range(STEPS):
+        expected = twin.backward(plain.loss, plain.model.parameters())
+        found = method.backward(ScaledLoss(scaled.loss, own), scaled.model.parameters())
+        assert torch.equal(found, expected)
+        for g, h in zip(scaled.gradients(), plain.gradients(), strict=True):
+            assert torch.equal(g, EXACT * h)
+        assert same(kept(method), kept(twin))
+        own.step(scaled.optimizer)
+        own.update()
+        plain.optimizer.step()
+        assert same(scaled.state(), plain.state())
 
 
 @ALL
 def test_any_other_scale_changes_nothing_but_rounding(method: Method) -> None:
     plain, scaled = Problem(), Problem()
-    method.backward(plain.loss, plain.model.parameters())
-    method.backward(ScaledLoss(scaled.loss, scaler(1000 / 3)), scaled.model.parameters())
+    twin = copy.deepcopy(method)
     scale = float(scaler(1000 / 3).scale(torch.ones(())))
-    for g, h in zip(scaled.gradients(), plain.gradients(), strict=True):
-        torch.testing.assert_close(g / scale, h, rtol=1e-6, atol=1e-9)  # 1/S is a float32
+    for _ in range(STEPS):
+        twin.backward(plain.loss, plain.model.parameters())
+        method.backward(ScaledLoss(scaled.loss, scaler(1000 / 3)), scaled.model.parameters())
+        for g, h in zip(scaled.gradients(), plain.gradients(), strict=True):
+            torch.testing.assert_close(g / scale, h, rtol=1e-6, atol=1e-9)  # 1/S is a float32
 
 
 @ALL
 def test_a_disabled_scaler_does_nothing(method: Method) -> None:
-    plain, scaled = Problem(), Problem()
+    plain, scaled, twin = Problem(), Problem(), copy.deepcopy(method)
     for problem, step in (
-        (plain, lambda p: (method.backward(p.loss, p.model.parameters()), p.optimizer.step())),
+        (plain, lambda p: (twin.backward(p.loss, p.model.parameters()), p.optimizer.step())),
         (
             scaled,
             lambda p: scaled_step(
@@ -153,8 +174,10 @@ def test_float16_gives_float32s_direction(method: Method) -> None:
         method = type(method)(level=0.0)
     plain, lost, kept = (Problem(torch.float32) for _ in range(3))
     method.backward(small(plain.loss), plain.model.parameters())
+    method.load_state_dict({})
     method.backward(small(lost.autocast_loss), lost.model.parameters())
     own = scaler(2.0**22)
+    method.load_state_dict({})
     method.backward(ScaledLoss(small(kept.autocast_loss), own), kept.model.parameters())
     own.unscale_(kept.optimizer)
     errors = [
@@ -178,19 +201,20 @@ def test_an_overflow_in_any_pass_leaves_everything_as_it_was(method: Method, fus
     def step() -> Tensor:
         return scaled_step(method, problem.loss, problem.model, problem.optimizer, own)
 
-    clean = step()  # there is momentum to be left alone
+    clean = step()  # there is momentum to be left alone, and the method's state
     assert own.get_scale() == EXACT
     problem.model.calls = 0
     step()
     passes = problem.model.calls
-    assert passes == min(method.gradient_evaluations, {"db-gr": 1}.get(method.name, 3))
+    assert passes == (1 if method.cycle > 1 else method.forward_passes)
     for number in range(1, passes + 1):
-        before = problem.state()
+        before, memory = problem.state(), kept(method)
         problem.model.calls, problem.model.overflow_in = 0, number
         loss = step()
         assert loss.isfinite()
         assert loss < clean  # of this step, whose pass at θ has no overflow in its forward part
         assert same(problem.state(), before), f"pass {number}"
+        assert same(kept(method), memory), f"pass {number}"
         assert own.get_scale() == EXACT / 2**number
     problem.model.overflow_in = 0
     step()

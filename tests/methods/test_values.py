@@ -57,7 +57,11 @@ def test_printed_as_a_suite_spells_it(method, text):
 @BUILT_IN
 def test_spelling_and_repr_round_trip(cls):
     """What is printed, read back, is the same value; repr is Python."""
-    for method in (cls(), cls(**{key: value / 3 for key, value in cls().parameters.items()})):
+    others = {
+        key: value + 1 if key == cls.period else value / 3
+        for key, value in cls().parameters.items()
+    }
+    for method in (cls(), cls(**others)):
         assert read(str(method)) == method
         assert eval(repr(method), {cls.__name__: cls}) == method
         assert get(method.name, **method.parameters) == method
@@ -75,11 +79,11 @@ def test_a_methods_numbers_and_kept_memory_cannot_be_replaced(cls):
 @EACH_ARGUMENT
 def test_equal_and_hashed_by_value(cls, key):
     """Same numbers: equal, same hash; another number: another value."""
-    half, third = (cls(**{key: value}) for value in (1 / 2, 1 / 3))
-    assert half == cls(**{key: 1 / 2})
-    assert hash(half) == hash(cls(**{key: 1 / 2}))
-    assert len({half, third, cls(**{key: 1 / 3})}) == 2
-    assert half != third
+    one, other = (2, 3) if key == cls.period else (1 / 2, 1 / 3)
+    assert cls(**{key: one}) == cls(**{key: one})
+    assert hash(cls(**{key: one})) == hash(cls(**{key: one}))
+    assert len({cls(**{key: value}) for value in (one, other, other)}) == 2
+    assert cls(**{key: one}) != cls(**{key: other})
 
 
 def test_different_methods_with_the_same_numbers_differ():
@@ -107,9 +111,13 @@ def test_out_of_range_is_refused(cls, key, bad):
 
 
 @EACH_ARGUMENT
-def test_zero_is_allowed_but_for_epsilon(cls, key):
-    """ε divides; every other number may be 0."""
-    if key == "epsilon":
+def test_zero_is_allowed_but_for_epsilon_and_k(cls, key):
+    """ε divides, k is a number of steps; every other number may be 0."""
+    if key == cls.period:
+        for bad in (0, 1.5):
+            with pytest.raises(ValueError, match=f"k must be a whole number >= 1, not {bad}"):
+                cls(k=bad)
+    elif key == "epsilon":
         with pytest.raises(ValueError, match="epsilon must be a finite number > 0, not 0"):
             cls(epsilon=0)
     else:

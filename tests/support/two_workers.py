@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gr_bench.methods import METHODS, Flooding, LossFunction, Method, PerWorker, Step
+from gr_bench.methods import METHODS, Flooding, LookSAM, LossFunction, Method, PerWorker, Step
 
 WORKERS = 2
 STEPS = 2
@@ -143,13 +143,13 @@ class Ahead(Method):
 def methods() -> dict[str, Method]:
     """Every method, with numbers that tell workers apart: their losses lie about the level."""
     found: dict[str, Method] = {name: cls() for name, cls in METHODS.items()}
-    return found | {"flooding": Flooding(level=1.2), "ahead": Ahead()}
+    return found | {"flooding": Flooding(level=1.2), "looksam": LookSAM(k=2), "ahead": Ahead()}
 
 
 # --- the worker
 
 
-MAIN = ("sam", "f-gr", "c-gr", "db-gr", "flooding")
+MAIN = ("sam", "f-gr", "c-gr", "db-gr", "flooding", "looksam")
 """One of every kind, for what does not depend on a method's formula."""
 
 

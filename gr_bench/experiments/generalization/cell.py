@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell
 from gr_bench.experiments.grid import Grid
 from gr_bench.spec import parse
@@ -68,10 +69,13 @@ class GeneralizationCell(TimedCell):
 
     @property
     def fleet_key(self) -> tuple[Any, ...]:
-        """The common part of cells that can be one fleet: all but seed, rate and numbers."""
+        """The common part of cells that can be one fleet: all but seed, rate and numbers.
+
+        What a step does is decided by the host, so that the length of a method's cycle is common.
+        """
         own = ("seed", "learning_rate")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
-        return (parse(self.spec).frame, *alike)
+        return (parse(self.spec).frame, registry.cycle(self.spec), *alike)
 
     @property
     def timing_cell(self) -> GeneralizationCell:

@@ -33,16 +33,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from gr_bench.meters.counters import count_flops
 from gr_bench.meters.memory import nbytes, saved_bytes
 from gr_bench.methods import (
+    GSAM,
     CentralGR,
     Combinator,
     DoubleBackpropGR,
     Flooding,
+    FriendlySAM,
+    LookSAM,
     Method,
+    MomentumSAM,
     Schedule,
+    SingleStepSAM,
     TwoPoint,
 )
 from gr_bench.timing.step import Training
@@ -51,6 +57,9 @@ from gr_bench.workloads.models.transformer import SelfAttention
 RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
 """State that a method with two passes keeps, to draw the same random numbers twice."""
 
+
+ELSEWHERE = (TwoPoint, CentralGR, GSAM, FriendlySAM, LookSAM, MomentumSAM, SingleStepSAM)
+"""Methods with a gradient at a θ' of their own."""
 
 BLOCK_BYTES = 512
 """PyTorch's CUDA allocator gives out whole blocks of this."""
@@ -169,7 +178,8 @@ class MemoryBounds:
     one P, at all times: its memory is kept from step to step, on a GPU too. If it also combines
     both gradients, it holds the first one, another P, through the second pass, in place of what SGD
     has of its gradient at its own peak: nothing if that lies at the start of the backward pass, and
-    everything if it lies in the optimizer. Double backpropagation has the graphs of both backward
+    everything if it lies in the optimizer. So does one that needs the first gradient for its state,
+    which itself is there at all times. Double backpropagation has the graphs of both backward
     passes, g and γ·g alive at once and, at the end, g, γ·g, the new gradient and, on a CPU, one
     more of the largest parameter.
     """
@@ -195,9 +205,10 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
         kept += 2 * BLOCK_BYTES * (len(params) + 2)
     if method.parameters.get("gamma") == 0:
         return MemoryBounds()
-    if isinstance(method, TwoPoint | CentralGR):
-        held = isinstance(method, CentralGR) or method.weight != 1
-        return MemoryBounds(size, (2 if held else 1) * size + kept)
+    if isinstance(method, ELSEWHERE):
+        memory = nbytes(t for t in tree_leaves(method.state_dict()) if isinstance(t, Tensor))
+        held = 2 if method.keeps_gradient else 1
+        return MemoryBounds(size + memory, held * size + memory + kept)
     if isinstance(method, Flooding):
         return MemoryBounds(0, kept)
     if not isinstance(method, DoubleBackpropGR):

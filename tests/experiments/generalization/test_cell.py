@@ -56,6 +56,15 @@ def test_runs_of_a_fleet_differ_in_seed_rate_and_numbers_alone() -> None:
     assert training("sam").fleet_key != CELL.fleet_key
 
 
+def test_runs_whose_cycles_differ_are_no_fleet() -> None:
+    """Where a method takes its passes is decided for all runs of a fleet at once."""
+    looks = [
+        replace(CELL, spec=f"looksam(rho={rho}, k={k})") for rho, k in ((1, 5), (2, 5), (2, 6))
+    ]
+    keys = [cell.fleet_key for cell in looks]
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> None:
     free = {"spec", "seed", "learning_rate", "role", "sharpness"}
     assert fields_that_change("selection_group") == set(CHANGES) - free

@@ -21,9 +21,11 @@ from gr_bench.experiments.step_cost.measure import counters
 from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.meters.counters import count_flops
 from gr_bench.registry import build_dataset, build_method, build_model
+from gr_bench.spec import parse
 from gr_bench.timing.step import Training
 
-METHODS = ("sgd", "sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr", "f-gr(gamma=0)")
+FAMILY = ("gsam", "friendly-sam", "looksam(k=2)", "momentum-sam", "single-step-sam")
+METHODS = ("sgd", "sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr", "f-gr(gamma=0)", *FAMILY)
 MODELS = [
     ("mlp(depth=1)", "digits"),
     ("mlp(depth=3, width=24)", "digits"),
@@ -54,7 +56,9 @@ def test_closed_form_flops_are_those_that_are_counted(model: str, dataset: str) 
     for method in METHODS:
         training = ready(network, method)
         predicted = predict(training, batch).predicted_flops
-        assert predicted == count_flops(lambda t=training: t.step(*batch)), method
+        cycle = training.method.cycle
+        counted = count_flops(lambda t=training, n=cycle: [t.step(*batch) for _ in range(n)])
+        assert predicted == round(counted / cycle), method
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,8 @@ def counted(model: str, dataset: str, batch_size: int) -> list[Counters]:
 def test_extra_memory_lies_within_its_bounds(model: str, dataset: str, batch_size: int) -> None:
     table = StepCost().tables(counted(model, dataset, batch_size))["step_cost"]
     bounded = table[table["predicted_copies_low"].notna()].set_index("method")
-    assert {"sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr"} == set(bounded.index)
+    bounds = {"sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr"}
+    assert bounds | {parse(spec).name for spec in FAMILY} == set(bounded.index)
     slack = 256 / counters(cost(model=model, dataset=dataset)).parameter_bytes  # scalars
     for method, row in bounded.iterrows():
         extra = row["extra_parameter_copies"]

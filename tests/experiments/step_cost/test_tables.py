@@ -145,9 +145,13 @@ def test_a_control_apart_from_1_is_a_warning() -> None:
 
 
 def test_every_parameter_of_every_method_is_a_column() -> None:
-    """Of a plug-in too; one that has another column's name gets a name of its own."""
-    cells = [cost("gnp(r=0.1, alpha=0.5)"), cost("plugged:Clashing(rounds=3)"), cost("f-gr")]
-    table = step_cost(*map(counted, cells))
+    """Of a plug-in too; one that has another column's name gets a name of its own. What only some
+    built-in methods have is a column where one of them is a row.
+    """
+    specs = ("gnp(r=0.1, alpha=0.5)", "plugged:Clashing(rounds=3)", "f-gr", "friendly-sam")
+    table = step_cost(*(counted(cost(spec)) for spec in specs))
+    assert list(table["sigma"].dropna()) == [1.0]
+    assert "sigma" not in step_cost(counted(SGD))
     assert list(table["r"].dropna()) == [0.1]
     assert list(table["alpha"].dropna()) == [0.5]
     assert list(table["method_rounds"].dropna()) == [3.0]

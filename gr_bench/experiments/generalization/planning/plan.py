@@ -89,8 +89,8 @@ def timing_blocks(
 ) -> list[list[GeneralizationCell]]:
     """A timing cell for every method and a second one for SGD, block by block.
 
-    A step takes as long whatever the method's numbers are, so the first ones stand for all: those
-    of the innermost one, where a method is made of another. A block
+    A step takes as long whatever the method's numbers are, but for the length of its cycle, so the
+    first ones stand for all: those of the innermost one, where a method is made of another. A block
     whose SGD failed has nothing to be divided by, and is none.
     """
     if not grid.equal_time:
@@ -101,7 +101,8 @@ def timing_blocks(
         timing = cell.timing_cell
         twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
         for twin in twins:
-            chosen_cells.setdefault((twin.block, twin.role, parse(twin.spec).frame), twin)
+            sort = (parse(twin.spec).frame, registry.cycle(twin.spec))
+            chosen_cells.setdefault((twin.block, twin.role, *sort), twin)
     able = [cell for cell in chosen_cells.values() if cell.id not in failed]
     return [block for block in blocks_of(able) if any(cell.is_baseline for cell in block)]
 

@@ -40,8 +40,9 @@ WARM_UP_S = 0.5
 GAIN = 1.1
 """A fleet must be this many times as fast as the loop."""
 
-COPIES = 6
-"""Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one in between."""
+COPIES = 7
+"""Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one that the method keeps,
+one in between."""
 
 FILE = "trainers.json"
 

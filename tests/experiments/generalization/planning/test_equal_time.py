@@ -84,6 +84,25 @@ def test_steps_are_timed_first_each_method_once_and_sgd_a_second_time() -> None:
     assert found["generalization times"] == 2 * TIMING.least_replicates
 
 
+def test_cycles_of_other_lengths_take_another_time() -> None:
+    looks = ["looksam(rho=[0.1, 0.2], k=[2, 3])"]
+    grid = GeneralizationGrid(**GRID.model_dump() | {"methods": ["sgd", *looks]})
+    (job,) = jobs([], grid)
+    for unit in job.units:
+        timed = [cell.spec for cell in unit.cells if cell.spec != "sgd"]
+        assert timed == [f"looksam(rho=0.1, alpha=0.7, k={k})" for k in (2, 3)]
+
+
+def test_a_part_of_a_gradient_a_step_is_a_part_of_an_epoch() -> None:
+    """At equal cost SGD has 1 + 1/k times the epochs, in whole ones."""
+    methods = ["sgd", "looksam(k=[2, 3])", "sam"]
+    grid = GeneralizationGrid(
+        **GRID.model_dump() | {"methods": methods, "equal_time": False, "equal_cost": True}
+    )
+    sgd = [cell for cell in EXPERIMENT.cells(grid) if cell.spec == "sgd"]
+    assert {cell.epochs for cell in sgd} == {10, 13, 15, 20}
+
+
 def test_every_replicate_is_a_process_of_its_own_until_the_ratios_are_known() -> None:
     done = answers([], RATIOS)
     replicates = [record.replicate for record in done if isinstance(record, Times)]
