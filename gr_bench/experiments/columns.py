@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 PARAMETERS = "parameters"
 """The entry of a row that :func:`build_table` spreads over columns."""
 
-WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
+WORKLOAD = (
+    *("model", "dataset", "batch_size", "device", "dtype"),
+    *("threads", "compiled", "variant", "optimizer"),
+)
 
 
 def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def in_order(table: DataFrame, *more: str) -> DataFrame:
 
     The order does not depend on which worker was done first.
     """
-    by = ["model", "dataset", "batch_size", "threads", "dtype", "device", "variant"]
+    by = ["model", "dataset", "batch_size", "threads", "dtype", "device", "variant", "optimizer"]
     placed = table.assign(_place=table["spec"].map(method_place).astype(int))
     placed = placed.sort_values([*by, "_place", "spec", *more], kind="stable", ignore_index=True)
     return placed.drop(columns="_place")

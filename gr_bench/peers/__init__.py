@@ -22,6 +22,9 @@ PEERS = {
 }
 """Each class's name with its module in this package and the class."""
 
+BASE_OPTIMIZER = frozenset({"base_optimizer", "optimizer"})
+"""The names by which optimizers take the optimizer that they wrap."""
+
 if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
 
     def __getattr__(name: str) -> Any:

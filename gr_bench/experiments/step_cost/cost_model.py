@@ -34,8 +34,9 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.meters.counters import count_flops
-from gr_bench.meters.memory import nbytes, saved_bytes
+from gr_bench.meters.memory import nbytes, optimizer_tensors, saved_bytes
 from gr_bench.methods import CentralGR, DoubleBackpropGR, Flooding, Method, TwoPoint
+from gr_bench.optimizers.convention import Convention
 from gr_bench.timing.step import Training
 from gr_bench.workloads.models.transformer import SelfAttention
 
@@ -189,8 +190,8 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     def backward() -> object:
         return torch.autograd.grad(loss(), params, create_graph=True, allow_unused=True)
 
-    state = (v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v))
-    lasting = size + nbytes(state) + nbytes(batch) + buffers
+    state = nbytes(optimizer_tensors(training.optimizer))
+    lasting = size + state + nbytes(batch) + buffers
     graphs = saved_bytes(backward) - size - nbytes(batch)
     at_the_end = 3 * size + (0 if on_gpu else max(p.nbytes for p in params))
     return MemoryBounds(peak_low_bytes=lasting + max(2 * size + graphs, at_the_end))
@@ -207,7 +208,12 @@ class Prediction:
 
 
 def predict(training: Training, batch: tuple[Tensor, Tensor]) -> Prediction:
-    """Arithmetic and bounds of the memory of a training's step."""
+    """Arithmetic and bounds of the memory of a training's step.
+
+    Nothing is known of one whose optimizer evaluates the loss itself, as often as it likes.
+    """
+    if training.convention is not Convention.PLAIN:
+        return Prediction(None, None, None, None)
     layers = products(training, batch)
     bounds = memory_bounds(training, batch)
     return Prediction(

@@ -89,8 +89,8 @@ class Trainer(ABC):
             registry,
             seed=cell.seed,
             learning_rate=cell.learning_rate,
-            momentum=cell.momentum,
-            weight_decay=cell.weight_decay,
+            momentum=cell.momentum or 0.0,
+            weight_decay=cell.weight_decay or 0.0,
             steps=self.steps,
         )
 
@@ -98,6 +98,15 @@ class Trainer(ABC):
     def steps(self) -> int:
         """Steps in a whole training."""
         return self.cells[0].epochs * self.steps_per_epoch
+
+    def evaluations(self, run: int, steps: int) -> float:
+        """Gradient evaluations of a step of a run, on average.
+
+        Args:
+            run: its number.
+            steps: that have been taken.
+        """
+        return registry.build_method(self.cells[run].spec).gradient_evaluations
 
     @property
     @abstractmethod
