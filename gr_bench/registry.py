@@ -1,8 +1,8 @@
-"""Names to things: methods, optimizers, models, datasets and experiments, built in or from elsewhere.
+"""Names to things: methods, optimizers, models, datasets, experiments, built in or from elsewhere.
 
 A package adds to them by entry points in the groups ``gr_bench.methods``, ``gr_bench.optimizers``,
-``gr_bench.models``, ``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not packaged can be named where
-it stands, as ``my_module:MyMethod``.
+``gr_bench.models``, ``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not
+packaged can be named where it stands, as ``my_module:MyMethod``.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -314,16 +314,16 @@ def gradient_evaluations(text: str) -> int:
     return 1 if off else int(constants["passes"])
 
 
-def check_optimizer(text: str) -> None:
-    """See that the optimizer spelled ``text`` can be built of parameters and a learning rate.
+def resolve_optimizer(text: str) -> Callable[..., Any]:
+    """A function of parameters and ``lr`` that builds the optimizer spelled ``text``.
 
     One of ours is not imported for it, and values out of its range go unnoticed.
 
     Raises:
-        RequestError: as in :func:`build_optimizer`, but for values.
+        RequestError: unknown name or parameter, or one that is missing.
     """
     spec = parse(text)
-    OPTIMIZERS.resolve(spec, given=1)
+    build = OPTIMIZERS.resolve(spec, given=1)
     free = list(OPTIMIZERS.signature(spec.name).parameters.values())[1:]
     any_name = any(p.kind is p.VAR_KEYWORD for p in free)
     if "lr" in spec.parameters:
@@ -335,6 +335,18 @@ def check_optimizer(text: str) -> None:
         if needed and p.name not in {"lr", *spec.parameters}:
             hint = ": name it among methods" if p.name in BASE_OPTIMIZER else ""
             raise RequestError(f"optimizer {text!r} needs {p.name}{hint}")
+    return build
+
+
+def check_optimizer(text: str) -> None:
+    """Build the optimizer spelled ``text`` of a small matrix, to see that its values are right.
+
+    Raises:
+        RequestError: as in :func:`build_optimizer`.
+    """
+    import torch
+
+    build_optimizer(text, [torch.nn.Parameter(torch.eye(2))], 0.1)
 
 
 def build_optimizer(
@@ -352,14 +364,12 @@ def build_optimizer(
         RequestError: unknown name or parameter, one that is missing, or a value out of range.
         Unsupported: it takes none of one of the ``settings``.
     """
-    check_optimizer(text)
-    spec = parse(text)
+    build, spec = resolve_optimizer(text), parse(text)
     for key in settings:
         if key not in OPTIMIZERS.signature(spec.name).parameters:
             raise Unsupported(f"optimizer {spec.name!r} takes no {key}")
     import torch
 
-    build = OPTIMIZERS.resolve(spec, given=1)
     try:
         optimizer = build(params, **{"lr": learning_rate, **settings, **spec.parameters})
     except (TypeError, ValueError) as error:

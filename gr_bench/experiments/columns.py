@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gr_bench import registry
-from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.cell import LATER, Cell
 from gr_bench.spec import parse
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ def _column(name: str, value: object, taken: set[str]) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def with_later_columns(table: DataFrame) -> DataFrame:
+    """A table of an older run with the columns of cells that it has not, as they were then."""
+    if "spec" not in table:
+        return table
+    later = {f.name: f.default for f in dataclasses.fields(Cell) if LATER in f.metadata}
+    return table.assign(**{key: value for key, value in later.items() if key not in table})
 
 
 def method_place(spec: str) -> int:

@@ -47,7 +47,7 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
 def _known_optimizers(texts: list[str]) -> list[str]:
     specs = [str(spec) for text in texts for spec in expand(text)]
     for spec in specs:
-        registry.check_optimizer(spec)
+        registry.resolve_optimizer(spec)
     return _distinct("optimizer", specs)
 
 

@@ -16,8 +16,8 @@ class Muon(torch.optim.Optimizer):
 
     A matrix moves by its momentum, orthogonalised: B <- μ·B + (1 - μ)·d,
     θ <- θ - η·λ·θ - η·s·NS(B), s = 0.2·√max(rows, columns). That makes the update as large as
-    AdamW's, so that one learning rate serves both parts. Kernels of convolutions are no matrices here. Embeddings and a last
-    linear layer are, which some recipes leave to AdamW.
+    AdamW's, so that one learning rate serves both parts. Kernels of convolutions are no matrices
+    here. Embeddings and a last linear layer are, which some recipes leave to AdamW.
 
     Args:
         params: the parameters themselves, not in groups.

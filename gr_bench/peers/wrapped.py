@@ -27,9 +27,6 @@ from gr_bench.methods.spelling import is_number
 from gr_bench.optimizers.convention import Convention, find_convention, take_step
 from gr_bench.peers import BASE_OPTIMIZER
 
-MODEL = "model"
-"""The parameter by which an optimizer asks for the model, to switch its running statistics."""
-
 
 class Recorder(torch.optim.Optimizer):
     """A base optimizer that leaves the parameters alone, and notes the gradient at its step.
@@ -67,9 +64,9 @@ class _Made:
 class WrappedOptimizer(Method):
     """The direction that a wrapped optimizer hands to its base optimizer.
 
-    One with ``first_step`` and ``second_step`` gets a pass before each, as tutorials have it, unless
-    it asks for the model: then, and without these two, its ``step`` is called by the convention
-    that it follows (:mod:`gr_bench.optimizers.convention`).
+    One with ``first_step`` and ``second_step`` gets a pass before each, as tutorials have it. One
+    without, and one that asks for the model to switch its running statistics, has its ``step``
+    called by the convention that it follows (:mod:`gr_bench.optimizers.convention`).
 
     Its numbers are those of the optimizer, spelled in full. The state of the optimizer is the
     method's.
@@ -79,7 +76,7 @@ class WrappedOptimizer(Method):
     """The class, or a function that makes the optimizer."""
 
     roles: ClassVar[Mapping[str, str]]
-    """The names of the parameters for ``params``, ``base`` and perhaps ``model``, by these words."""
+    """The names by which it takes its ``base`` and, perhaps, ``params`` and ``model``."""
 
     passes: ClassVar[int] = 2
 
@@ -137,10 +134,9 @@ class WrappedOptimizer(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """See :meth:`Method.state_dict`; the optimizer's is in it."""
-        made = self._made.get("optimizer")
-        return (
-            self.state if made is None else {**self.state, "wrapped": made.optimizer.state_dict()}
-        )
+        if "optimizer" not in self._made:
+            return dict(self.state)
+        return {**self.state, "wrapped": self._made["optimizer"].optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See :meth:`Method.load_state_dict`; its parameters must be known (:meth:`begin`)."""
@@ -204,8 +200,8 @@ def as_method(build: Callable[..., Any]) -> type[WrappedOptimizer]:
 
     Args:
         build: its class, or a function that makes it. It takes the base optimizer by the name
-            ``base_optimizer`` or ``optimizer``, as an instance or as a class, and perhaps the
-            parameters and the ``model``; all else are the method's numbers.
+            ``base_optimizer`` or ``optimizer``, as an instance or as a class, and perhaps
+            ``params`` and ``model``; all else are the method's numbers.
     """
     roles = _roles(build)
     numbers = _numbers(build, roles)
@@ -231,13 +227,11 @@ def as_method(build: Callable[..., Any]) -> type[WrappedOptimizer]:
 
 def _roles(build: Callable[..., Any]) -> dict[str, str]:
     found = {}
-    for name, parameter in inspect.signature(build).parameters.items():
+    for name in inspect.signature(build).parameters:
         if name in BASE_OPTIMIZER:
             found["base"] = name
-        elif name == MODEL:
-            found["model"] = name
-        elif parameter.default is parameter.empty and parameter.kind not in _OPEN:
-            found.setdefault("params", name)
+        elif name in ("params", "model"):
+            found[name] = name
     return found
 
 

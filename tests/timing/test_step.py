@@ -13,7 +13,8 @@ from torch import nn
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
-from gr_bench.timing.step import EagerSGD, build_step, build_training, load_data
+from gr_bench.optimizers.eager import SGD, Adam, AdamW
+from gr_bench.timing.step import build_step, build_training, load_data
 
 CELL = cost(
     "sgd",
@@ -54,7 +55,7 @@ def test_the_optimizer_steps_as_pytorchs_does(momentum: float, weight_decay: flo
     settings = {"lr": 0.1, "momentum": momentum, "weight_decay": weight_decay}
     optimizers = [
         cls(network.parameters(), **settings)
-        for cls, network in zip((EagerSGD, torch.optim.SGD), networks, strict=True)
+        for cls, network in zip((SGD, torch.optim.SGD), networks, strict=True)
     ]
     calls = []
     optimizers[0].register_step_pre_hook(lambda *_: calls.append(1))

@@ -90,6 +90,7 @@ CELL = {
     "threads": 1,
     "compiled": False,
     "variant": "plain",
+    "optimizer": "sgd",
 }
 
 
