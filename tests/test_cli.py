@@ -10,7 +10,7 @@ from processes import Warm
 
 import gr_bench
 from gr_bench.experiments import all_experiments
-from gr_bench.registry import DATASETS, METHODS, MODELS
+from gr_bench.registry import DATASETS, METHODS, MODELS, OPTIMIZERS
 from gr_bench.runs.shipped import shipped
 
 SUITE = """
@@ -25,6 +25,7 @@ seeds = [0]
 """
 LISTS = {
     "methods": METHODS,
+    "optimizers": OPTIMIZERS,
     "models": MODELS,
     "datasets": DATASETS,
     "experiments": all_experiments(),

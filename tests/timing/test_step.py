@@ -13,7 +13,7 @@ from torch import nn
 
 from gr_bench import registry
 from gr_bench.errors import Unsupported
-from gr_bench.optimizers.eager import SGD, Adam, AdamW
+from gr_bench.optimizers.eager import SGD
 from gr_bench.timing.step import build_step, build_training, load_data
 
 CELL = cost(

@@ -21,7 +21,7 @@ Rates = float | Tensor
 
 
 class FleetOptimizer(ABC):
-    """What ``torch.optim`` would do to every run alone.
+    """An optimizer of stacked parameters: every run moves as with ``torch.optim`` alone.
 
     Args:
         params: stacked, (R, ...).
