@@ -12,7 +12,7 @@ Closure = Callable[[], Tensor]
 
 
 class ClosureSAM(torch.optim.Optimizer):
-    """SAM and a plain gradient step in one: by PyTorch's convention the closure does both passes."""
+    """SAM and a plain gradient step in one, by PyTorch's convention: two calls of the closure."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, rho: float = 0.05) -> None:
         super().__init__(params, {"lr": lr, "rho": rho})
