@@ -330,11 +330,14 @@ def resolve_optimizer(text: str) -> Callable[..., Any]:
         raise RequestError(f"optimizer {text!r}: leave lr out, learning_rates has them")
     if not any_name and "lr" not in {p.name for p in free}:
         raise RequestError(f"optimizer {text!r} takes no lr, by which it would get a learning rate")
-    for p in free:
-        needed = p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        if needed and p.name not in {"lr", *spec.parameters}:
-            hint = ": name it among methods" if p.name in BASE_OPTIMIZER else ""
-            raise RequestError(f"optimizer {text!r} needs {p.name}{hint}")
+    required = [
+        p.name
+        for p in free
+        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if missing := [name for name in required if name not in {"lr", *spec.parameters}]:
+        hint = ": name it among methods" if BASE_OPTIMIZER & {*missing} else ""
+        raise RequestError(f"optimizer {text!r} needs {' and '.join(missing)}{hint}")
     return build
 
 

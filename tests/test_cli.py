@@ -183,7 +183,10 @@ BAD = {
     "broken plug-in": (["run", "smoke", "--set", "step_cost.methods=['a:b']"], "imported"),
     "value on two lines": (["run", "smoke", "--set", "step_cost.models=['mlp\n(x']"], "mlp"),
     "--only without a match": (["run", "smoke", "--only", "resnet"], "matches 'resnet'"),
-    "unknown optimizer": (["run", "smoke", "--set", "optimizers=['adamv']"], "'adamw'"),
+    "unknown optimizer": (
+        ["run", "smoke", "--set", "step_cost.optimizers=['adamwww']"],
+        "no optimizer 'adamwww': did you mean 'adamw'?",
+    ),
     "unknown device": (["run", "smoke", "--device", "gpu"], "use cpu, cuda or cuda:N"),
     "device that is not here": (["run", "smoke", "--device", "cuda:99"], "use cpu"),
     "folder of something else": (["run", "smoke", "--out", "."], "not a run's"),

@@ -41,7 +41,7 @@ def test_ids_from_before_there_were_optimizers_stay() -> None:
 
 @pytest.mark.parametrize("cell", [cost(), training()], ids=["step cost", "generalization"])
 def test_a_cell_names_its_optimizer_unless_it_is_sgd(cell: Cell) -> None:
-    assert "sgd / " not in str(cell)
+    assert "batch 32 / sgd" in str(cell)
     assert "batch 32 adamw(eps=0.1) / sgd" in str(replace(cell, optimizer="adamw(eps=0.1)"))
 
 

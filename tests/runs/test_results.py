@@ -10,6 +10,7 @@ from synthetic import cost, counted, failed, run_of, timed, trained, training
 
 from gr_bench import load
 from gr_bench.errors import RequestError
+from gr_bench.experiments import get_experiment
 from gr_bench.runs.results import Results
 
 RECORDS = [
@@ -72,7 +73,7 @@ def test_stored_tables_from_before_there_were_optimizers_are_those_of_sgd(
     old = load(results.folder)
     assert set(old.generalization["optimizer"]) == {"sgd"}
     assert len(old.step_cost) == len(results.step_cost)
-    summaries = old.experiments["generalization"].summaries(old.tables)
+    summaries = get_experiment("generalization").summaries(old.tables)
     assert len(summaries[0].table) == 3
 
 
