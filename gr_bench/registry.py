@@ -215,8 +215,7 @@ def _as_method(name: str, thing: Callable[..., Any]) -> Callable[..., Any]:
 
     from gr_bench.methods import Method
 
-    is_class = isinstance(thing, type)
-    if is_class and issubclass(thing, Method):
+    if isinstance(thing, type) and issubclass(thing, Method):
         return thing
     try:
         takes = inspect.signature(thing).parameters
@@ -226,7 +225,7 @@ def _as_method(name: str, thing: Callable[..., Any]) -> Callable[..., Any]:
         from gr_bench.peers.wrapped import as_method
 
         return as_method(thing)
-    if is_class and issubclass(thing, torch.optim.Optimizer):
+    if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer):
         raise RequestError(
             f"method {name!r} is an optimizer without a base optimizer: name it among optimizers"
         )
@@ -353,7 +352,7 @@ def check_optimizer(text: str) -> None:
 
 
 def build_optimizer(
-    text: str, params: Iterable[Tensor], learning_rate: float, **settings: Any
+    text: str, params: Iterable[Tensor], learning_rate: float, /, **settings: Any
 ) -> torch.optim.Optimizer:
     """The optimizer spelled ``text``, of parameters.
 

@@ -77,7 +77,9 @@ def with_later_columns(table: DataFrame) -> DataFrame:
     """A table of an older run with the columns of cells that it has not, as they were then."""
     if "spec" not in table:
         return table
-    later = {f.name: f.default for f in dataclasses.fields(Cell) if LATER in f.metadata}
+    later: dict[str, Any] = {
+        f.name: f.default for f in dataclasses.fields(Cell) if LATER in f.metadata
+    }
     return table.assign(**{key: value for key, value in later.items() if key not in table})
 
 

@@ -258,7 +258,7 @@ def build_training(
     network = network.to(
         device, parameter_dtype(cell.dtype), memory_format=memory_format(cell.variant)
     )
-    of_sgd = {"momentum": momentum, "weight_decay": weight_decay}
+    of_sgd: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay}
     optimizer, convention = _build_optimizer(
         cell, network.parameters(), registry, learning_rate, of_sgd
     )
@@ -279,7 +279,7 @@ def _build_optimizer(
     params: Iterable[Tensor],
     registry: StepRegistry,
     learning_rate: float,
-    of_sgd: dict[str, float],
+    of_sgd: dict[str, Any],
 ) -> tuple[torch.optim.Optimizer, Convention]:
     """The cell's optimizer of ``params``, and its convention.
 
@@ -294,7 +294,7 @@ def _build_optimizer(
         fused = True if FUSED in on else None
         return EagerSGD(params, learning_rate, fused=fused, **of_sgd), Convention.PLAIN
     is_sgd = cell.optimizer.partition("(")[0] == SGD
-    settings: dict[str, Any] = dict(of_sgd) if is_sgd else {}
+    settings = dict(of_sgd) if is_sgd else {}
     if FUSED in on:
         settings["fused"] = True
     if CUDA_GRAPH in on and not is_sgd:

@@ -126,7 +126,7 @@ def has_fleet(optimizer: str) -> bool:
     return takes is not None and spec.parameters.keys() <= takes
 
 
-def of_sgd(grid: GeneralizationGrid, optimizer: str) -> dict[str, float | None]:
+def of_sgd(grid: GeneralizationGrid, optimizer: str) -> dict[str, Any]:
     """Momentum and weight decay of a cell: the grid's, or those that SGD is spelled with; of other
     optimizers None.
     """

@@ -108,7 +108,7 @@ class FleetAdamW(FleetOptimizer):
         torch._foreach_lerp_(mean, grads, 1 - beta1)
         torch._foreach_mul_(square, beta2)
         torch._foreach_addcmul_(square, grads, grads, 1 - beta2)
-        update = torch._foreach_sqrt(square)
+        update = list(torch._foreach_sqrt(square))
         counts = [self._steps[i] for i in moving]
         torch._foreach_div_(update, [math.sqrt(1 - beta2**t) for t in counts])
         torch._foreach_add_(update, self._settings["eps"])
