@@ -224,7 +224,7 @@ def _as_method(name: str, thing: Callable[..., Any]) -> Callable[..., Any]:
     if BASE_OPTIMIZER & takes.keys():
         from gr_bench.peers.wrapped import as_method
 
-        return as_method(thing)
+        return as_method(thing)  # type: ignore[arg-type]  # it is hashable
     if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer):
         raise RequestError(
             f"method {name!r} is an optimizer without a base optimizer: name it among optimizers"
@@ -363,7 +363,7 @@ def build_optimizer(
         settings: further arguments, where ``text`` does not say otherwise.
 
     Raises:
-        RequestError: unknown name or parameter, one that is missing, or a value out of range.
+        RequestError: unknown name or parameter, one that is missing, or it cannot be built.
         Unsupported: it takes none of one of the ``settings``.
     """
     build, spec = resolve_optimizer(text), parse(text)
@@ -374,7 +374,7 @@ def build_optimizer(
 
     try:
         optimizer = build(params, **{"lr": learning_rate, **settings, **spec.parameters})
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # building runs somebody's code
         raise RequestError(f"optimizer {text!r}: {error}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise RequestError(f"optimizer {text!r} is no torch.optim.Optimizer")

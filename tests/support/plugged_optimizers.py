@@ -137,6 +137,22 @@ class Hoarding(torch.optim.SGD):
             self.state[p].setdefault("kept", {"copies": [p.clone(), p.clone()]})
 
 
+class Remembering(torch.optim.SGD):
+    """SGD with an object in its state."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        super().__init__(params, lr)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        self.state[self.param_groups[0]["params"][0]]["object"] = Thing()
+
+
+class Thing:
+    """Nothing that is plain data."""
+
+
 def no_rate(params: Iterable[Tensor]) -> torch.optim.Optimizer:
     """An optimizer that takes no learning rate."""
     return torch.optim.SGD(params, 0.1)

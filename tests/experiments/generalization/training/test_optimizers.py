@@ -199,6 +199,18 @@ def test_a_training_that_is_broken_off_goes_on_bit_for_bit(
     assert results(train_all(cells, how, tmp_path, 0.0)) == whole
 
 
+def test_a_state_that_cannot_be_read_again_costs_the_checkpoint_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = runs("sgd", "plugged_optimizers:Remembering", 1)
+    whole = results(train_all(cells, "loop"))
+    going = train_all(cells, "loop", tmp_path, 0.0)
+    next(going)
+    going.close()  # type: ignore[attr-defined]
+    assert results(train_all(cells, "loop", tmp_path, 0.0)) == whole
+    assert "no checkpoint: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("method", "optimizer", "a_step"),
     [
