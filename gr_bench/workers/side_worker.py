@@ -242,9 +242,7 @@ class SideWorker:
             import gr_bench.registry
 
             if cell["optimizer"] != "sgd" and not hasattr(gr_bench.registry, "build_optimizer"):
-                raise NotThere(
-                    f"its gr-bench has no optimizer but sgd, and so no {cell['optimizer']}"
-                )
+                raise NotThere(f"its gr-bench steps with sgd alone, not with {cell['optimizer']}")
             device = self._select(cell["device"], cell["threads"])
             step = own("timing.step").build_step(SimpleNamespace(**cell), gr_bench.registry)
             return step, device, cell["threads"]

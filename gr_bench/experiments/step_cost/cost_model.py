@@ -168,7 +168,8 @@ class MemoryBounds:
 def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBounds:
     """The bounds for the training's method; run a step before, so that its lasting state is there.
 
-    Other methods than gr-bench's own have none, and neither has one without a penalty.
+    Other methods than gr-bench's own have none, and neither has one without a penalty. The
+    optimizer's memory is alike behind all methods: extra memory does not depend on it.
     """
     method, params = training.method, list(training.model.parameters())
     size, buffers = nbytes(params), nbytes(training.model.buffers())
