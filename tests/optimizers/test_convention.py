@@ -37,6 +37,20 @@ def test_an_optimizer_that_never_steps_is_called_as_most_are() -> None:
     assert find_convention(lambda toy: Broken(toy, lr=0.1)) == (Convention.PLAIN, 1)
 
 
+def test_a_closure_convention_begins_without_a_gradient() -> None:
+    """What is left of an earlier step must not be taken for the gradient at θ."""
+
+    class Looking(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            assert all(p.grad is None for p in self.param_groups[0]["params"])
+            closure()
+
+    p = nn.Parameter(torch.ones(2))
+    p.grad = torch.ones(2)
+    losses = take_step(Looking([p], lr=0.1), lambda: torch.zeros(()), [p], Convention.CLOSURE)
+    assert len(losses) == 1
+
+
 def test_trying_draws_no_random_number() -> None:
     class Noisy(torch.optim.SGD):
         def step(self, closure: Any = None) -> None:  # type: ignore[override]

@@ -110,7 +110,9 @@ class Idle(torch.optim.Optimizer):
 
 
 class Doubling(torch.optim.Optimizer):
-    """A wrapper around an instance that doubles the gradient before its base steps."""
+    """A wrapper around an instance that doubles the gradient before its base steps, and lets go
+    of it afterwards.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, factor: float = 2.0) -> None:
         super().__init__(optimizer.param_groups, {})
@@ -122,6 +124,7 @@ class Doubling(torch.optim.Optimizer):
             for p in group["params"]:
                 p.grad.mul_(self.factor)
         self.optimizer.step()
+        self.zero_grad()
 
 
 class Hoarding(torch.optim.SGD):
