@@ -66,8 +66,8 @@ def app(context: click.Context) -> None:
 def list_(kind: str | None) -> None:
     """List what there is to measure, by the names that suites use.
 
-    KIND is methods, combinators (methods made of others), models, datasets, experiments or suites;
-    without it, all of them are listed.
+    KIND is methods, combinators (methods made of others), optimizers, models, datasets, experiments
+    or suites; without it, all of them are listed.
     """
     from gr_bench.runs import listing
 

@@ -1,8 +1,9 @@
-"""Names to things: methods, models, datasets and experiments, built in or from other packages.
+"""Names to things: methods, optimizers, models, datasets, experiments, built in or from elsewhere.
 
 A package adds to them by entry points in the groups ``gr_bench.methods``,
-``gr_bench.combinators``, ``gr_bench.models``, ``gr_bench.datasets`` and ``gr_bench.experiments``; a
-thing that is not packaged can be named where it stands, as ``my_module:MyMethod``.
+``gr_bench.combinators``, ``gr_bench.optimizers``, ``gr_bench.models``, ``gr_bench.datasets`` and
+``gr_bench.experiments``; a thing that is not packaged can be named where it stands, as
+``my_module:MyMethod``.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -23,19 +24,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gr_bench.methods
+import gr_bench.optimizers
 import gr_bench.peers
 import gr_bench.workloads.datasets
 import gr_bench.workloads.models
-from gr_bench.errors import RequestError, unknown
+from gr_bench.errors import RequestError, Unsupported, unknown
 from gr_bench.methods.spelling import spell
-from gr_bench.peers import PEERS
+from gr_bench.peers import BASE_OPTIMIZER, PEERS
 from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
     from gr_bench.methods import Method
     from gr_bench.workloads.datasets import Dataset
@@ -52,11 +55,13 @@ class Registry:
             with the parameters that the name fixes. See :func:`gr_bench.source.read_signature` for
             what can be read of it there.
         unlisted: the same of things that are found by these names, and not among what there is.
+        adapt: makes a thing of this kind of one from elsewhere, given its name and itself.
     """
 
     kind: str
     built_in: Mapping[str, str | Callable[..., Any]]
     unlisted: Mapping[str, str] = field(default_factory=dict)
+    adapt: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda _, thing: thing
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
@@ -74,6 +79,10 @@ class Registry:
         """
         if own := self.own(name):
             return _load(parse(own)) if isinstance(own, str) else own
+        return self.adapt(name, self._elsewhere(name))
+
+    def _elsewhere(self, name: str) -> Callable[..., Any]:
+        """The thing of that name from another package or file, as it stands there."""
         entries = [entry for entry in self._entries() if entry.name == name]
         try:
             if entries:
@@ -202,14 +211,43 @@ def _in(package: ModuleType, table: Mapping[str, str]) -> dict[str, str]:
     return {name: f"{package.__name__}{where}" for name, where in table.items()}
 
 
+def _as_method(name: str, thing: Callable[..., Any]) -> Callable[..., Any]:
+    """A method class of an optimizer that wraps another; anything else as it is.
+
+    Raises:
+        RequestError: it is an optimizer, and wraps none.
+    """
+    import torch
+
+    from gr_bench.methods import Method
+
+    if isinstance(thing, type) and issubclass(thing, Method):
+        return thing
+    try:
+        takes = inspect.signature(thing).parameters
+    except (TypeError, ValueError):
+        return thing
+    if BASE_OPTIMIZER & takes.keys():
+        from gr_bench.peers.wrapped import as_method
+
+        return as_method(thing)  # type: ignore[arg-type]  # it is hashable
+    if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer):
+        raise RequestError(
+            f"method {name!r} is an optimizer without a base optimizer: name it among optimizers"
+        )
+    return thing
+
+
 METHODS = Registry(
     "method",
     _in(gr_bench.methods, gr_bench.methods.BUILT_IN),
     {f"gr_bench.peers:{name}": where for name, where in _in(gr_bench.peers, PEERS).items()},
+    _as_method,
 )
 COMBINATORS = Registry("combinator", _in(gr_bench.methods, gr_bench.methods.COMBINATORS))
 """Methods that are made of another one: ``late(sam(rho=0.1), share=0.2)``."""
 
+OPTIMIZERS = Registry("optimizer", _in(gr_bench.optimizers, gr_bench.optimizers.BUILT_IN))
 MODELS = Registry("model", _in(gr_bench.workloads.models, gr_bench.workloads.models.MODELS))
 DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
@@ -325,6 +363,74 @@ def cycle(text: str) -> int:
         return build_method(text).cycle
     period = read_constants(where).get("period")
     return int(spec.parameters[period]) if period else 1
+
+
+def resolve_optimizer(text: str) -> Callable[..., Any]:
+    """A function of parameters and ``lr`` that builds the optimizer spelled ``text``.
+
+    One of ours is not imported for it, and values out of its range go unnoticed.
+
+    Raises:
+        RequestError: unknown name or parameter, or one that is missing.
+    """
+    spec = parse(text)
+    build = OPTIMIZERS.resolve(spec, given=1)
+    free = list(OPTIMIZERS.signature(spec.name).parameters.values())[1:]
+    any_name = any(p.kind is p.VAR_KEYWORD for p in free)
+    if "lr" in spec.parameters:
+        raise RequestError(f"optimizer {text!r}: leave lr out, learning_rates has them")
+    if not any_name and "lr" not in {p.name for p in free}:
+        raise RequestError(f"optimizer {text!r} takes no lr, by which it would get a learning rate")
+    required = [
+        p.name
+        for p in free
+        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if missing := [name for name in required if name not in {"lr", *spec.parameters}]:
+        hint = ": name it among methods" if BASE_OPTIMIZER & {*missing} else ""
+        raise RequestError(f"optimizer {text!r} needs {' and '.join(missing)}{hint}")
+    return build
+
+
+def check_optimizer(text: str) -> None:
+    """Build the optimizer spelled ``text`` of a small matrix, to see that its values are right.
+
+    Raises:
+        RequestError: as in :func:`build_optimizer`.
+    """
+    import torch
+
+    build_optimizer(text, [torch.nn.Parameter(torch.eye(2))], 0.1)
+
+
+def build_optimizer(
+    text: str, params: Iterable[Tensor], learning_rate: float, /, **settings: Any
+) -> torch.optim.Optimizer:
+    """The optimizer spelled ``text``, of parameters.
+
+    Args:
+        text: its spelling, without the learning rate.
+        params: of a model.
+        learning_rate: given to it as ``lr``.
+        settings: further arguments, where ``text`` does not say otherwise.
+
+    Raises:
+        RequestError: unknown name or parameter, one that is missing, or it cannot be built.
+        Unsupported: it takes none of one of the ``settings``.
+    """
+    build, spec = resolve_optimizer(text), parse(text)
+    for key in settings:
+        if key not in OPTIMIZERS.signature(spec.name).parameters:
+            raise Unsupported(f"optimizer {spec.name!r} takes no {key}")
+    import torch
+
+    try:
+        optimizer = build(params, **{"lr": learning_rate, **settings, **spec.parameters})
+    except Exception as error:  # building runs somebody's code
+        raise RequestError(f"optimizer {text!r}: {error}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise RequestError(f"optimizer {text!r} is no torch.optim.Optimizer")
+    return optimizer
 
 
 def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -10,7 +10,7 @@ from processes import Warm
 
 import gr_bench
 from gr_bench.experiments import all_experiments
-from gr_bench.registry import DATASETS, METHODS, MODELS
+from gr_bench.registry import DATASETS, METHODS, MODELS, OPTIMIZERS
 from gr_bench.runs.shipped import shipped
 
 SUITE = """
@@ -25,6 +25,7 @@ seeds = [0]
 """
 LISTS = {
     "methods": METHODS,
+    "optimizers": OPTIMIZERS,
     "models": MODELS,
     "datasets": DATASETS,
     "experiments": all_experiments(),
@@ -182,6 +183,10 @@ BAD = {
     "broken plug-in": (["run", "smoke", "--set", "step_cost.methods=['a:b']"], "imported"),
     "value on two lines": (["run", "smoke", "--set", "step_cost.models=['mlp\n(x']"], "mlp"),
     "--only without a match": (["run", "smoke", "--only", "resnet"], "matches 'resnet'"),
+    "unknown optimizer": (
+        ["run", "smoke", "--set", "step_cost.optimizers=['adamwww']"],
+        "no optimizer 'adamwww': did you mean 'adamw'?",
+    ),
     "unknown device": (["run", "smoke", "--device", "gpu"], "use cpu, cuda or cuda:N"),
     "device that is not here": (["run", "smoke", "--device", "cuda:99"], "use cpu"),
     "folder of something else": (["run", "smoke", "--out", "."], "not a run's"),

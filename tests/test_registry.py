@@ -82,7 +82,7 @@ def test_names_spellings_and_refusals_need_no_slow_import() -> None:
         "    try: registry.spell_method(spec)\n"
         "    except RequestError: continue\n"
         "    raise SystemExit(spec)\n"
-        "registry.spell_method('gr_bench.peers:PytorchOptimizerSAM')\n"
+        "registry.spell_method('gr_bench.peers:TextbookSAM')\n"
         "registry.gradient_evaluations('f-gr')\n"
         "print(registry._select_entry_points.cache_info().misses)\n"
         "try: registry.spell_method('fgr')\n"

@@ -20,7 +20,7 @@ ROOMS = (
     ("runs", "workers"),
     ("experiments",),
     ("registry", "timing", "source", "peers"),
-    ("methods", "workloads", "meters", "suites"),
+    ("methods", "workloads", "meters", "suites", "optimizers"),
     ("stats", "spec", "version", "units", "files", "errors"),
 )
 """From the top down; a room may use those on its own floor and on the floors below."""

@@ -234,6 +234,7 @@ def _nearest(cell: StepCostCell, others: Mapping[str, StepCostCell]) -> str:
             "compiled",
             "variant",
             "allocator",
+            "optimizer",
         ):
             key, old, new = apart[0]
             return f" ({key} {old} here, {new} there: not compared)"

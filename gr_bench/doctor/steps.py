@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gr_bench import registry
 from gr_bench.meters.device import Device
+from gr_bench.optimizers import SGD
 from gr_bench.timing.step import TimedStep, build_step
 from gr_bench.timing.variant import PLAIN
 
@@ -24,6 +25,7 @@ class DoctorCell:
     dtype: str = "float32"
     compiled: bool = False
     variant: str = PLAIN
+    optimizer: str = SGD
 
     @property
     def id(self) -> str:

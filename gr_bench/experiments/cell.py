@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from gr_bench.optimizers import SGD
+
 LATER = "added later"
 
 
@@ -39,6 +41,9 @@ class Cell:
     compiled: bool = False
     variant: str = added_later("plain")
     """Further switches of the step (:mod:`gr_bench.timing.variant`)."""
+
+    optimizer: str = added_later(SGD)
+    """The optimizer that steps after the method, as a suite spells it."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -74,6 +79,7 @@ class Cell:
     def __str__(self) -> str:
         how = " compiled" if self.compiled else ""
         how += "" if self.variant == "plain" else f" {self.variant}"
+        how += "" if self.optimizer == SGD else f" {self.optimizer}"
         size = f"batch {self.batch_size}{how}"
         return " / ".join((self.experiment, self.model, self.dataset, size, self.spec))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gr_bench import registry
-from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.cell import LATER, Cell
 from gr_bench.spec import parse
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ PARAMETERS = "parameters"
 IN_EVERY_TABLE = ("gamma", "epsilon", "rho", "alpha", "level", "r")
 """The methods' parameters that are columns of every table, whatever its rows."""
 
-WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
+WORKLOAD = (
+    *("model", "dataset", "batch_size", "device", "dtype"),
+    *("threads", "compiled", "variant", "optimizer"),
+)
 
 
 def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
@@ -72,6 +76,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def with_later_columns(table: DataFrame) -> DataFrame:
+    """A table of an older run with the columns of cells that it has not, as they were then."""
+    if "spec" not in table:
+        return table
+    later: dict[str, Any] = {
+        f.name: f.default for f in dataclasses.fields(Cell) if LATER in f.metadata
+    }
+    return table.assign(**{key: value for key, value in later.items() if key not in table})
+
+
 def method_place(spec: str) -> int:
     """A method's place in tables and figures: the built-in ones in order, then others; then those
     that are made of others.
@@ -88,7 +102,7 @@ def in_order(table: DataFrame, *more: str) -> DataFrame:
 
     The order does not depend on which worker was done first.
     """
-    by = ["model", "dataset", "batch_size", "threads", "dtype", "device", "variant"]
+    by = ["model", "dataset", "batch_size", "threads", "dtype", "device", "variant", "optimizer"]
     placed = table.assign(_place=table["spec"].map(method_place).astype(int))
     placed = placed.sort_values([*by, "_place", "spec", *more], kind="stable", ignore_index=True)
     return placed.drop(columns="_place")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from gr_bench import registry
 from gr_bench.meters.device_name import check_device_name
+from gr_bench.optimizers import SGD
 from gr_bench.spec import Spec, expand
 
 
@@ -43,11 +44,19 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
     return _distinct(things.kind, map(str, specs))
 
 
+def _known_optimizers(texts: list[str]) -> list[str]:
+    specs = [str(spec) for text in texts for spec in expand(text)]
+    for spec in specs:
+        registry.resolve_optimizer(spec)
+    return _distinct("optimizer", specs)
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Sizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 Dtype = Literal["float32", "float64", "bfloat16", "bfloat16-mixed", "float16-mixed"]
 Methods = Annotated[Names, AfterValidator(_known_methods)]
+Optimizers = Annotated[Names, AfterValidator(_known_optimizers)]
 DeviceName = Annotated[str, AfterValidator(check_device_name)]
 
 
@@ -115,3 +124,17 @@ class Grid(AnyGrid):
                 "threads": threads,
                 "compiled": compiled,
             }
+
+
+class OptimizerGrid(Grid):
+    """A grid whose cells step with an optimizer behind the method."""
+
+    optimizers: Optimizers = [SGD]
+    """Optimizers that step with the methods' gradients. Methods are compared under the same one.
+    ``sgd`` has momentum and weight decay of its own; every learning rate is the experiment's."""
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """See :meth:`Grid.points`; the optimizer varies slowest."""
+        for optimizer in self.optimizers:
+            for point in super().points():
+                yield {**point, "optimizer": optimizer}

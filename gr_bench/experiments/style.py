@@ -39,6 +39,7 @@ APART = (
     "device",
     "compiled",
     "variant",
+    "optimizer",
     "allocator",
 )
 """Columns that belong to a workload, and are worth a word only where they differ."""

@@ -51,12 +51,7 @@ def measure_memory(
     ``p.grad`` is let go here, since the CPU's profiler cannot see older memory being freed.
     """
     parameters = list(model.parameters())
-    state = [
-        value
-        for of_parameter in optimizer.state.values()
-        for value in of_parameter.values()
-        if isinstance(value, Tensor)
-    ]
+    state = optimizer_tensors(optimizer)
     if device.release_memory():
         step()  # so that what is reserved is what a steady step needs
     optimizer.zero_grad(set_to_none=True)
@@ -68,6 +63,11 @@ def measure_memory(
     gradient_bytes = nbytes(p.grad for p in parameters if p.grad is not None)
     parts = (nbytes(parameters), gradient_bytes, nbytes(state), method_bytes)
     return Memory(peak, *parts, peak - sum(parts), *device.peaks())
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The tensors of an optimizer's state, in lists and dictionaries too."""
+    return [leaf for leaf in tree_leaves(optimizer.state_dict()) if isinstance(leaf, Tensor)]
 
 
 def nbytes(tensors: Iterable[Tensor]) -> int:

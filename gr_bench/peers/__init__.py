@@ -1,8 +1,9 @@
-"""Other implementations of SAM, wrapped as methods so that they can be timed beside ours.
+"""Other implementations of SAM as methods, so that they can be measured beside ours.
 
-They are not methods to train with: they keep none of the contract but the direction. A suite names
-them where they stand, as in ``gr_bench.peers:TextbookSAM``. A class is imported, and PyTorch with
-it, when it is first asked for.
+They keep none of the contract but the direction. A suite names them where they stand: as in
+``gr_bench.peers:TextbookSAM``, or in their own package (:mod:`gr_bench.peers.wrapped`), as in
+``pytorch_optimizer:SAM(rho=0.05)``. A class is imported, and PyTorch with it, when it is first
+asked for.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gr_bench.peers.pytorch_optimizer import PytorchOptimizerSAM
     from gr_bench.peers.textbook import TextbookSAM
 
-__all__ = ["PEERS", "PytorchOptimizerSAM", "TextbookSAM"]
+__all__ = ["BASE_OPTIMIZER", "PEERS", "TextbookSAM"]
 
-PEERS = {
-    "TextbookSAM": ".textbook:TextbookSAM",
-    "PytorchOptimizerSAM": ".pytorch_optimizer:PytorchOptimizerSAM",
-}
+PEERS = {"TextbookSAM": ".textbook:TextbookSAM"}
 """Each class's name with its module in this package and the class."""
+
+BASE_OPTIMIZER = frozenset({"base_optimizer", "optimizer"})
+"""The names by which optimizers take the optimizer that they wrap."""
 
 if not TYPE_CHECKING:  # a type checker would take every name for one of this module's
 

@@ -24,6 +24,7 @@ def _suites() -> Iterator[tuple[str, str]]:
 KINDS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "methods": partial(_named, registry.METHODS),
     "combinators": partial(_named, registry.COMBINATORS),
+    "optimizers": partial(_named, registry.OPTIMIZERS),
     "models": partial(_named, registry.MODELS),
     "datasets": partial(_named, registry.DATASETS),
     "experiments": partial(_named, EXPERIMENTS),

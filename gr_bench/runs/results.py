@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments import all_experiments, get_experiment
-from gr_bench.experiments.columns import build_table, cell_columns
+from gr_bench.experiments.columns import build_table, cell_columns, with_later_columns
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
@@ -84,10 +84,11 @@ class Results:
 
         for name in names:
             try:
-                self.tables[name] = pd.read_parquet(self.folder / f"{name}.parquet")
+                table = pd.read_parquet(self.folder / f"{name}.parquet")
             except (OSError, ValueError) as error:
                 where = self.folder / f"{name}.parquet"
                 raise RequestError(f"{where} cannot be read: {error}") from error
+            self.tables[name] = with_later_columns(table)
 
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
         """The origin that tables made now would name."""

@@ -17,7 +17,7 @@ from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
-from gr_bench.registry import check_method
+from gr_bench.registry import check_method, check_optimizer
 from gr_bench.runs.shipped import read_suite
 from gr_bench.units import parse_duration
 
@@ -70,14 +70,16 @@ class Suite:
         return list({cell.id: cell for plan in self.plans for cell in plan.cells}.values())
 
     def check_methods(self) -> None:
-        """Build every method once, which imports PyTorch: a value out of range is found before
-        anything is measured.
+        """Build every method and optimizer once, which imports PyTorch: a value out of range is
+        found before anything is measured.
 
         Raises:
-            RequestError: a method that cannot be built.
+            RequestError: one that cannot be built.
         """
         for spec in dict.fromkeys(cell.spec for cell in self.cells):
             check_method(spec)
+        for optimizer in dict.fromkeys(cell.optimizer for cell in self.cells):
+            check_optimizer(optimizer)
 
 
 def load_suite(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import Unsupported
 from ..methods.scaling import scaled_step
+from ..optimizers import SGD
+from ..optimizers.convention import Convention, find_convention, take_step
 from ..workloads.loss import cross_entropy
 from .variant import CUDA_GRAPH, FUSED, REDUCE_OVERHEAD, memory_format, refuse, switches
 
@@ -25,7 +26,7 @@ SEED = 0
 """Of the model in every step that is timed."""
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
-"""Of the optimizer in every step that is timed."""
+"""Of SGD in every step that is timed."""
 
 MIXED = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
 """The dtypes of cells with float32 parameters whose forward passes are cast, and to what."""
@@ -74,6 +75,10 @@ class StepFields(Protocol):
     def variant(self) -> str:
         """Further switches (:mod:`gr_bench.timing.variant`)."""
 
+    @property
+    def optimizer(self) -> str:
+        """The optimizer."""
+
 
 class StepRegistry(Protocol):
     """The part of :mod:`gr_bench.registry`, this revision's or another's, that a step needs."""
@@ -87,32 +92,10 @@ class StepRegistry(Protocol):
     def build_dataset(self, text: str, /) -> Any:
         """A data set."""
 
-
-def _spare_the_compiler() -> None:
-    """Let optimizers be made without importing PyTorch's compiler.
-
-    Some methods of an optimizer are kept out of compiled graphs, by a wrapper that imports the
-    compiler at the first call and notes its answer on the function. With nothing to be compiled
-    the answer is the function itself.
-    """
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        plain = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if plain is not None and not hasattr(plain, "__dynamo_disable"):
-            plain.__dynamo_disable = plain
-
-
-class EagerSGD(torch.optim.SGD):
-    """``torch.optim.SGD`` for steps outside of compiled graphs: the same update and the same hooks.
-
-    PyTorch's own step imports the compiler at the first call, to keep gradients out of graphs that
-    are being compiled, which takes a second or two of every process that steps.
-    """
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        _spare_the_compiler()
-        super().__init__(*arguments, **settings)
-
-    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    def build_optimizer(
+        self, text: str, params: Iterable[Tensor], learning_rate: float, /, **settings: Any
+    ) -> Any:
+        """An optimizer; that of the cells that name none is not asked for."""
 
 
 @dataclass
@@ -131,11 +114,23 @@ class Training:
     scaler: torch.amp.GradScaler | None = None
     """Of float16's gradients."""
 
+    convention: Convention = Convention.PLAIN
+    """The optimizer's."""
+
+    evaluations: int = 0
+    """Times so far that an optimizer with a closure asked for the method's gradient."""
+
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """One step on one mini-batch; returns the detached loss before it."""
         loss_fn = self.loss_on(inputs, targets)
         if self.scaler is not None:
             return scaled_step(self.method, loss_fn, self.model, self.optimizer, self.scaler)
+        if self.convention is not Convention.PLAIN:
+            params = list(self.model.parameters())
+            evaluate = partial(self.method.backward, loss_fn, params)
+            losses = take_step(self.optimizer, evaluate, params, self.convention)
+            self.evaluations += len(losses)
+            return losses[0]
         loss = self.method.backward(loss_fn, self.model.parameters())
         self.optimizer.step()
         return loss
@@ -258,22 +253,23 @@ def build_training(
     weight_decay: float = WEIGHT_DECAY,
     steps: int | None = None,
 ) -> Training:
-    """A fresh model (initialised from ``seed``) with momentum SGD and the cell's method.
+    """A fresh model (initialised from ``seed``) with the cell's method and optimizer.
 
     Args:
         cell: model, method and the switches of the step.
         data: on the device, in the cell's dtype.
         registry: of the revision that is stepped.
         seed: of the model.
-        learning_rate: of the optimizer, as are the next two.
-        momentum: of SGD.
-        weight_decay: of SGD.
+        learning_rate: of the optimizer.
+        momentum: of SGD, as is the next, where the cell's spelling of it has none.
+        weight_decay: other optimizers have their own.
         steps: in the training that the method is told of; one cycle of the method's if it is timed.
 
     Raises:
         RequestError: a name or value that the registry refuses.
         Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
-            gradient scaler, where there is one; a variant that cannot work.
+            gradient scaler, where there is one; a variant or an optimizer that cannot work with
+            the rest.
     """
     method = registry.build_method(cell.spec)
     if cell.compiled and method.needs_second_derivatives:
@@ -288,12 +284,9 @@ def build_training(
     network = network.to(
         device, parameter_dtype(cell.dtype), memory_format=memory_format(cell.variant)
     )
-    optimizer = EagerSGD(
-        network.parameters(),
-        lr=learning_rate,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        fused=True if FUSED in on else None,
+    of_sgd: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay}
+    optimizer, convention = _build_optimizer(
+        cell, network.parameters(), registry, learning_rate, of_sgd
     )
     forward = network
     if cell.compiled:
@@ -303,7 +296,46 @@ def build_training(
     scaler = torch.amp.GradScaler(device.type) if cell.dtype == SCALED else None
     if hasattr(method, "begin"):  # an older revision's has no state
         method.begin(dict(network.named_parameters()), steps or method.cycle)
-    return Training(network, forward, optimizer, method, autocast(cell.dtype, device), scaler)
+    cast = autocast(cell.dtype, device)
+    return Training(network, forward, optimizer, method, cast, scaler, convention)
+
+
+def _build_optimizer(
+    cell: StepFields,
+    params: Iterable[Tensor],
+    registry: StepRegistry,
+    learning_rate: float,
+    of_sgd: dict[str, Any],
+) -> tuple[torch.optim.Optimizer, Convention]:
+    """The cell's optimizer of ``params``, and its convention.
+
+    Raises:
+        RequestError: as in :func:`build_training`.
+        Unsupported: as in :func:`build_training`.
+    """
+    on = switches(cell.variant)
+    if cell.optimizer == SGD:  # as it is here: an older revision's registry has no optimizers
+        from ..optimizers.eager import SGD as EagerSGD
+
+        fused = True if FUSED in on else None
+        return EagerSGD(params, learning_rate, fused=fused, **of_sgd), Convention.PLAIN
+    is_sgd = cell.optimizer.partition("(")[0] == SGD
+    settings = dict(of_sgd) if is_sgd else {}
+    if FUSED in on:
+        settings["fused"] = True
+    if CUDA_GRAPH in on and not is_sgd:
+        settings["capturable"] = True
+    optimizer = registry.build_optimizer(cell.optimizer, params, learning_rate, **settings)
+    convention, _ = find_convention(
+        lambda toy: registry.build_optimizer(cell.optimizer, toy, learning_rate)
+    )
+    alone = cell.dtype != SCALED and not on & {REDUCE_OVERHEAD, CUDA_GRAPH}
+    if convention is not Convention.PLAIN and not alone:
+        raise Unsupported(
+            f"{cell.optimizer} evaluates the loss inside its step, which allows neither a gradient "
+            "scaler nor replayed graphs"
+        )
+    return optimizer, convention
 
 
 def build_step(cell: StepFields, registry: StepRegistry) -> TimedStep:

@@ -7,9 +7,9 @@ Everything that measures is the coordinator's, the same on both sides: its packa
 the side's, under another name (:func:`coordinators_package`). There are two sorts of subjects:
 
 - a step-cost cell: ``gr_bench`` is then the side's own. Of that it touches
-  ``errors.RequestError``, ``registry.build_dataset``, ``build_method`` and ``build_model``, and of
-  a method ``backward``: an older revision, or a checkout of a package that only plugs into
-  gr-bench, will do;
+  ``errors.RequestError``, ``registry.build_dataset``, ``build_method`` and ``build_model``, for a
+  cell with another optimizer than SGD ``build_optimizer``, and of a method ``backward``: an older
+  revision, or a checkout of a package that only plugs into gr-bench, will do;
 - a call: a function of anybody's that prepares and returns a step. Nothing is needed of the side
   but Python itself: PyTorch is imported if the side's code imports it.
 """
@@ -241,6 +241,8 @@ class SideWorker:
         if cell is not None:
             import gr_bench.registry
 
+            if cell["optimizer"] != "sgd" and not hasattr(gr_bench.registry, "build_optimizer"):
+                raise NotThere(f"its gr-bench steps with sgd alone, not with {cell['optimizer']}")
             device = self._select(cell["device"], cell["threads"])
             step = own("timing.step").build_step(SimpleNamespace(**cell), gr_bench.registry)
             return step, device, cell["threads"]

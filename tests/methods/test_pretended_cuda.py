@@ -40,6 +40,7 @@ def step_on_cuda(spec: str, model: str, dtype: str = "float32") -> TimedStep:
         dtype=dtype,
         compiled=False,
         variant="plain",
+        optimizer="sgd",
     )
     step = build_step(cell, registry)
     step()

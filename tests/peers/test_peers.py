@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
@@ -19,15 +18,6 @@ def direction(method: Method) -> tuple[torch.Tensor, ...]:
     return loss, *(p.grad for p in params), *(p.detach() for p in params)
 
 
-@pytest.mark.parametrize(
-    ("peer", "own"),
-    [
-        ("TextbookSAM(rho=0.3)", SAM(rho=0.3)),
-        ("PytorchOptimizerSAM(rho=0.3)", SAM(rho=0.3)),
-        ("PytorchOptimizerSAM(rho=0.3, foreach=True)", SAM(rho=0.3)),
-    ],
-)
-def test_a_peer_does_what_it_is_compared_with(peer: str, own: Method) -> None:
-    found = direction(registry.build_method(f"gr_bench.peers:{peer}"))
-    # pytorch-optimizer adds up squares in single precision
-    torch.testing.assert_close(found, direction(own), rtol=1e-6, atol=1e-8)
+def test_the_textbooks_sam_has_our_direction() -> None:
+    found = direction(registry.build_method("gr_bench.peers:TextbookSAM(rho=0.3)"))
+    torch.testing.assert_close(found, direction(SAM(rho=0.3)), rtol=1e-12, atol=1e-12)

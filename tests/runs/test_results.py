@@ -10,6 +10,7 @@ from synthetic import cost, counted, failed, run_of, timed, trained, training
 
 from gr_bench import load
 from gr_bench.errors import RequestError
+from gr_bench.experiments import get_experiment
 from gr_bench.runs.results import Results
 
 RECORDS = [
@@ -58,6 +59,22 @@ def test_a_parameter_that_is_no_number_has_a_column_beside_the_numbers(results: 
     assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
     assert stored.loc["plugged:Scheduled(gamma='cosine')", "method_gamma"] == "cosine"
     assert stored["gamma"].dtype == stored["epsilon"].dtype == float
+
+
+def test_stored_tables_from_before_there_were_optimizers_are_those_of_sgd(
+    results: Results,
+) -> None:
+    """A run without its journal has its parquet files alone."""
+    results.write_parquet()
+    for file in results.folder.glob("*.parquet"):
+        pd.read_parquet(file).drop(columns="optimizer").to_parquet(file)
+    for journal in results.folder.glob("*.jsonl*"):
+        journal.unlink()
+    old = load(results.folder)
+    assert set(old.generalization["optimizer"]) == {"sgd"}
+    assert len(old.step_cost) == len(results.step_cost)
+    summaries = get_experiment("generalization").summaries(old.tables)
+    assert len(summaries[0].table) == 3
 
 
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:

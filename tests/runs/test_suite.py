@@ -202,6 +202,17 @@ def test_a_setting_that_cannot_be_made_is_refused(setting: str, reason: str) -> 
         ({"augmentations": ["flip"]}, ["augmentations", "'crop-flip'"]),
         ({"schedules": []}, ["schedules", "at least one"]),
         ({"schedules": ["linear"]}, ["schedules", "'cosine'"]),
+        ({"optimizers": ["adamm"]}, ["no optimizer 'adamm'", "did you mean 'adam'?"]),
+        ({"optimizers": ["adamw(beta=1)"]}, ["no parameter 'beta'", "betas, eps, weight_decay"]),
+        ({"optimizers": ["adamw(lr=0.1)"]}, ["leave lr out, learning_rates has them"]),
+        ({"optimizers": ["sgd", "sgd"]}, ["optimizer 'sgd' is named twice"]),
+        ({"optimizers": ["nowhere:Sgd"]}, ["optimizer 'nowhere:Sgd' cannot be imported"]),
+        ({"optimizers": ["plugged_optimizers:no_rate"]}, ["takes no lr"]),
+        (
+            {"optimizers": ["plugged_optimizers:WrappingSAM"]},
+            ["needs model and base_optimizer: name it among methods"],
+        ),
+        ({"methods": ["torch.optim:SGD"]}, ["name it among optimizers"]),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_line_that_says_what_is_right(change, reasons) -> None:
@@ -230,6 +241,22 @@ def test_a_value_out_of_range_is_refused_when_methods_are_built(experiment: str)
     with pytest.raises(RequestError, match="gamma must be a finite number >= 0, not -1"):
         suite.check_methods()
     build(**{experiment: {}}).check_methods()
+
+
+@pytest.mark.parametrize("experiment", ["cost", "training"])
+@pytest.mark.parametrize(
+    ("optimizer", "reason"),
+    [
+        ("adamw(betas=(2, 0.9))", "Invalid beta parameter"),
+        ("plugged_optimizers:no_optimizer", "is no torch.optim.Optimizer"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built_is_refused_with_the_methods(
+    experiment: str, optimizer: str, reason: str
+) -> None:
+    suite = build(**{experiment: {"optimizers": ["sgd", optimizer]}})
+    with pytest.raises(RequestError, match=reason):
+        suite.check_methods()
 
 
 def test_a_missing_key_is_named() -> None:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.errors import Unsupported
 from gr_bench.methods import DivisibleLoss
-from gr_bench.timing.step import EagerSGD, build_step, build_training, load_data
+from gr_bench.optimizers.eager import SGD
+from gr_bench.timing.step import build_step, build_training, load_data
 
 CELL = cost(
     "sgd",
@@ -56,7 +57,7 @@ def test_the_optimizer_steps_as_pytorchs_does(momentum: float, weight_decay: flo
     settings = {"lr": 0.1, "momentum": momentum, "weight_decay": weight_decay}
     optimizers = [
         cls(network.parameters(), **settings)
-        for cls, network in zip((EagerSGD, torch.optim.SGD), networks, strict=True)
+        for cls, network in zip((SGD, torch.optim.SGD), networks, strict=True)
     ]
     calls = []
     optimizers[0].register_step_pre_hook(lambda *_: calls.append(1))
@@ -133,6 +134,60 @@ def test_a_training_begins_with_its_length_and_its_parameters_names() -> None:
         ValueError, match=r"'\*norm' matches none of the parameters, hidden.0.weight"
     ):
         build_step(replace(CELL, spec="without(sam, names='*norm')"), registry)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "torch.optim:RMSprop(momentum=0.9)"])
+def test_other_optimizers_do_all_their_work_in_place(optimizer: str) -> None:
+    step = build_step(replace(CELL, spec="sam", optimizer=optimizer), registry)
+    before = [p.clone() for p in step.training.model.parameters()]
+    step()
+    for p, value in zip(step.training.model.parameters(), before, strict=True):
+        assert torch.equal(p, value)
+    assert all(step.training.optimizer.state[p] for p in step.training.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "evaluations"),
+    [("torch.optim:LBFGS(max_iter=3)", 3), ("plugged_optimizers:ClosureSAM", 2)],
+)
+def test_an_optimizer_that_needs_the_closure_gets_it(optimizer: str, evaluations: int) -> None:
+    data = load_data(CELL, registry)
+    training = build_training(
+        replace(CELL, optimizer=optimizer), data, registry, learning_rate=1e-3
+    )
+    batch = data.train.inputs[:4], data.train.targets[:4]
+    before = training.loss_on(*batch)().detach()
+    assert torch.equal(training.step(*batch), before)
+    assert training.evaluations == evaluations
+    assert training.loss_on(*batch)() < before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"optimizer": "torch.optim:LBFGS", "dtype": "float16-mixed"}, "evaluates the loss inside"),
+        ({"optimizer": "muon", "variant": "fused"}, "takes no fused"),
+    ],
+)
+def test_what_an_optimizer_cannot_do_is_no_failure(change: dict[str, str], reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        build_step(replace(CELL, **change), registry)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd(momentum=0.5)", "adamw"])
+def test_the_fused_variant_is_the_optimizers(optimizer: str) -> None:
+    step = build_step(replace(CELL, optimizer=optimizer, variant="fused"), registry)
+    assert step.training.optimizer.defaults["fused"]
+    step()
+
+
+def test_sgd_has_the_numbers_that_it_is_given_and_the_grids_for_the_rest() -> None:
+    cell = replace(CELL, optimizer="sgd(momentum=0.5)")
+    training = build_training(
+        cell, load_data(cell, registry), registry, momentum=0.7, weight_decay=0.3
+    )
+    found = training.optimizer.defaults
+    assert (found["momentum"], found["weight_decay"]) == (0.5, 0.3)
 
 
 def test_the_batch_is_the_first_of_the_training_part() -> None:

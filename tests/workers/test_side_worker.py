@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gr_bench.comparison.side import Side, SideProcess
+from gr_bench.comparison.side import MissingOnSide, Side, SideProcess
 from gr_bench.registry import build_method
 from gr_bench.workers.side_worker import described, is_missing
 
@@ -90,6 +90,7 @@ CELL = {
     "threads": 1,
     "compiled": False,
     "variant": "plain",
+    "optimizer": "sgd",
 }
 
 
@@ -107,3 +108,5 @@ def test_a_revision_needs_to_have_no_more_than_what_is_documented(tmp_path: Path
         assert process.ask("time", key="it", steps=2)["elapsed_s"] > 0
         # x W: 4x2 by 2x3; the gradient of W: 3x4 by 4x2
         assert process.ask("count", cell=CELL)["flops"] == 2 * 2 * 4 * 2 * 3
+        with pytest.raises(MissingOnSide, match="steps with sgd alone"):
+            process.ask("prepare", key="other", cell=CELL | {"optimizer": "adamw"})

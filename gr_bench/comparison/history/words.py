@@ -18,7 +18,7 @@ COMMIT_LETTERS = 7
 
 FIELDS = (
     *("model", "dataset", "batch_size", "threads", "dtype", "device"),
-    *("compiled", "variant", "allocator"),
+    *("compiled", "variant", "allocator", "optimizer"),
 )
 """The fields of a cell beside its method, which are named where they differ."""
 

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell
-from gr_bench.experiments.grid import Grid
+from gr_bench.experiments.grid import OptimizerGrid
+from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
 
 BASELINE = "sgd"
@@ -21,15 +22,17 @@ TrainerChoice = Literal["auto", "fleet", "loop"]
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralizationCell(TimedCell):
-    """One training run of momentum SGD with weight decay, or one method's step to be timed."""
+    """One training run, or one method's step to be timed."""
 
     experiment: ClassVar[str] = "generalization"
 
     seed: int
     epochs: int
     learning_rate: float
-    momentum: float
-    weight_decay: float
+    momentum: float | None
+    """Of SGD, as is the weight decay; None with another optimizer, which names its own."""
+
+    weight_decay: float | None
     schedule: str = "cosine"
     """Of the learning rate (:mod:`gr_bench.experiments.generalization.training.schedules`)."""
 
@@ -116,10 +119,32 @@ class GeneralizationCell(TimedCell):
         return f"{super().__str__()}{noise} / {how}{role}"
 
 
+FLEET_OPTIMIZERS = {SGD: {"momentum", "weight_decay"}, "adamw": {"betas", "eps", "weight_decay"}}
+"""The optimizers that step many runs at once, and the parameters with which they do."""
+
+
+def has_fleet(optimizer: str) -> bool:
+    """True if runs with this optimizer can be trained together."""
+    spec = parse(optimizer)
+    takes = FLEET_OPTIMIZERS.get(spec.name)
+    return takes is not None and spec.parameters.keys() <= takes
+
+
+def of_sgd(grid: GeneralizationGrid, optimizer: str) -> dict[str, Any]:
+    """Momentum and weight decay of a cell: the grid's, or those that SGD is spelled with; of other
+    optimizers None.
+    """
+    spec = parse(optimizer)
+    if spec.name != SGD:
+        return {"momentum": None, "weight_decay": None}
+    own = {"momentum": grid.momentum, "weight_decay": grid.weight_decay}
+    return {key: spec.parameters.get(key, value) for key, value in own.items()}
+
+
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
-class GeneralizationGrid(Grid):
+class GeneralizationGrid(OptimizerGrid):
     """Trainings to be done."""
 
     seeds: Seeds = [0, 1, 2, 3, 4]
@@ -146,6 +171,8 @@ class GeneralizationGrid(Grid):
 
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of ``sgd``, unless ``optimizers`` spells it otherwise, as is the weight decay."""
+
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     schedules: Annotated[list[Literal["cosine", "constant", "step"]], Field(min_length=1)] = [
         "cosine"

@@ -13,6 +13,7 @@ from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
     Role,
+    of_sgd,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning import plan
@@ -47,8 +48,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 seed=seed,
                 epochs=epochs,
                 learning_rate=learning_rate,
-                momentum=grid.momentum,
-                weight_decay=grid.weight_decay,
+                **of_sgd(grid, point["optimizer"]),
                 schedule=schedule,
                 augmentation=augmentation,
                 label_noise=noise,

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell
-from gr_bench.experiments.grid import Grid
+from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.meters.conditions import Allocator
 from gr_bench.timing.variant import (
     PLAIN,
@@ -24,7 +24,7 @@ Variant = Annotated[str, AfterValidator(spell_variant)]
 
 @dataclass(frozen=True, kw_only=True)
 class StepCostCell(TimedCell):
-    """A method's step on one batch, with momentum SGD behind it."""
+    """A method's step on one batch, with an optimizer behind it."""
 
     experiment: ClassVar[str] = "step_cost"
 
@@ -70,7 +70,7 @@ class StepCostCell(TimedCell):
         return f"{super().__str__()}{how}{' (control)' if self.control else ''}"
 
 
-class StepCostGrid(Grid):
+class StepCostGrid(OptimizerGrid):
     """Blocks to be timed, and how well."""
 
     baseline: str = "sgd"

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from gr_bench.meters.counters import count_flops
-from gr_bench.meters.memory import nbytes, saved_bytes
+from gr_bench.meters.memory import nbytes, optimizer_tensors, saved_bytes
 from gr_bench.methods import (
     GSAM,
     CentralGR,
@@ -51,6 +51,7 @@ from gr_bench.methods import (
     SingleStepSAM,
     TwoPoint,
 )
+from gr_bench.optimizers.convention import Convention
 from gr_bench.timing.step import Training
 from gr_bench.workloads.models.transformer import SelfAttention
 
@@ -195,7 +196,8 @@ class MemoryBounds:
 def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBounds:
     """The bounds for the training's method; run a step before, so that its lasting state is there.
 
-    Other methods than gr-bench's own have none, and neither has one without a penalty.
+    Other methods than gr-bench's own have none, and neither has one without a penalty. The
+    optimizer's memory is alike behind all methods: extra memory does not depend on it.
     """
     method, params = training.method, list(training.model.parameters())
     size, buffers = nbytes(params), nbytes(training.model.buffers())
@@ -218,8 +220,8 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     def backward() -> object:
         return torch.autograd.grad(loss(), params, create_graph=True, allow_unused=True)
 
-    state = (v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v))
-    lasting = size + nbytes(state) + nbytes(batch) + buffers
+    state = nbytes(optimizer_tensors(training.optimizer))
+    lasting = size + state + nbytes(batch) + buffers
     graphs = saved_bytes(backward) - size - nbytes(batch)
     at_the_end = 3 * size + (0 if on_gpu else max(p.nbytes for p in params))
     return MemoryBounds(peak_low_bytes=lasting + max(2 * size + graphs, at_the_end))
@@ -236,7 +238,12 @@ class Prediction:
 
 
 def predict(training: Training, batch: tuple[Tensor, Tensor]) -> Prediction:
-    """Arithmetic and bounds of the memory of a training's step."""
+    """Arithmetic and bounds of the memory of a training's step.
+
+    Nothing is known of one whose optimizer evaluates the loss itself, as often as it likes.
+    """
+    if training.convention is not Convention.PLAIN:
+        return Prediction(None, None, None, None)
     layers = products(training, batch)
     bounds = memory_bounds(training, batch)
     return Prediction(

@@ -88,7 +88,7 @@ def _baseline(table: pd.DataFrame) -> str:
 def _block_columns(table: pd.DataFrame) -> list[str]:
     return [
         *("model", "dataset", "batch_size", "device", "dtype", "threads"),
-        *("compiled", "variant", "allocator"),
+        *("compiled", "variant", "allocator", "optimizer"),
     ]
 
 

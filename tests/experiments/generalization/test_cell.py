@@ -18,6 +18,7 @@ CHANGES = {
     "threads": 2,
     "compiled": True,
     "variant": "channels-last",
+    "optimizer": "adamw",
     "seed": 5,
     "epochs": 9,
     "learning_rate": 0.5,
@@ -72,7 +73,7 @@ def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> Non
 
 
 STEP = {"model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"}
-OPTIMIZER = {"momentum", "weight_decay"}
+OPTIMIZER = {"momentum", "weight_decay", "optimizer"}
 
 
 def test_a_step_is_timed_once_for_all_trainings_that_make_such_steps() -> None:

@@ -189,6 +189,46 @@ def test_extra_memory_lies_within_its_bounds(model: str, dataset: str, batch_siz
         assert not extra > row["predicted_copies_high"] + slack, method
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "torch.optim:SGD"])
+@pytest.mark.parametrize("batch_size", [8, 256])
+def test_extra_memory_lies_within_its_bounds_with_other_optimizers(
+    optimizer: str, batch_size: int
+) -> None:
+    own = {"model": "mlp(depth=4, width=128)", "batch_size": batch_size, "optimizer": optimizer}
+    table = StepCost().tables([counters(cost(method, **own)) for method in METHODS])["step_cost"]
+    bounded = table[table["predicted_copies_low"].notna()].set_index("method")
+    assert {"sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr"} == set(bounded.index)
+    slack = 256 / counters(cost(**own)).parameter_bytes
+    for method, row in bounded.iterrows():
+        extra = row["extra_parameter_copies"]
+        assert row["predicted_copies_low"] <= extra + slack, method
+        assert not extra > row["predicted_copies_high"] + slack, method
+
+
+def test_nothing_is_predicted_of_an_optimizer_that_evaluates_the_loss() -> None:
+    found = counters(cost("sam", optimizer="torch.optim:LBFGS(max_iter=2)"))
+    assert found.predicted_flops is None
+    assert found.predicted_extra_low_bytes is None
+    assert found.flops > 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "copies"),
+    [
+        ("sgd", 1),
+        ("sgd(momentum=0)", 0),
+        ("adamw", 2),
+        ("plugged_optimizers:Hoarding", 2),
+        ("torch.optim:SGD", 0),
+    ],
+)
+def test_the_state_of_the_optimizer_is_booked(optimizer: str, copies: int) -> None:
+    """In multiples of the parameters' bytes; AdamW also counts steps, a scalar a parameter."""
+    found = counters(cost(optimizer=optimizer))
+    scalars = found.optimizer_state_bytes - copies * found.parameter_bytes
+    assert 0 <= scalars <= (4 * 8 if optimizer == "adamw" else 0)
+
+
 def test_bounds_are_over_sgd_whatever_the_baseline() -> None:
     def bound(baseline: str) -> float:
         cells = [

@@ -35,6 +35,7 @@ def cell(spec: str, model: str) -> SimpleNamespace:
         dtype="float32",
         compiled=False,
         variant="plain",
+        optimizer="sgd",
     )
 
 

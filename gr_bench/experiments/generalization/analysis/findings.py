@@ -26,7 +26,9 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
         ("gap_accuracy", "accuracy gap (points)"),
     ):
         found[title] = {
-            spec: style.value_range(100 * own.groupby(WORKLOAD)[column].mean(), "{:.1f}")
+            spec: style.value_range(
+                100 * own.groupby(WORKLOAD, dropna=False)[column].mean(), "{:.1f}"
+            )
             for spec, own in by_spec
         }
     found["diverged"] = {

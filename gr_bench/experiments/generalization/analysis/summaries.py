@@ -75,6 +75,11 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
     return table[GROUP].drop(columns=alike)
 
 
+def _optimizer(table: pd.DataFrame) -> list[str]:
+    """The column of the optimizer, where there are several."""
+    return ["optimizer"] if table["optimizer"].nunique() > 1 else []
+
+
 def _points(center: float, low: float, high: float) -> str:
     """Fractions as percentage points."""
     return f"{100 * center:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
@@ -121,7 +126,7 @@ def _range(center: float, low: float, high: float) -> str:
 
 
 def _step_times(timed: pd.DataFrame) -> Summary:
-    shown = timed[["model", "dataset", "batch_size", "dtype", "method"]].copy()
+    shown = timed[["model", "dataset", "batch_size", "dtype", *_optimizer(timed), "method"]].copy()
     shown["method"] += timed["control"].map({True: " (control)", False: ""})
     shown["step (ms)"] = timed["time_ms"].map("{:.3g}".format)
     shown["over SGD's"] = [
@@ -142,7 +147,8 @@ def _step_times(timed: pd.DataFrame) -> Summary:
 
 
 def _candidates(selected: pd.DataFrame) -> Summary:
-    shown = selected[["model", "dataset", "batch_size", "spec", *CHOSEN_BY]].copy()
+    workload = ["model", "dataset", "batch_size", *_optimizer(selected)]
+    shown = selected[[*workload, "spec", *CHOSEN_BY]].copy()
     shown["validation accuracy (%)"] = (100 * selected["validation_accuracy"]).round(2)
     shown["validation loss"] = selected["validation_loss"].round(4)
     for key in ("runs", "diverged", "failed"):

@@ -22,6 +22,9 @@ SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
     *("schedule", "augmentation", "label_noise", "role"),
 )
+OF_SGD = ("momentum", "weight_decay")
+"""Columns that are empty with another optimizer."""
+
 RESULT = (
     "train_loss",
     "validation_loss",
@@ -63,7 +66,7 @@ SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
 WORKLOAD = [
     *SHOWN,
     *("role", "label_noise", "schedule", "momentum", "weight_decay", "augmentation"),
-    *("threads", "dtype", "device", "compiled"),
+    *("threads", "dtype", "device", "compiled", "optimizer"),
 ]
 CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "schedule", "augmentation")
 GROUP = [*WORKLOAD, "spec"]
@@ -202,7 +205,10 @@ def training_curves(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _head(cell: GeneralizationCell) -> dict[str, Any]:
-    return cell_columns(cell) | {key: getattr(cell, key) for key in SETTING}
+    fields = {key: getattr(cell, key) for key in SETTING}
+    for key in OF_SGD:
+        fields[key] = math.nan if fields[key] is None else fields[key]
+    return cell_columns(cell) | fields
 
 
 def setting_columns(row: pd.Series) -> dict[str, Any]:
@@ -249,7 +255,8 @@ def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     keys = {"epochs"} | ({"learning_rate"} if row["role"] == "chosen" else set())
     for key in WORKLOAD:
         if key not in keys:
-            table = table[table[key] == row[key]]
+            alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
+            table = table[alike]
     return table
 
 

@@ -16,6 +16,7 @@ from gr_bench.experiments.generalization.cell import (
     BASELINE,
     GeneralizationCell,
     GeneralizationGrid,
+    has_fleet,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning.selection import chosen
@@ -149,7 +150,8 @@ def units(
     """
     fleets: dict[tuple[Any, ...], list[GeneralizationCell]] = defaultdict(list)
     for cell in cells:
-        apart = (cell.id,) if grid.trainer == "loop" or cell.compiled else ()
+        alone = grid.trainer == "loop" or cell.compiled or not has_fleet(cell.optimizer)
+        apart = (cell.id,) if alone else ()
         fleets[cell.fleet_key + apart].append(cell)
     have = {record.cell.id for record in records}
     options = TrainingOptions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -69,10 +70,18 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state saved last, with the random generators set to where they were; or None."""
+        """The state saved last, with the random generators set to where they were; or None.
+
+        Somebody's optimizer or method may have more than tensors and plain data in its state, which
+        is not read again: that costs the checkpoint, and not the training.
+        """
         if self._path is None or not self._path.exists():
             return None
-        kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        try:
+            kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            print(f"no checkpoint: {str(error).splitlines()[0]}", file=sys.stderr)
+            return None
         torch.set_rng_state(kept["random_state"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(kept["cuda_random_state"], self._device)

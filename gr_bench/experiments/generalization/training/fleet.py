@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from gr_bench.errors import Unsupported
-from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.cell import GeneralizationCell, has_fleet
+from gr_bench.experiments.generalization.training.fleet_optimizers import OF_FLEETS, Rates
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method, stack
-from gr_bench.methods.fleet import per_run_each
+from gr_bench.spec import parse
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -28,13 +29,18 @@ class Fleet(Trainer):
 
     Raises:
         ValueError: methods of different classes, or one that cannot be stacked.
-        Unsupported: a gradient scaler, whose overflows are one run's own.
+        Unsupported: a gradient scaler, whose overflows are one run's own, or an optimizer that
+            steps one run alone.
     """
 
     name = "fleet"
 
     def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
         super().__init__(cells, data, device)
+        if not has_fleet(cells[0].optimizer):
+            raise Unsupported(
+                f"runs with {cells[0].optimizer} are trained one by one: trainer = loop"
+            )
         runs = [self._built(cell) for cell in cells]
         if runs[0].scaler is not None:
             raise Unsupported("runs with a gradient scaler are trained one by one: trainer = loop")
@@ -50,9 +56,13 @@ class Fleet(Trainer):
             for name, _ in self._model.named_buffers()
         }
         self._method.begin(self.params, self.steps)
-        self._velocity = [torch.zeros_like(p) for p in self.params.values()]
+        self._optimizer = OF_FLEETS[parse(cells[0].optimizer).name](
+            list(self.params.values()), runs[0].optimizer.defaults
+        )
         rates = [cell.learning_rate for cell in cells]
-        self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
+        self._rates: Rates = rates[0]
+        if len({*rates}) > 1:
+            self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
 
     @property
     def method(self) -> Method:
@@ -73,31 +83,8 @@ class Fleet(Trainer):
         losses = self._method.backward(
             _MiniBatch(self, inputs, targets), list(self.params.values())
         )
-        self._descend(rate)
+        self._optimizer.step(rate * self._rates)
         return losses
-
-    @torch.no_grad()
-    def _descend(self, rate: float) -> None:
-        """``torch.optim.SGD``'s step, with a learning rate for every run.
-
-        v <- μ·v + (d + λ·θ), θ <- θ - η·v; v = 0 at first. All parameters go into one call each,
-        which a GPU runs in a few launches; not so where the runs' η differ.
-        """
-        momentum, decay = self.cells[0].momentum, self.cells[0].weight_decay
-        pairs = zip(self.params.values(), self._velocity, strict=True)
-        moving = [(p, p.grad, v) for p, v in pairs if p.grad is not None]
-        if not moving:
-            return
-        params, gradients, velocity = map(list, zip(*moving, strict=True))
-        torch._foreach_mul_(velocity, momentum)
-        torch._foreach_add_(velocity, gradients)
-        if decay:
-            torch._foreach_add_(velocity, params, alpha=decay)
-        if len(rates := {cell.learning_rate for cell in self.cells}) == 1:
-            torch._foreach_add_(params, velocity, alpha=-rate * rates.pop())
-        else:
-            own = per_run_each(-rate * self._rates, velocity)
-            torch._foreach_addcmul_(params, velocity, own)
 
     def losses(self, inputs: Tensor, targets: Tensor, buffers: dict[str, Tensor]) -> Tensor:
         """Every run's loss on its own mini-batch, (R,); moves ``buffers``."""
@@ -119,7 +106,7 @@ class Fleet(Trainer):
         return _norms(self.params.values())
 
     def _own_state(self) -> dict[str, Any]:
-        return {"params": self.params, "buffers": self.buffers, "velocity": self._velocity}
+        return {"params": self.params, "buffers": self.buffers, **self._optimizer.state()}
 
     @torch.no_grad()
     def _set_own_state(self, state: dict[str, Any]) -> None:
@@ -127,8 +114,7 @@ class Fleet(Trainer):
             p.copy_(state["params"][name])
         for name, buffer in self.buffers.items():
             buffer.copy_(state["buffers"][name])
-        for own, value in zip(self._velocity, state["velocity"], strict=True):
-            own.copy_(value)
+        self._optimizer.load_state(state)
 
     def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""

@@ -14,7 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
+from gr_bench.experiments.generalization.cell import (
+    GeneralizationCell,
+    TrainerChoice,
+    has_fleet,
+)
 from gr_bench.experiments.generalization.training.checkpoint import Piece
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
@@ -24,6 +28,7 @@ from gr_bench.files import write_whole
 from gr_bench.meters import hardware
 from gr_bench.meters.device import Device
 from gr_bench.meters.memory import saved_bytes
+from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
 from gr_bench.timing.clock import settle_and_warm_up, take_sample
 from gr_bench.timing.replicates import log_ratio
@@ -40,9 +45,10 @@ WARM_UP_S = 0.5
 GAIN = 1.1
 """A fleet must be this many times as fast as the loop."""
 
-COPIES = 7
-"""Parameter copies of a run in a fleet: θ, velocity, θ', two gradients, one that the method keeps,
-one in between."""
+COPIES = {SGD: 7, "adamw": 9}
+"""Parameter copies of a run in a fleet, by optimizer: θ, velocity, θ', two gradients, one that the
+method keeps, one in between; AdamW has two means in the place of a velocity, and one more in
+between."""
 
 FILE = "trainers.json"
 
@@ -62,7 +68,8 @@ def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> l
     alone: list[Piece] = [[cell] for cell in cells]
     # 16 bits round the two by per cents apart
     rounds_apart = cells[0].dtype in MIXED
-    if how == "loop" or (how == "auto" and (len(cells) == 1 or rounds_apart)):
+    one_by_one = len(cells) == 1 or rounds_apart or not has_fleet(cells[0].optimizer)
+    if how == "loop" or (how == "auto" and one_by_one):
         return alone
     together = in_memory(cells, data, device)
     if how == "fleet":
@@ -96,7 +103,8 @@ def _bytes_a_run(loop: Loop) -> int:
     model = loop.training.model
     activations = saved_bytes(lambda: loop.training.loss_on(inputs, targets)())
     graphs = DOUBLE_BACKPROP_GRAPHS if loop.training.method.needs_second_derivatives else 1
-    return graphs * activations + COPIES * sum(p.nbytes for p in model.parameters())
+    copies = COPIES[parse(loop.cells[0].optimizer).name]
+    return graphs * activations + copies * sum(p.nbytes for p in model.parameters())
 
 
 def _gain(loop: Loop, fleet: Fleet) -> float:
@@ -170,6 +178,8 @@ def cached_choice(
 
     fields = asdict(cell)
     sort = [parse(cell.spec).frame, *(fields[key] for key in DECISIVE), runs]
+    if cell.optimizer != SGD:  # what was decided before there were others is still known
+        sort.append(parse(cell.optimizer).name)
     processor = hardware.processor()
     here = (device.describe().get("name"), processor.family, processor.model, processor.stepping)
     key = json.dumps([*sort, *here, torch.__version__])

@@ -12,6 +12,7 @@ from gr_bench.experiments.generalization.training.trainer import Evaluation, Tra
 from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method
+from gr_bench.optimizers.convention import Convention
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -29,6 +30,13 @@ class Loop(Trainer):
     def method(self) -> Method:
         """See :attr:`Trainer.method`."""
         return self.training.method
+
+    def passes(self, run: int, done: int, taken: int) -> float:
+        """See :meth:`Trainer.passes`; those that an optimizer with a closure asked for."""
+        if self.training.convention is Convention.PLAIN:
+            return super().passes(run, done, taken)
+        each = self.method.gradient_evaluations
+        return done * each * self.training.evaluations / taken
 
     def model(self, run: int) -> nn.Module:
         """See :meth:`Trainer.model`."""
@@ -51,6 +59,7 @@ class Loop(Trainer):
             "params": dict(model.named_parameters()),
             "buffers": dict(model.named_buffers()),  # also those that a state dict leaves out
             "optimizer": self.training.optimizer.state_dict(),
+            "evaluations": self.training.evaluations,
         }
         return state if scaler is None else state | {"scaler": scaler.state_dict()}
 
@@ -62,6 +71,7 @@ class Loop(Trainer):
         for name, value in state["buffers"].items():
             model.get_buffer(name).copy_(value)
         self.training.optimizer.load_state_dict(state["optimizer"])
+        self.training.evaluations = state.get("evaluations", 0)
         if self.training.scaler is not None:
             self.training.scaler.load_state_dict(state["scaler"])
 

@@ -209,7 +209,7 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
                     raise
                 error = str(no_result)
         done = diverged[run] or steps
-        passes = registry.build_method(cell.spec).passes_in(done, steps)
+        taken = state.epoch * trainer.steps_per_epoch
         yield Training(
             cell=cell,
             curve=tuple(state.curves[run]),
@@ -219,7 +219,7 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             sharpness=curvature,
             sharpness_error=error,
             steps=done,
-            gradient_evaluations=round(passes),
+            gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
             split=data.split,
             trainer=trainer.name,

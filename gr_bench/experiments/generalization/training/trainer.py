@@ -89,8 +89,8 @@ class Trainer(ABC):
             registry,
             seed=cell.seed,
             learning_rate=cell.learning_rate,
-            momentum=cell.momentum,
-            weight_decay=cell.weight_decay,
+            momentum=cell.momentum or 0.0,
+            weight_decay=cell.weight_decay or 0.0,
             steps=self.steps,
         )
 
@@ -98,6 +98,16 @@ class Trainer(ABC):
     def steps(self) -> int:
         """Steps in a whole training."""
         return self.cells[0].epochs * self.steps_per_epoch
+
+    def passes(self, run: int, done: int, taken: int) -> float:
+        """Forward-backward passes in the first steps of a run.
+
+        Args:
+            run: its number.
+            done: those steps.
+            taken: steps that have been taken in all, perhaps more.
+        """
+        return registry.build_method(self.cells[run].spec).passes_in(done, self.steps)
 
     @property
     @abstractmethod

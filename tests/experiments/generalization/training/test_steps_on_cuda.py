@@ -105,7 +105,7 @@ def test_a_fleet_of_one_learning_rate_descends_in_launches_for_all_parameters_at
             trainer = build(how, "sgd")
             assert isinstance(trainer, Fleet)
             with Trace() as trace:
-                trainer._descend(0.5)
+                trainer._optimizer.step(0.5 * trainer._rates)
             launches[how] = trace.launches
     parameters = len(trainer.params)
     assert launches["alike"] == 4
