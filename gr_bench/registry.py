@@ -95,15 +95,19 @@ class Registry:
             A function of the ``given`` arguments. What is built in is imported when it is called.
 
         Raises:
-            RequestError: no such thing, or no such parameter.
+            RequestError: no such thing, no such parameter, or one that it needs is not given.
         """
-        known = list(self.signature(spec.name).parameters)[given:]
+        taken = list(self.signature(spec.name).parameters.values())[given:]
+        known = [parameter.name for parameter in taken]
         for key in spec.parameters:
             if key not in known:
                 takes = ", ".join(known) or "no parameters"
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
+        for parameter in taken:
+            if _is_needed(parameter) and parameter.name not in spec.parameters:
+                raise RequestError(f"{self.kind} {str(spec)!r} lacks its {parameter.name}")
         return partial(self._build, spec.name, **spec.parameters)
 
     def signature(self, name: str) -> inspect.Signature:
@@ -160,6 +164,11 @@ def _load(where: Spec) -> Callable[..., Any]:
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__doc__ = thing.__doc__
     return build
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in several
 
 
 def _without(signature: inspect.Signature, fixed: Mapping[str, object]) -> inspect.Signature:

@@ -40,6 +40,9 @@ class Cell:
     variant: str = added_later("plain")
     """Further switches of the step (:mod:`gr_bench.timing.variant`)."""
 
+    data: str = added_later("")
+    """A hash of the files that the dataset is read from, if it reads a user's."""
+
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that it is told by: those :func:`added_later` only where they differ."""

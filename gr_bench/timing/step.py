@@ -211,10 +211,14 @@ def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
     """The cell's dataset on its device, in its dtype.
 
     Raises:
-        RequestError: no such dataset here.
+        RequestError: no such dataset here, or its files are not those of the cell.
         ValueError: the training part is smaller than one batch.
     """
     data: Dataset = registry.build_dataset(cell.dataset)
+    if known := getattr(cell, "data", ""):  # cells that are not a suite's have none
+        from ..workloads.datasets.content import same_content  # it reads specs, as this does not
+
+        same_content(cell.dataset, known)
     count = len(data.train.inputs)
     if cell.batch_size > count:
         raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
