@@ -16,8 +16,8 @@ from ...spec import Spec, parse
 from .layouts import CHECKS, FILES
 
 Stamp = tuple[Path, str, int, int, int]
-"""A file, its place below the folder of all, and its size, time and inode: where these stay, so does
-its content."""
+"""A file, its place below the folder of all, and its size, time and inode, by which a change of
+content is seen."""
 
 
 def check_files(text: str) -> None:

@@ -43,11 +43,11 @@ def csv(
     import pandas as pd
 
     try:
-        frame = pd.read_csv(
-            find_file(path), sep=separator, usecols=[*chosen, target], low_memory=False
-        )
+        frame = pd.read_csv(find_file(path), sep=separator, low_memory=False)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {one_line(error)}") from error
+    if not isinstance(frame.index, pd.RangeIndex):  # it takes the first values for an index
+        raise ValueError(f"{path} has more values in a row than the header has names")
     return dataset_of_frame(
         frame,
         chosen,

@@ -163,7 +163,7 @@ def _categories(name: str, column: Series[Any], train: Indices) -> tuple[Indices
             f"first that is none: {column.iloc[row]!r} in row {row + 1}): more than "
             f"{MOST_CATEGORIES} are no categories; leave it out"
         )
-    places = pd.Index(found, dtype=object).get_indexer(column.astype(object))
+    places = pd.Index(found, dtype=object).get_indexer(pd.Index(column.astype(object)))
     return places.astype(np.int64), len(found)
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from gr_bench.workloads.datasets.split import Indices, stratified_split
 
-PARTS = ("train", "validation", "test")
 REGRESSION = (
     "labels must be whole numbers or names, not {kind}: regression is not supported; "
     "class numbers that are stored as {kind} need a conversion to whole numbers"
@@ -57,6 +56,7 @@ def encode_labels(labels: Any, num_classes: int | None = None) -> Labels:
     if kind == "f":
         refuse_missing(np.isnan(np.asarray(values)))
         raise ValueError(REGRESSION.format(kind=values.dtype))
+    found: Sequence[Any] | NDArray[Any]
     if kind in "iu":
         found, numbers = np.unique(np.asarray(values), return_inverse=True)
     else:
@@ -113,8 +113,8 @@ def divide(
 
     Args:
         labels: of all samples, given part after given part; None for a split without classes.
-        lengths: samples of each part that is given, ``train`` first, in the order of
-            :data:`PARTS`. What is not given is drawn from ``train``.
+        lengths: samples of each part that is given, in order, ``train`` first. Of ``validation``
+            and ``test``, what is not given is drawn from ``train``.
         validation: fraction of the samples of ``train``; of no meaning if that part is given.
         test: likewise.
         seed: of what is drawn.
@@ -136,18 +136,17 @@ def divide(
     if labels is not None:
         _refuse_rare(labels, given, 1 + len(drawn))
     own = numbers[given["train"]]
+    for part, value in drawn.items():
+        if round(value * len(own)) == 0:
+            raise ValueError(f"{len(own)} samples leave none for the {part} part at {value:g}")
     train, validation_part, test_part = (
         stratified_split(own, drawn.get("validation", 0.0), drawn.get("test", 0.0), seed)
         if drawn
         else (given["train"],) * 3
     )
     found = {"validation": validation_part, "test": test_part, **given, "train": train}
-    for part in PARTS:
-        if not len(found[part]):
-            raise ValueError(f"{len(own)} samples leave nothing for the {part} part")
-    return Division(
-        *(found[part] for part in PARTS), _in_words(given, drawn, labels is not None, seed)
-    )
+    words = _in_words(given, drawn, labels is not None, seed)
+    return Division(train, found["validation"], found["test"], words)
 
 
 def _refuse_rare(labels: Labels, given: Mapping[str, Indices], least: int) -> None:
