@@ -225,6 +225,22 @@ def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
     return data.to(torch.device(cell.device), parameter_dtype(cell.dtype))
 
 
+def refuse_data(cell: StepFields, network: nn.Module, data: Dataset) -> None:
+    """Raise Unsupported if the model's class says that it takes other inputs than the data has."""
+    wanted = getattr(network, "takes_tokens", None)
+    inputs, targets = data.train.inputs, data.train.targets
+    tokens = not inputs.is_floating_point() and targets.ndim == 2
+    floats = inputs.is_floating_point() and targets.ndim == 1
+    if wanted is None or (tokens if wanted else floats):
+        return
+    takes = "whole numbers (N, T) with targets (N, T)" if wanted else "floats with targets (N,)"
+    kind = "floats" if inputs.is_floating_point() else "whole numbers"
+    targets_shape = "(N, T)" if targets.ndim == 2 else "(N,)"
+    raise Unsupported(
+        f"{cell.model} takes {takes}, and {cell.dataset} has {kind} with targets {targets_shape}"
+    )
+
+
 def build_training(
     cell: StepFields,
     data: Dataset,
@@ -251,7 +267,8 @@ def build_training(
     Raises:
         RequestError: a name or value that the registry refuses.
         Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
-            gradient scaler, where there is one; a variant that cannot work.
+            gradient scaler, where there is one; a variant that cannot work; a model that says that
+            it does not take such data.
     """
     method = registry.build_method(cell.spec)
     if cell.compiled and method.needs_second_derivatives:
@@ -263,6 +280,7 @@ def build_training(
     device = torch.device(cell.device)
     torch.manual_seed(seed)
     network = registry.build_model(cell.model, data.input_shape, data.num_classes)
+    refuse_data(cell, network, data)
     network = network.to(
         device, parameter_dtype(cell.dtype), memory_format=memory_format(cell.variant)
     )
