@@ -55,6 +55,7 @@ def test_a_step_imports_neither_the_compiler_nor_what_it_does_not_need() -> None
         ("resnet-8", "random-tokens", "resnet-8 takes floats"),
         ("vit", "random(shape=(6,))", "patch must divide every side of the 6 input"),
         ("vit(patch=3)", "random(shape=(6,))", None),
+        ("plugged:Dropping", "random(shape=(6,))", None),
         ("wrn-16-4", "random(shape=(6,))", None),
     ],
 )
