@@ -31,6 +31,7 @@ from gr_bench.methods.spelling import spell
 from gr_bench.peers import PEERS
 from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
+from gr_bench.workloads.datasets.content import content_hash
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -298,13 +299,20 @@ def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn
         raise RequestError(f"model {text!r}: {error}") from error
 
 
-@cache
 def build_dataset(text: str) -> Dataset:
     """The dataset spelled ``text``, read or made once a process; do not change it.
+
+    One that is read from a user's files is read again when these have changed.
 
     Raises:
         RequestError: unknown name or parameter, or data that cannot be had.
     """
+    DATASETS.resolve(parse(text))
+    return _build_dataset(text, content_hash(text))
+
+
+@cache
+def _build_dataset(text: str, content: str | None) -> Dataset:
     build = DATASETS.resolve(parse(text))
     try:
         return build()  # type: ignore[no-any-return]

@@ -38,7 +38,6 @@ seeds = [0]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, with a file and a suite."""
     monkeypatch.chdir(tmp_path)
-    registry.build_dataset.cache_clear()
     table().to_csv("x.csv", index=False)
     Path("mine.toml").write_text(SUITE)
     return tmp_path

@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    registry.build_dataset.cache_clear()
 
 
 def described(table: pa.Table, features: dict[str, Any]) -> pa.Table:
@@ -155,6 +155,17 @@ def test_columns_are_read_as_those_of_a_csv_file() -> None:
         assert torch.allclose(one.inputs, other.inputs, atol=1e-6)
         assert torch.equal(one.targets, other.targets)
     assert build("huggingface(path='t', inputs='a', target='c')").classes == ("x", "y")
+
+
+def test_truth_values_and_dates_with_gaps_are_categories() -> None:
+    old = pa.array([True, False, None, False] * 5)
+    day = pa.array([date(2026, 1, 1), None] * 10)
+    table = rows().set_column(0, "a", old).set_column(1, "b", day)
+    save_to_disk(table, "t")
+    data = build("huggingface(path='t', inputs=('a', 'b'), fill=True)")
+    assert data.input_shape == (3,)
+    inputs = torch.cat([part.inputs for part in (data.train, data.validation, data.test)])
+    assert inputs.sum(dim=0).tolist() == [10, 5, 10]  # False, True, the day
 
 
 @pytest.mark.parametrize(("column", "shape"), [("v", (3,)), ("m", (2, 3))])

@@ -25,9 +25,8 @@ RANDOM = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with nothing in it and nothing known of it."""
+    """The current directory, with nothing in it."""
     monkeypatch.chdir(tmp_path)
-    registry.build_dataset.cache_clear()
     return tmp_path
 
 
@@ -205,6 +204,14 @@ def test_a_table_that_cannot_be_used_is_refused(content: str, message: str, at_o
 def test_bytes_that_are_no_text_are_refused() -> None:
     Path("x.csv").write_bytes(b"a,kind\n\xff\xfe,x\n")
     refused(CSV, "x.csv cannot be read: 'utf-8' codec", at_once=False)
+
+
+def test_a_file_that_has_changed_is_read_again_in_the_same_process() -> None:
+    frame(90).to_csv("x.csv", index=False)
+    first = registry.build_dataset(CSV)
+    assert registry.build_dataset(CSV) is first
+    frame(60).to_csv("x.csv", index=False)
+    assert len(registry.build_dataset(CSV).train) == 36
 
 
 # --- npz

@@ -130,7 +130,7 @@ def _column(column: Series[Any], train: Indices, fill: bool) -> Column:
         return Column(name, _standardised(name, column, missing, train), 1, True)
     if missing[train].all():
         raise ValueError(f"column {name!r} has no value in the train part: leave it out")
-    places, width = _categories(name, column, train)
+    places, width = _categories(name, column, missing, train)
     return Column(name, places, width, False)
 
 
@@ -144,17 +144,21 @@ def _standardised(
     if not len(own):
         raise ValueError(f"column {name!r} has no value in the train part: leave it out")
     constant = own.min() == own.max()
-    values[missing] = own.mean()
-    values -= own[0] if constant else own.mean()
+    centre = own[0] if constant else own.mean()
+    values[missing] = centre
+    values -= centre
     if not constant:
         values /= values[train].std()
     return values
 
 
-def _categories(name: str, column: Series[Any], train: Indices) -> tuple[Indices, int]:
+def _categories(
+    name: str, column: Series[Any], missing: NDArray[np.bool_], train: Indices
+) -> tuple[Indices, int]:
     import pandas as pd
 
-    found = sorted(map(str, column.iloc[train].dropna().unique()))
+    texts = column.astype(str)
+    found = sorted(texts.iloc[train[~missing[train]]].unique())
     if len(found) > MOST_CATEGORIES:
         numbers = pd.to_numeric(column, errors="coerce").isna() & column.notna()
         row = int(numbers.to_numpy().argmax())
@@ -163,8 +167,9 @@ def _categories(name: str, column: Series[Any], train: Indices) -> tuple[Indices
             f"first that is none: {column.iloc[row]!r} in row {row + 1}): more than "
             f"{MOST_CATEGORIES} are no categories; leave it out"
         )
-    places = pd.Index(found, dtype=object).get_indexer(pd.Index(column.astype(object)))
-    return places.astype(np.int64), len(found)
+    places: Indices = pd.Index(found).get_indexer(pd.Index(texts)).astype(np.int64)
+    places[missing] = -1
+    return places, len(found)
 
 
 def _matrix(columns: Sequence[Column], rows: int) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -114,6 +113,8 @@ def npz_arrays(path: Any, inputs: str = "x", targets: str = "y") -> dict[str, tu
         ValueError: it is none, or lacks an array.
         OSError: there is no such file.
     """
+    import zipfile
+
     file = find_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
