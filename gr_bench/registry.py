@@ -33,6 +33,7 @@ from gr_bench.methods.spelling import spell
 from gr_bench.peers import BASE_OPTIMIZER, PEERS
 from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
+from gr_bench.workloads.datasets.content import content_hash
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -104,20 +105,24 @@ class Registry:
             A function of the ``given`` arguments. What is built in is imported when it is called.
 
         Raises:
-            RequestError: no such thing, or no such parameter.
+            RequestError: no such thing, no such parameter, or one that it needs is not given.
         """
         if spec.inner is not None:
             raise RequestError(
                 f"{self.kind} {spec.name!r} takes nothing inside: write {spec.name}(key=value), "
                 f"not {str(spec)!r}"
             )
-        known = list(self.signature(spec.name).parameters)[given:]
+        taken = list(self.signature(spec.name).parameters.values())[given:]
+        known = [parameter.name for parameter in taken]
         for key in spec.parameters:
             if key not in known:
                 takes = ", ".join(known) or "no parameters"
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
+        for parameter in taken:
+            if _is_needed(parameter) and parameter.name not in spec.parameters:
+                raise RequestError(f"{self.kind} {str(spec)!r} lacks its {parameter.name}")
         return partial(self._build, spec.name, **spec.parameters)
 
     def signature(self, name: str) -> inspect.Signature:
@@ -174,6 +179,11 @@ def _load(where: Spec) -> Callable[..., Any]:
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__doc__ = thing.__doc__
     return build
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in several
 
 
 def _without(signature: inspect.Signature, fixed: Mapping[str, object]) -> inspect.Signature:
@@ -446,13 +456,20 @@ def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn
         raise RequestError(f"model {text!r}: {error}") from error
 
 
-@cache
 def build_dataset(text: str) -> Dataset:
     """The dataset spelled ``text``, read or made once a process; do not change it.
+
+    One that is read from a user's files is read again when these have changed.
 
     Raises:
         RequestError: unknown name or parameter, or data that cannot be had.
     """
+    DATASETS.resolve(parse(text))
+    return _build_dataset(text, content_hash(text))
+
+
+@cache
+def _build_dataset(text: str, content: str | None) -> Dataset:
     build = DATASETS.resolve(parse(text))
     try:
         return build()  # type: ignore[no-any-return]

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gr_bench.cli import app
@@ -58,8 +61,24 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a user's that suites in the documentation name, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    Path("flowers.csv").write_text("petal,sepal,species\n")
+    Path("book.txt").write_text("It was a dark and stormy night.")
+    np.savez("arrays.npz", x=np.eye(2), y=np.arange(2))
+    for image in ("pets/cat/1.jpg", "pets/dog/1.jpg"):
+        Path(image).parent.mkdir(parents=True)
+        Path(image).touch()
+    for folder, columns in {"digits-on-disk": ("image",), "table-on-disk": ("a", "b")}.items():
+        Path(folder).mkdir()
+        table = pa.table({column: [1] for column in (*columns, "label")})
+        pq.write_table(table, Path(folder, "train-00000-of-00001.parquet"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_suite_in_toml_is_valid(page: Path) -> None:
+def test_every_suite_in_toml_is_valid(page: Path, own_files: None) -> None:
     for text in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL):
         data = tomllib.loads(text.replace('"my_module:MyMethod(strength=2)"', '"sam"'))
         build_suite("documented", {"title": "Documented"} | data)

@@ -25,6 +25,7 @@ from gr_bench.timing.clock import Sample, Samples
 from gr_bench.timing.replicates import LEAST_ROUNDS, best_rounds, log_ratio
 from gr_bench.timing.rounds import in_building_order, interleave
 from gr_bench.units import duration
+from gr_bench.workloads.datasets.content import with_absolute_path
 
 FEW_PAIRS = 3
 """Pairs after which their spreads say how long one should take. Before, its rounds take as long as
@@ -280,7 +281,7 @@ class _Starting:
         self._stack = ExitStack()
         self.processes: dict[str, SideProcess] = {}
         cells = [subject.cell for subject in subjects if isinstance(subject, CellSubject)]
-        datasets = sorted({cell.dataset for cell in cells})
+        datasets = sorted({with_absolute_path(cell.dataset) for cell in cells})
         try:
             for side in order:
                 process = SideProcess(sides[side], timeout_s, threads, allowed)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.spec import parse
+from gr_bench.workloads.datasets.content import with_absolute_path
 
 if TYPE_CHECKING:
     from gr_bench.experiments.cell import Cell
@@ -137,11 +138,12 @@ def portable_cell(cell: Cell) -> dict[str, Any]:
     """A cell as plain data, for a process that steps another revision.
 
     A method with the parameters that it has by default goes by its name alone, since another
-    revision may have other parameters.
+    revision may have other parameters. A dataset's file is found from another folder, too.
     """
     name = parse(cell.spec).kind
     default = registry.spell_method(name) == cell.spec
-    return asdict(cell) | {"spec": name if default else cell.spec}
+    portable = {"spec": name if default else cell.spec}
+    return asdict(cell) | portable | {"dataset": with_absolute_path(cell.dataset)}
 
 
 def read_calls(

@@ -45,6 +45,9 @@ class Cell:
     optimizer: str = added_later(SGD)
     """The optimizer that steps after the method, as a suite spells it."""
 
+    data: str = added_later("")
+    """A hash of the files that the dataset is read from, if it reads a user's."""
+
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that it is told by: those :func:`added_later` only where they differ."""

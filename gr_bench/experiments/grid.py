@@ -12,6 +12,7 @@ from gr_bench import registry
 from gr_bench.meters.device_name import check_device_name
 from gr_bench.optimizers import SGD
 from gr_bench.spec import Spec, expand
+from gr_bench.workloads.datasets.content import check_files, content_hash
 
 
 def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
@@ -101,10 +102,18 @@ class Grid(AnyGrid):
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, texts: list[str]) -> list[str]:
-        return known(texts, registry.DATASETS)
+        texts = known(texts, registry.DATASETS)
+        for text in texts:
+            check_files(text)
+        return texts
 
     def points(self) -> Iterator[dict[str, Any]]:
-        """The fields that every cell has, method varying fastest."""
+        """The fields that every cell has, method varying fastest.
+
+        Raises:
+            RequestError: a file of a dataset cannot be read.
+        """
+        hashes = {dataset: content_hash(dataset) or "" for dataset in self.datasets}
         for model, dataset, batch_size, dtype, threads, compiled, method in itertools.product(
             self.models,
             self.datasets,
@@ -123,6 +132,7 @@ class Grid(AnyGrid):
                 "dtype": dtype,
                 "threads": threads,
                 "compiled": compiled,
+                "data": hashes[dataset],
             }
 
 

@@ -20,10 +20,13 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Picture, Summary
 from gr_bench.reports.overview import overview
 from gr_bench.runs import environment
+from gr_bench.runs.about import DATA
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
 FOLDER = "report"
+MOST_CLASSES = 20
+"""Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def about(results: Results) -> dict[str, Any]:
         + (
             f", commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else ""
         ),
+        **data_in_words(about.get(DATA, {})),
         "Started": about["started"],
         "Status": about["status"],
         "Command": " ".join(about["command"]),
@@ -148,6 +152,25 @@ def about(results: Results) -> dict[str, Any]:
         "cells": about["cells"],
         "version": __version__,
     }
+
+
+def data_in_words(data: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Datasets that were read from a user's files, as facts of the page."""
+    return {
+        f"Data {number}" if len(data) > 1 else "Data": _dataset_in_words(text, described)
+        for number, (text, described) in enumerate(data.items(), start=1)
+    }
+
+
+def _dataset_in_words(text: str, described: dict[str, Any]) -> str:
+    samples = "/".join(f"{count:,}" for count in described["samples"])
+    classes = described["classes"]
+    counts = [f"{name} {'/'.join(map(str, of))}" for name, of in classes.items()]
+    shown = ", ".join(counts[:MOST_CLASSES]) + (", ..." if len(counts) > MOST_CLASSES else "")
+    return (
+        f"{text}: {described['source']} (BLAKE2b {described['content']}); {described['split']}; "
+        f"{samples} samples; {len(classes)} classes: {shown}"
+    )
 
 
 def templates() -> jinja2.Environment:

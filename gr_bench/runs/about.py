@@ -11,6 +11,8 @@ from gr_bench.errors import RequestError
 from gr_bench.files import write_whole
 
 RUN = "run.json"
+DATA = "data"
+"""The key, in it and in its suite, of the datasets that are read from a user's files."""
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -50,8 +52,10 @@ def earlier_run(folder: Path, suite: dict[str, Any]) -> dict[str, Any] | None:
         about = read_about(folder)
         if about["suite"] == suite:
             return about
+        own = about["suite"] | {DATA: None}
+        what = "other data: a file has changed" if own == suite | {DATA: None} else "other settings"
         raise RequestError(
-            f"{folder} holds another run ({about['name']}, with other settings): "
+            f"{folder} holds another run ({about['name']}, with {what}): "
             "choose another --out, or --fresh to start over"
         )
     if folder.is_dir() and own_files(folder):

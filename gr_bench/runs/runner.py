@@ -17,6 +17,7 @@ from gr_bench.experiments import get_experiment
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs import environment
+from gr_bench.runs.about import DATA
 from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
 from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
@@ -71,8 +72,8 @@ def run_suite(
             By default the suite's own; without any, times are made as precise as the suite asks.
 
     Raises:
-        RequestError: a method that cannot be built; a folder that is another run's, or was begun on
-            another machine or software.
+        RequestError: a method that cannot be built; a dataset that cannot be read; a folder that is
+            another run's, or was begun on another machine or software.
     """
     from gr_bench.meters.get_device import get_device  # and with it PyTorch
 
@@ -83,12 +84,14 @@ def run_suite(
     for device in devices:
         get_device(device)
     suite.check_methods()
+    data = suite.read_data()
     about: dict[str, Any] = {
         "name": suite.name,
         "title": suite.title,
         "description": suite.description,
         "suite": suite.resolved,
         "cells": len(suite.cells),
+        **({DATA: data} if data else {}),
         "environment": environment.describe(devices[0], others=devices[1:]),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": _now(),

@@ -17,9 +17,11 @@ from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
-from gr_bench.registry import check_method, check_optimizer
+from gr_bench.registry import build_dataset, check_method, check_optimizer
+from gr_bench.runs.about import DATA
 from gr_bench.runs.shipped import read_suite
 from gr_bench.units import parse_duration
+from gr_bench.workloads.datasets.content import same_content
 
 
 def _duration(text: str) -> str:
@@ -80,6 +82,30 @@ class Suite:
             check_method(spec)
         for optimizer in dict.fromkeys(cell.optimizer for cell in self.cells):
             check_optimizer(optimizer)
+
+    def read_data(self) -> dict[str, dict[str, Any]]:
+        """Read every dataset from a user's files once, and describe it: what is wrong with one is
+        found before anything is measured.
+
+        Returns:
+            By dataset: the hash of its files, its source and split in words, and the targets of
+            every class in the train, validation and test parts.
+
+        Raises:
+            RequestError: a dataset that cannot be read, or files that have changed by now.
+        """
+        described = {}
+        for text, known in _data(self.cells).items():
+            data = build_dataset(text)
+            same_content(text, known)
+            described[text] = {
+                "content": known,
+                "source": data.source,
+                "split": data.split,
+                "samples": [len(data.train), len(data.validation), len(data.test)],
+                "classes": data.class_counts,
+            }
+        return described
 
 
 def load_suite(
@@ -143,6 +169,7 @@ def build_suite(
         if only is not None:
             raise RequestError(f"suite {name!r} has no cell that matches {only!r}")
         raise RequestError(f"suite {name!r} names no experiment: add one of {', '.join(names)}")
+    data_read = _data(cell for plan in plans for cell in plan.cells)
     head = _Head.model_validate({k: getattr(suite, k) for k in _Head.model_fields})
     return Suite(
         name=name,
@@ -151,8 +178,17 @@ def build_suite(
         timeout_s=60 * head.timeout_minutes,
         budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
-        resolved={"only": only, **suite.model_dump(mode="json", exclude=set(_Head.model_fields))},
+        resolved={
+            "only": only,
+            **suite.model_dump(mode="json", exclude=set(_Head.model_fields)),
+            **({DATA: data_read} if data_read else {}),
+        },
     )
+
+
+def _data(cells: Iterable[Cell]) -> dict[str, str]:
+    """The datasets of cells that are read from a user's files, with the hashes of these."""
+    return {cell.dataset: cell.data for cell in cells if cell.data}
 
 
 def _list_of(grid: type[AnyGrid]) -> Any:

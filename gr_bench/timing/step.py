@@ -232,14 +232,34 @@ def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
     """The cell's dataset on its device, in its dtype.
 
     Raises:
-        RequestError: no such dataset here.
+        RequestError: no such dataset here, or its files are not those of the cell.
         ValueError: the training part is smaller than one batch.
     """
     data: Dataset = registry.build_dataset(cell.dataset)
+    if known := getattr(cell, "data", ""):  # cells that are not a suite's have none
+        from ..workloads.datasets.content import same_content  # it reads specs, as this does not
+
+        same_content(cell.dataset, known)
     count = len(data.train.inputs)
     if cell.batch_size > count:
         raise ValueError(f"batch size {cell.batch_size} is more than the {count} training examples")
     return data.to(torch.device(cell.device), parameter_dtype(cell.dtype))
+
+
+def refuse_data(cell: StepFields, network: nn.Module, data: Dataset) -> None:
+    """Raise Unsupported if the model's class says that it takes other inputs than the data has."""
+    wanted = getattr(network, "takes_tokens", None)
+    inputs, targets = data.train.inputs, data.train.targets
+    tokens = not inputs.is_floating_point() and targets.ndim == 2
+    floats = inputs.is_floating_point() and targets.ndim == 1
+    if wanted is None or (tokens if wanted else floats):
+        return
+    takes = "whole numbers (N, T) with targets (N, T)" if wanted else "floats with targets (N,)"
+    kind = "floats" if inputs.is_floating_point() else "whole numbers"
+    targets_shape = "(N, T)" if targets.ndim == 2 else "(N,)"
+    raise Unsupported(
+        f"{cell.model} takes {takes}, and {cell.dataset} has {kind} with targets {targets_shape}"
+    )
 
 
 def build_training(
@@ -269,7 +289,7 @@ def build_training(
         RequestError: a name or value that the registry refuses.
         Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
             gradient scaler, where there is one; a variant or an optimizer that cannot work with
-            the rest.
+            the rest; a model that says that it does not take such data.
     """
     method = registry.build_method(cell.spec)
     if cell.compiled and method.needs_second_derivatives:
@@ -281,6 +301,7 @@ def build_training(
     device = torch.device(cell.device)
     torch.manual_seed(seed)
     network = registry.build_model(cell.model, data.input_shape, data.num_classes)
+    refuse_data(cell, network, data)
     network = network.to(
         device, parameter_dtype(cell.dtype), memory_format=memory_format(cell.variant)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -46,6 +47,36 @@ print(sorted(heavy & set(sys.modules)))
 def test_a_step_imports_neither_the_compiler_nor_what_it_does_not_need() -> None:
     told = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "reason"),
+    [
+        ("char-transformer", "random(shape=(8,))", "with targets (N, T), and random(.* has floats"),
+        ("char-transformer", "digits", "input_shape must be"),
+        ("mlp", "random-tokens", "mlp takes floats .* random-tokens has whole numbers"),
+        ("resnet-8", "random-tokens", "resnet-8 takes floats"),
+        ("vit", "random(shape=(6,))", "patch must divide every side of the 6 input"),
+        ("vit(patch=3)", "random(shape=(6,))", None),
+        ("plugged:Dropping", "random(shape=(6,))", None),
+        ("wrn-16-4", "random(shape=(6,))", None),
+    ],
+)
+def test_a_model_says_which_data_it_does_not_take(
+    model: str, dataset: str, reason: str | None
+) -> None:
+    cell = replace(CELL, model=model, dataset=dataset)
+    if reason is None:
+        assert build_step(cell, registry)().isfinite()
+        return
+    with pytest.raises((Unsupported, ValueError), match=re.sub(r"[()]", ".", reason)):
+        build_step(cell, registry)
+
+
+@pytest.mark.parametrize("name", registry.MODELS.built_in)
+def test_every_built_in_model_says_what_it_takes(name: str) -> None:
+    network = registry.build_model(name, (8,), 3)
+    assert network.takes_tokens is (name == "char-transformer")
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

@@ -23,6 +23,11 @@ DATASETS = {
     "cifar100": ".cifar:cifar100",
     "random": ".random:random_images",
     "random-tokens": ".random:random_tokens",
+    "csv": ".csv_file:csv",
+    "npz": ".npz_file:npz",
+    "images": ".image_folder:images",
+    "text": ".text_file:text",
+    "huggingface": ".huggingface:huggingface",
 }
 """Each name with the dataset's module in this package and its function."""
 

@@ -1,8 +1,11 @@
 """The models, by the name that a suite uses.
 
 A model is a ``torch.nn.Module`` built as ``model(input_shape, num_classes, **parameters)``, from
-the shape of one sample (without the batch) and the number of classes. Adding one takes a file and a
-line in ``MODELS``. Nothing is imported before it is asked for: see :mod:`gr_bench.registry`.
+the shape of one sample (without the batch) and the number of classes K. It gives logits (B, K), or
+(B, T, K) for one target a position. Its class may say ``takes_tokens``: True if inputs are whole
+numbers (B, T) with a target each, False if they are floats with a target a sample. Adding one takes
+a file and a line in ``MODELS``. Nothing is imported before it is asked for: see
+:mod:`gr_bench.registry`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,8 @@ class CharTransformer(nn.Module):
         ValueError: the input is not a sequence (T,), heads do not divide the width, a size is not a
             whole number of at least 1, or dropout is outside [0, 1).
     """
+
+    takes_tokens: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ class MLP(nn.Module):
         ValueError: a size is not a whole number of at least 1, the activation is unknown, or
             dropout is outside [0, 1).
     """
+
+    takes_tokens: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from gr_bench.workloads.checks import check_positive
@@ -116,6 +118,8 @@ class CifarResNet(nn.Module):
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
     """
 
+    takes_tokens: ClassVar[bool] = False
+
     def __init__(
         self,
         input_shape: tuple[int, ...],
@@ -158,6 +162,8 @@ class ResNet18(nn.Module):
         ValueError: a size is not a whole number of at least 1, the activation is unknown, or the
             input is neither an image nor a signal.
     """
+
+    takes_tokens: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ class ViT(nn.Module):
             not a whole number of at least 1, dropout is outside [0, 1), or the input is neither an
             image nor a signal.
     """
+
+    takes_tokens: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from gr_bench.workloads.checks import check_dropout, check_positive
@@ -68,6 +70,8 @@ class WideResNet(nn.Module):
 
     Source: Zagoruyko & Komodakis 2016, "Wide Residual Networks".
     """
+
+    takes_tokens: ClassVar[bool] = False
 
     def __init__(
         self,
