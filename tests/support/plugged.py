@@ -260,6 +260,31 @@ class Chain(nn.Module):
         return self.layers(inputs)
 
 
+class Recurrent(nn.Module):
+    """An LSTM in one kernel, and a linear layer on its last output."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, *, width: int = 6) -> None:
+        super().__init__()
+        _, features = input_shape
+        self.layer = nn.LSTM(features, width, batch_first=True)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.layer(inputs)[0][:, -1])
+
+
+class Fourier(nn.Module):
+    """A linear layer on the spectrum, which is made of no product that is counted."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        (features,) = input_shape
+        self.layer = nn.Linear(features // 2 + 1, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(torch.fft.rfft(inputs).abs())
+
+
 class _Cube(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

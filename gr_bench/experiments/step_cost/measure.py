@@ -11,7 +11,8 @@ from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.cost_model import predict
 from gr_bench.experiments.step_cost.record import Counters
-from gr_bench.meters.counters import count_flops, count_launches
+from gr_bench.meters.counters import count_launches
+from gr_bench.meters.flops import read_flops
 from gr_bench.meters.get_device import get_device
 from gr_bench.meters.memory import measure_memory
 from gr_bench.timing.step import build_step
@@ -35,9 +36,11 @@ def counters(cell: StepCostCell) -> Counters:
     compiled = cell_read.compiled
     eager = build_step(replace(cell_read, compiled=False), registry) if compiled else step
     predicted = predict(eager.training, eager.batch)
+    flops = read_flops(eager)
     return Counters(
         cell=cell,
-        flops=count_flops(eager),
+        flops=flops.total,
+        uncounted=flops.uncounted,
         launches=count_launches(eager) if device.kind == "cuda" else None,
         predicted_flops=predicted.predicted_flops,
         predicted_extra_low_bytes=predicted.predicted_extra_low_bytes,
