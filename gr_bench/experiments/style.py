@@ -34,6 +34,7 @@ APART = (
     "augmentation",
     "label_noise",
     "role",
+    "baseline",
     "threads",
     "dtype",
     "device",
@@ -170,6 +171,7 @@ def _words(key: str, value: object) -> str:
         "label_noise": "label noise {}",
         "compiled": "compiled {}",
         "allocator": "{} allocator",
+        "baseline": "against {}",
     }
     return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
 

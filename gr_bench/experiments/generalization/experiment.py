@@ -54,6 +54,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 label_noise=noise,
                 sharpness=grid.sharpness and role != "candidate",
                 role=role,
+                baseline=grid.baseline,
                 **point,
             )
             for role, seeds in parts
@@ -124,8 +125,9 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         """``generalization``, a row a training; ``training_curves``, a row an evaluated epoch.
 
         Candidates are in neither: ``selection`` has a row for each of their settings.
-        ``comparison`` has SGD beside every setting, at equal epochs, gradient evaluations and time;
-        ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a method.
+        ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
+        and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
+        method.
         """
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
@@ -150,7 +152,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return headlines(tables)
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """Methods better and worse than SGD, at which equal cost and by how much; the rest."""
+        """Methods better and worse than the baseline, at which equal cost, by how much; the rest."""
         from gr_bench.experiments.generalization.analysis.findings import findings
 
         return findings(tables)
@@ -162,7 +164,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return warnings(tables)
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
-        """Mean and interval over seeds, the paired difference from SGD, and what was chosen."""
+        """Mean and interval over seeds, paired differences from the baseline, and what was chosen."""
         from gr_bench.experiments.generalization.analysis.summaries import summaries
 
         return summaries(tables)

@@ -219,9 +219,10 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "and convolutions; where an operator does arithmetic that cannot be counted, they are "
             "not given, and the operator is named. Efficiency is the FLOP ratio over the time "
             "ratio: 1 means that a method costs just its arithmetic. Of machine: FLOP rate over "
-            "that of a square matrix product in the same rounds. Within: standard error of one process's log-ratio by its "
-            "own rounds; between: standard deviation over processes. Waiting: part of the timed "
-            "wall time in which something else had the processor." + on_gpu,
+            "that of a square matrix product in the same rounds. Within: standard error of one "
+            "process's log-ratio by its own rounds; between: standard deviation over processes. "
+            "Waiting: part of the timed wall time in which something else had the processor."
+            + on_gpu,
             time,
         ),
         Summary(
