@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gr_bench import registry
+from gr_bench.experiments import palette
 from gr_bench.experiments.columns import method_place
 from gr_bench.spec import Spec, parse
 
@@ -44,18 +44,19 @@ APART = (
 )
 """Columns that belong to a workload, and are worth a word only where they differ."""
 
-_COLORS = dict(
-    zip(
-        registry.METHODS.built_in,
-        sns.color_palette("colorblind", len(registry.METHODS.built_in)),
-        strict=True,
-    )
-)
-_MORE = sns.color_palette("dark", 8)
+_colors: dict[str, str] = {}
+"""Of the methods that :func:`set_look` was told of."""
 
 
-def set_look() -> None:
-    """Fonts, grid and sizes, for every figure from here on."""
+def set_look(labels: Iterable[str] = ()) -> None:
+    """Fonts, grid and sizes, for every figure from here on.
+
+    Args:
+        labels: every method of the figures to come. Two from elsewhere whose names happen to give
+            the same colour (see :func:`gr_bench.experiments.palette.colors`) have two by this.
+    """
+    _colors.clear()
+    _colors.update(palette.colors({parse(label).name for label in labels}))
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -74,12 +75,10 @@ def set_look() -> None:
     )
 
 
-def color(label: str) -> tuple[float, float, float]:
+def color(label: str) -> str:
     """A method's colour: the same in every figure, distinct to the colour-blind."""
     name = parse(label).name
-    if name not in _COLORS:
-        _COLORS[name] = _MORE[(len(_COLORS) - len(registry.METHODS.built_in)) % len(_MORE)]
-    return _COLORS[name]
+    return _colors.get(name) or palette.colors([name])[name]
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

@@ -152,7 +152,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return headlines(tables)
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """Methods better and worse than the baseline, at which equal cost, by how much; the rest."""
+        """Methods better and worse than the baseline, at which equal cost, how much; the rest."""
         from gr_bench.experiments.generalization.analysis.findings import findings
 
         return findings(tables)
@@ -164,7 +164,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return warnings(tables)
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
-        """Mean and interval over seeds, paired differences from the baseline, and what was chosen."""
+        """Mean and interval over seeds, paired differences from the baseline, what was chosen."""
         from gr_bench.experiments.generalization.analysis.summaries import summaries
 
         return summaries(tables)

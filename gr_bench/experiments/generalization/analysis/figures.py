@@ -44,7 +44,7 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
     Args:
         tables: those of the experiment.
     """
-    style.set_look()
+    style.set_look(tables["generalization"]["spec"])
     names = ("generalization", "training_curves", "time_to_target")
     table, curves, to_target = (_side_by_side(tables[name]) for name in names)
     every, table, curves = table, with_few_settings(table), with_few_settings(curves)

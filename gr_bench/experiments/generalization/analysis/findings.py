@@ -93,7 +93,8 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
         found.append(
             f"{len(undecided)} of {len(against)} comparisons with {baseline_name(against)} are "
             f"undecided, which does not show that the methods are alike: with {seeds} seeds, "
-            f"differences in test accuracy are known to within {style.value_range(widths, '{:.2g}')} points."
+            "differences in test accuracy are known to within "
+            f"{style.value_range(widths, '{:.2g}')} points."
         )
     return found
 
