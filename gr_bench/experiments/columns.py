@@ -18,6 +18,27 @@ PARAMETERS = "parameters"
 WORKLOAD = ("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant")
 
 
+SETTINGS = (
+    "epochs",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "augmentation",
+    "label_noise",
+    "role",
+    "baseline",
+    "threads",
+    "dtype",
+    "device",
+    "compiled",
+    "variant",
+    "allocator",
+)
+"""Columns that belong to a workload in some table, and are worth a word only where they differ. No
+method's parameter is called so in any.
+"""
+
+
 def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
     """A cell's fields, and ``more`` of them, as the first entries of a row for
     :func:`build_table`.
@@ -32,8 +53,10 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
 
     Its columns: ``method``; one for every parameter that a built-in method or one among the rows
     has, empty where it does not apply; the workload; ``spec``, the method spelled in full; then
-    ``columns``. A parameter with the name of another column is called ``method_NAME``, and so is
-    one that is no number where a built-in method's of that name is: numbers stay numbers.
+    ``columns``. A parameter with the name of another column, or of one of :data:`SETTINGS`, is
+    called ``method_NAME``, and so is one that is no number where a built-in method's of that name
+    is: numbers stay numbers. What is no number is text, as a suite spells it; so are the numbers of
+    a parameter that is text in another row.
 
     Args:
         rows: an entry that is missing is empty.
@@ -42,7 +65,7 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
     import pandas as pd
 
     rows = list(rows)
-    taken = {"method", *WORKLOAD, "spec", *columns}
+    taken = {"method", *WORKLOAD, *SETTINGS, "spec", *columns}
     of_parameters: dict[str, None] = dict.fromkeys(
         _column(name, 0.0, taken) for name in registry.method_parameters()
     )
@@ -53,16 +76,23 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
             for name, value in row[PARAMETERS].items()
         }
         of_parameters |= dict.fromkeys(own)
-        spread.append(row | own)
+        spread.append({key: value for key, value in row.items() if key != PARAMETERS} | own)
     table = pd.DataFrame(spread, columns=["method", *of_parameters, *WORKLOAD, "spec", *columns])
-    numeric = [c for c in of_parameters if table[c].map(_is_number, na_action="ignore").all()]
-    return table.astype(dict.fromkeys(numeric, float))
+    for column in of_parameters:
+        values = table[column]
+        if values.map(_is_number, na_action="ignore").all():
+            table[column] = values.astype(float)
+        else:
+            table[column] = values.map(str, na_action="ignore")
+    return table
 
 
 def _column(name: str, value: object, taken: set[str]) -> str:
     """The column of a parameter with such a value."""
     mixed = name in registry.method_parameters() and not _is_number(value)
-    return f"method_{name}" if name in taken or mixed else name
+    # a parameter whose name begins so has it twice: no two parameters share a column
+    apart = name in taken or mixed or name.startswith("method_")
+    return f"method_{name}" if apart else name
 
 
 def _is_number(value: object) -> bool:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gr_bench.experiments import palette
-from gr_bench.experiments.columns import method_place
+from gr_bench.experiments.columns import SETTINGS, method_place
 from gr_bench.spec import Spec, parse
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -25,24 +25,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 PANEL = (3.6, 2.7)
 """Width and height of one panel, in inches."""
-
-APART = (
-    "epochs",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "augmentation",
-    "label_noise",
-    "role",
-    "baseline",
-    "threads",
-    "dtype",
-    "device",
-    "compiled",
-    "variant",
-    "allocator",
-)
-"""Columns that belong to a workload, and are worth a word only where they differ."""
 
 _colors: dict[str, str] = {}
 """Of the methods that :func:`set_look` was told of."""
@@ -142,8 +124,8 @@ def panels(
 
 
 def with_differing(table: pd.DataFrame, *keys: str) -> list[str]:
-    """``keys`` and those of :data:`APART` that are not the same in the whole table."""
-    differing = [key for key in APART if key in table and table[key].nunique() > 1]
+    """``keys``, and the settings of the workload that are not the same in the whole table."""
+    differing = [key for key in SETTINGS if key in table and table[key].nunique() > 1]
     return [*keys, *(key for key in differing if key not in keys)]
 
 

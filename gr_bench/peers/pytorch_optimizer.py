@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -48,6 +48,8 @@ class PytorchOptimizerSAM(Method):
 
             self._made["optimizer"] = SAM(params, _NoStep, rho=self.rho, foreach=self.foreach)
         optimizer = self._made["optimizer"]
+        if "loaded" in self._made:
+            optimizer.load_state_dict(self._made.pop("loaded"))
         for p in params:
             p.grad = None
         loss = loss_fn()
@@ -56,3 +58,12 @@ class PytorchOptimizerSAM(Method):
         loss_fn().backward()
         optimizer.second_step(zero_grad=False)
         return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's, whose memory counts as the method's; empty before the first step."""
+        made = self._made.get("optimizer")
+        return {} if made is None else {"optimizer": made.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hand it to the optimizer, which is made in the first step."""
+        self._made.update({"loaded": state["optimizer"]} if "optimizer" in state else {})

@@ -48,6 +48,26 @@ class Scheduled(SGD):
 
 
 @dataclass(frozen=True)
+class Tuned(SGD):
+    """SGD with a parameter of every kind; ``harm`` times its direction is what it does."""
+
+    harm: float = 0.0
+    mode: str | float = "cosine"
+    fast: bool = False
+    layers: tuple[int, ...] = (1, 2)
+    momentum: float = 0.5
+    method_momentum: float = 0.25
+    name: ClassVar[str] = "tuned"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        for p in params:
+            p.grad = None if p.grad is None else (1 - self.harm) * p.grad
+        return loss
+
+
+@dataclass(frozen=True)
 class Raises(SGD):
     """Fails in its first step."""
 
