@@ -47,9 +47,10 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     Args:
         names: of methods, as the registry finds them.
     """
+    names = set(names)
     own = dict(zip(_built_in(), BUILT_IN, strict=False))
     found = {name: own[name] for name in names if name in own}
-    others = sorted({name for name in names if name not in own}, key=lambda n: (_short(n), n))
+    others = sorted(names - {*own}, key=lambda name: (_short(name), name))
     homes = {name: _home(name) for name in others}
     taken: set[int] = set()
     for name, home in homes.items():

@@ -134,13 +134,15 @@ def products(training: Training, batch: tuple[Tensor, Tensor]) -> list[Product] 
     return found if counted == sum(product.forward for product in found) else None
 
 
-def step_flops(layers: Sequence[Product], method: Method) -> int:
-    """FLOPs of one step of ``method``, matrix products alone."""
+def step_flops(layers: Sequence[Product], method: Method) -> int | None:
+    """FLOPs of one step of ``method``, matrix products alone; None where steps differ."""
+    if method.cycle > 1:
+        return None
     if method.parameters.get("gamma") == 0:
         return sum(layer.single for layer in layers)
     if method.needs_second_derivatives:
         return sum(layer.double for layer in layers)
-    return method.gradient_evaluations * sum(layer.single for layer in layers)
+    return round(method.gradient_evaluations * sum(layer.single for layer in layers))
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def test_the_baseline_is_spelled_in_full_and_every_cell_knows_it() -> None:
     [
         ({"baseline": "gnp"}, "'gnp.*' is not among the methods: sgd, sam"),
         ({"baseline": "sam(rho=0.3)"}, "'sam.rho=0.3.' is not among the methods"),
-        ({"baseline": "nothing"}, "unknown method 'nothing'"),
+        ({"baseline": "nothing"}, "no method 'nothing'"),
         ({"baseline": SAM, "select": True}, "is not among the methods: sgd, sam, f-gr, db-gr"),
     ],
 )
