@@ -82,9 +82,16 @@ class Results:
     def _read_parquet(self, names: list[str]) -> None:
         import pandas as pd
 
+        later = {
+            table: columns
+            for experiment in all_experiments().values()
+            for table, columns in experiment.later_columns.items()
+        }
         for name in names:
             try:
-                self.tables[name] = pd.read_parquet(self.folder / f"{name}.parquet")
+                table = pd.read_parquet(self.folder / f"{name}.parquet")
+                missing = {k: v for k, v in later.get(name, {}).items() if k not in table}
+                self.tables[name] = table.assign(**missing)
             except (OSError, ValueError) as error:
                 where = self.folder / f"{name}.parquet"
                 raise RequestError(f"{where} cannot be read: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
@@ -32,6 +32,13 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     cell = GeneralizationCell
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
+    later_columns: ClassVar = {
+        table: {"baseline": "sgd"}
+        for table in (
+            *("generalization", "training_curves", "comparison", "time_to_target"),
+            "step_times",
+        )
+    }
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
         """One cell for every point of the grid, setting of the training, learning rate and seed.
