@@ -168,6 +168,13 @@ def test_every_operator_with_a_formula_is_one_of_arithmetic() -> None:
     assert [name for name in names if not is_arithmetic("aten", name)] == []
 
 
+def test_operators_of_other_devices_are_told_by_their_names() -> None:
+    heavy = "_cudnn_rnn _cudnn_rnn_backward miopen_rnn lstm_mps_backward _sparse_mm geqrf _spsolve"
+    light = "_thnn_fused_lstm_cell cudnn_batch_norm cudnn_grid_sampler lu_unpack upsample_linear1d"
+    every = {name: is_arithmetic("aten", name) for name in f"{heavy} {light}".split()}
+    assert [name for name, found in every.items() if found] == heavy.split()
+
+
 @pytest.mark.parametrize("name", registry.METHODS.built_in)
 @pytest.mark.parametrize(
     ("model", "dataset"),
