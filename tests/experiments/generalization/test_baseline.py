@@ -123,7 +123,7 @@ def test_in_equal_time_the_faster_of_two_is_trained_for_longer() -> None:
 
 def test_the_baseline_is_timed_twice_and_stands_for_its_methods_other_numbers() -> None:
     own = grid(
-        methods=["sgd", "f-gr(gamma=[0.1, 0.3], epsilon=0.05)"],
+        methods=["sgd", "f-gr(gamma=[0.1, 0.3], epsilon=0.05)", "db-gr"],
         baseline="f-gr(gamma=0.3, epsilon=0.05)",
         equal_time=True,
     )
@@ -133,9 +133,11 @@ def test_the_baseline_is_timed_twice_and_stands_for_its_methods_other_numbers() 
         (own.baseline, "timing"),
         (own.baseline, "control"),
         ("sgd", "timing"),
+        ("db-gr(gamma=0.1)", "timing"),
     }
-    found = timed([], {"sgd": 1.0, "f-gr": 2.0}, own)
-    assert lengths(found) == {"sgd": {10, 20}, "f-gr": {10}}
+    found = timed([], {"sgd": 1.0, "f-gr": 2.0, "db-gr": 3.0}, own)
+    assert lengths(found) == {"sgd": {10, 20}, "f-gr": {10, 15}, "db-gr": {10}}
+    assert {cell.spec for cell in found if cell.epochs == 15} == {own.baseline}
 
 
 def test_where_numbers_are_chosen_the_baseline_is_a_method_whatever_was_chosen() -> None:
