@@ -78,7 +78,7 @@ def _counted(evidence: Evidence, key: str) -> list[Case]:
         if f_gr.id not in counters or db_gr.id not in counters:
             continue
         forward, double = (getattr(counters[cell.id], key) for cell in (f_gr, db_gr))
-        if forward:
+        if forward and double is not None:
             ratio = double / forward
             cases.append(Case(_where(f_gr), exactly(ratio), ratio > 1))
     return cases

@@ -253,7 +253,7 @@ def _settled(readings: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _notes(measured: Measured) -> Iterator[str]:
-    """Subjects that are not compared, defaults that moved, counters that are not deterministic."""
+    """Subjects that are not compared, defaults that moved, counters that are not known."""
     if len(measured.pairs) < LEAST_PAIRS:
         longest_s = max(pair.took_s for pair in measured.pairs)
         yield (
@@ -273,6 +273,11 @@ def _notes(measured: Measured) -> Iterator[str]:
             for key in COUNTERS.keys() & readings[0].keys() - _settled(readings).keys():
                 seen = ", ".join(str(reading[key]) for reading in readings)
                 yield f"{COUNTERS[key]} of {subject.name} in {side} are not deterministic: {seen}"
+            if unknown := readings[0].get("uncounted"):
+                yield (
+                    f"FLOPs of {subject.name} in {side} are not counted: nothing is known of the "
+                    f"arithmetic of {', '.join(unknown)}"
+                )
 
 
 def _cells(suite: Suite) -> list[CellSubject]:

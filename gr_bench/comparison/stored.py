@@ -86,7 +86,10 @@ class Stored:
     def counted(self, cell: StepCostCell) -> dict[str, int]:
         """The cell's counters that can be compared."""
         record = self.counters.get(cell.id)
-        return {} if record is None else {"flops": record.flops, "peak_bytes": record.peak_bytes}
+        if record is None:
+            return {}
+        found = {"flops": record.flops, "peak_bytes": record.peak_bytes}
+        return {counter: value for counter, value in found.items() if value is not None}
 
     def noise_floor(self, cell: StepCostCell) -> float:
         """The distance from 0 that the log-ratio of equal things may have, in the cell's block."""

@@ -63,7 +63,8 @@ def check_flops(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
     model = f"mlp(depth={LAYERS}, width={WIDTH})"
     data = f"random(shape=({WIDTH},), num_classes={WIDTH}, samples={BATCH})"
     counted = {
-        spec: count_flops(step_on(device, spec, model, data, BATCH)) / product for spec in PRODUCTS
+        spec: (count_flops(step_on(device, spec, model, data, BATCH)) or 0) / product
+        for spec in PRODUCTS
     }
     wrong = {spec: count for spec, count in counted.items() if count != PRODUCTS[spec]}
     if wrong:

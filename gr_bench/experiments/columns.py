@@ -24,6 +24,27 @@ WORKLOAD = (
     *("threads", "compiled", "variant", "optimizer"),
 )
 
+SETTINGS = (
+    "epochs",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "augmentation",
+    "label_noise",
+    "role",
+    "baseline",
+    "threads",
+    "dtype",
+    "device",
+    "compiled",
+    "variant",
+    "optimizer",
+    "allocator",
+)
+"""Columns that belong to a workload in some table, and are worth a word only where they differ. No
+method's parameter is called so in any.
+"""
+
 
 def cell_columns(cell: Cell, *more: str) -> dict[str, Any]:
     """A cell's fields, and ``more`` of them, as the first entries of a row for
@@ -39,8 +60,10 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
 
     Its columns: ``method``; one for every parameter that is in every table or that a method among
     the rows has, empty where it does not apply; the workload; ``spec``, the method spelled in full;
-    then ``columns``. A parameter with the name of another column is called ``method_NAME``, and so
-    is one that is no number where a built-in method's of that name is: numbers stay numbers.
+    then ``columns``. A parameter with the name of another column, or of one of :data:`SETTINGS`, is
+    called ``method_NAME``, and so is one that is no number where a built-in method's of that name
+    is: numbers stay numbers. What is no number is text, as a suite spells it; so are the numbers of
+    a parameter that is text in another row.
 
     Args:
         rows: an entry that is missing is empty.
@@ -49,7 +72,7 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
     import pandas as pd
 
     rows = list(rows)
-    taken = {"method", *WORKLOAD, "spec", *columns}
+    taken = {"method", *WORKLOAD, *SETTINGS, "spec", *columns}
     of_parameters: dict[str, None] = dict.fromkeys(
         _column(name, 0.0, taken) for name in IN_EVERY_TABLE
     )
@@ -60,16 +83,23 @@ def build_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> DataF
             for name, value in row[PARAMETERS].items()
         }
         of_parameters |= dict.fromkeys(own)
-        spread.append(row | own)
+        spread.append({key: value for key, value in row.items() if key != PARAMETERS} | own)
     table = pd.DataFrame(spread, columns=["method", *of_parameters, *WORKLOAD, "spec", *columns])
-    numeric = [c for c in of_parameters if table[c].map(_is_number, na_action="ignore").all()]
-    return table.astype(dict.fromkeys(numeric, float))
+    for column in of_parameters:
+        values = table[column]
+        if values.map(_is_number, na_action="ignore").all():
+            table[column] = values.astype(float)
+        else:
+            table[column] = values.map(str, na_action="ignore")
+    return table
 
 
 def _column(name: str, value: object, taken: set[str]) -> str:
     """The column of a parameter with such a value."""
     mixed = name in registry.method_parameters() and not _is_number(value)
-    return f"method_{name}" if name in taken or mixed else name
+    # a parameter whose name begins so has it twice: no two parameters share a column
+    apart = name in taken or mixed or name.startswith("method_")
+    return f"method_{name}" if apart else name
 
 
 def _is_number(value: object) -> bool:
@@ -81,7 +111,9 @@ def with_later_columns(table: DataFrame) -> DataFrame:
     if "spec" not in table:
         return table
     later: dict[str, Any] = {
-        f.name: f.default for f in dataclasses.fields(Cell) if LATER in f.metadata
+        f.name: f.default
+        for f in dataclasses.fields(Cell)
+        if LATER in f.metadata and f.name in WORKLOAD
     }
     return table.assign(**{key: value for key, value in later.items() if key not in table})
 

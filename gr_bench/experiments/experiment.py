@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.grid import AnyGrid
@@ -109,6 +109,9 @@ class Experiment(ABC, Generic[G, C]):
 
     options: ClassVar[tuple[type[Options], ...]] = (Options,)
     """The classes of its units' options, told apart by their ``kind``."""
+
+    later_columns: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """By table, columns that older runs' files lack, with the value that theirs would have."""
 
     @abstractmethod
     def cells(self, grid: G) -> list[C]:

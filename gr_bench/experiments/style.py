@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gr_bench import registry
-from gr_bench.experiments.columns import method_place
+from gr_bench.experiments import palette
+from gr_bench.experiments.columns import SETTINGS, method_place
 from gr_bench.spec import Spec, parse
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -26,36 +26,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 PANEL = (3.6, 2.7)
 """Width and height of one panel, in inches."""
 
-APART = (
-    "epochs",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "augmentation",
-    "label_noise",
-    "role",
-    "threads",
-    "dtype",
-    "device",
-    "compiled",
-    "variant",
-    "optimizer",
-    "allocator",
-)
-"""Columns that belong to a workload, and are worth a word only where they differ."""
-
-_COLORS = dict(
-    zip(
-        registry.METHODS.built_in,
-        sns.color_palette("colorblind", len(registry.METHODS.built_in)),
-        strict=True,
-    )
-)
-_MORE = sns.color_palette("dark", 8)
+_colors: dict[str, str] = {}
+"""Of the methods that :func:`set_look` was told of."""
 
 
-def set_look() -> None:
-    """Fonts, grid and sizes, for every figure from here on."""
+def set_look(labels: Iterable[str] = ()) -> None:
+    """Fonts, grid and sizes, for every figure from here on.
+
+    Args:
+        labels: every method of the figures to come. Two from elsewhere whose names happen to give
+            the same colour (see :func:`gr_bench.experiments.palette.colors`) have two by this.
+    """
+    _colors.clear()
+    _colors.update(palette.colors({parse(label).kind for label in labels}))
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -74,12 +57,10 @@ def set_look() -> None:
     )
 
 
-def color(label: str) -> tuple[float, float, float]:
+def color(label: str) -> str:
     """A method's colour: the same in every figure, distinct to the colour-blind."""
     name = parse(label).kind
-    if name not in _COLORS:
-        _COLORS[name] = _MORE[(len(_COLORS) - len(registry.METHODS.built_in)) % len(_MORE)]
-    return _COLORS[name]
+    return _colors.get(name) or palette.colors([name])[name]
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
@@ -148,8 +129,8 @@ def panels(
 
 
 def with_differing(table: pd.DataFrame, *keys: str) -> list[str]:
-    """``keys`` and those of :data:`APART` that are not the same in the whole table."""
-    differing = [key for key in APART if key in table and table[key].nunique() > 1]
+    """``keys``, and the settings of the workload that are not the same in the whole table."""
+    differing = [key for key in SETTINGS if key in table and table[key].nunique() > 1]
     return [*keys, *(key for key in differing if key not in keys)]
 
 
@@ -176,6 +157,7 @@ def _words(key: str, value: object) -> str:
         "label_noise": "label noise {}",
         "compiled": "compiled {}",
         "allocator": "{} allocator",
+        "baseline": "against {}",
     }
     return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
 

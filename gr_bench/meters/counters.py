@@ -8,19 +8,18 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from .device import Work
+from .flops import read_flops
 
 
-def count_flops(step: Work) -> int:
-    """FLOPs of matrix products, convolutions and attention in ``step``, a product-sum as two.
+def count_flops(step: Work) -> int | None:
+    """FLOPs of matrix products, convolutions and attention in ``step``, a product-sum as two; None
+    if some operator's are not known (:func:`gr_bench.meters.flops.read_flops` names it).
 
     Elementwise work (normalisation, activations, the optimizer's update) is not counted.
     """
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
+    return read_flops(step).total
 
 
 def count_operators(step: Work) -> dict[str, int]:

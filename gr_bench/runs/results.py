@@ -82,13 +82,19 @@ class Results:
     def _read_parquet(self, names: list[str]) -> None:
         import pandas as pd
 
+        later = {
+            table: columns
+            for experiment in all_experiments().values()
+            for table, columns in experiment.later_columns.items()
+        }
         for name in names:
             try:
                 table = pd.read_parquet(self.folder / f"{name}.parquet")
             except (OSError, ValueError) as error:
                 where = self.folder / f"{name}.parquet"
                 raise RequestError(f"{where} cannot be read: {error}") from error
-            self.tables[name] = with_later_columns(table)
+            missing = {k: v for k, v in later.get(name, {}).items() if k not in table}
+            self.tables[name] = with_later_columns(table.assign(**missing))
 
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
         """The origin that tables made now would name."""

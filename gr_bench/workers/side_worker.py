@@ -227,8 +227,10 @@ class SideWorker:
         peak = own("meters.get_device").get_device(fields["device"]).peak_growth(life)
         counters = own("meters.counters")
         calls = counters.count_operators(kept[0])
+        flops = own("meters.flops").read_flops(kept[0])
         return {
-            "flops": counters.count_flops(kept[0]),
+            "flops": flops.total,
+            "uncounted": flops.uncounted,
             "peak_bytes": peak,
             "operator_calls": sum(calls.values()),
             "operators": calls,

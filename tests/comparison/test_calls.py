@@ -75,6 +75,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commit(root, "doubled", {"pack/loop.py": TORCH.replace("PASSES", "2")})
     commit(root, "broken", {"train.py": "def prepare(:"})
     commit(root, "moved", {"train.py": "", "other.py": step(10_000)})
+    fourier = TORCH.replace("PASSES", "1").replace("(x @ w)", "torch.fft.fft(x @ w).abs()")
+    commit(root, "fourier", {"pack/loop.py": fourier})
     (root / "bench.py").write_text("import train\n\ndef prepare():\n    return train.prepare()\n")
     return root
 
@@ -135,6 +137,15 @@ def test_a_step_with_torch_has_its_counters(compare: Callable[..., Any]) -> None
     conditions = found["measured"]["processes"]["head"]["conditions"]
     assert conditions["denormals_flushed"] is True
     assert conditions["processors"] is None or len(conditions["processors"]) == 1
+
+
+def test_flops_that_one_side_cannot_count_are_not_compared(compare: Callable[..., Any]) -> None:
+    call = ("--call", "step=pack.loop:prepare")
+    _, found = compare("slower", "fourier", *call, "--budget", "3s")
+    assert "flops" not in {change["counter"] for change in only(found)["changes"]}
+    (note,) = (note for note in found["notes"] if "FLOPs" in note)
+    assert note.startswith("FLOPs of step in head are not counted")
+    assert "aten::_fft_r2c" in note
 
 
 def test_a_comparison_of_nothing_of_ones_own_is_refused(compare: Callable[..., Any]) -> None:

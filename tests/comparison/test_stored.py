@@ -14,7 +14,7 @@ from processes import Warm
 from synthetic import cost, counted, failed, run_of, timed
 
 from gr_bench.comparison.findings import Comparison
-from gr_bench.comparison.stored import compare_runs
+from gr_bench.comparison.stored import Stored, compare_runs
 from gr_bench.errors import RequestError
 from gr_bench.experiments.record import Record
 from gr_bench.runs.store import read_about, write_about
@@ -146,6 +146,15 @@ def test_counters_are_compared_exactly(tmp_path: Path) -> None:
         SGD.spec: ["FLOPs 100 -> 101 (+1.00%)"],
     }
     assert found.regressed
+
+
+def test_flops_that_are_not_counted_are_no_counter_to_compare(tmp_path: Path) -> None:
+    unknown = replace(counted(SGD, peak=1100), flops=None, uncounted=("aten::_fft_c2c",))
+    a = run(tmp_path / "a", more=[counted(SGD, peak=1000)])
+    b = run(tmp_path / "b", more=[unknown])
+    assert Stored(b).counted(SGD) == {"peak_bytes": 1100}
+    changed = [str(c) for f in compare(a, b).findings for c in f.changes]
+    assert changed == ["peak bytes 1,000 -> 1,100 (+10.00%)"]
 
 
 def test_cells_that_differ_in_threads_are_not_compared_and_named(tmp_path: Path) -> None:

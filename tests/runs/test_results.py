@@ -77,6 +77,29 @@ def test_stored_tables_from_before_there_were_optimizers_are_those_of_sgd(
     assert len(summaries[0].table) == 3
 
 
+def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
+    """As shipped runs do, whose journal is compressed: their files are all that is read."""
+    records = [
+        trained(training(method, seed=seed), train=(0.1, 1.0), test=(0.2, accuracy))
+        for method, accuracy in (("sgd", 0.5), ("sam", 0.6))
+        for seed in range(2)
+    ]
+    results = load(run_of(tmp_path, counted(cost()), *records))
+    before = {name: table.copy() for name, table in results.tables.items()}
+    added = {"baseline", "uncounted_operators"}
+    for name, table in before.items():
+        results.tables[name] = table.drop(columns=[c for c in table if c in added])
+    results.write_parquet()
+    (tmp_path / "journal.jsonl").unlink()
+    found = load(tmp_path)
+    for name, table in before.items():
+        assert {*found.tables[name]} == {*table}, name
+    assert set(found.comparison["baseline"]) == {"sgd"}
+    assert found.step_cost["uncounted_operators"].isna().all()
+    for experiment in found.experiments.values():
+        assert experiment.summaries(found.tables)
+
+
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     results = load(run_of(tmp_path, RECORDS[-1]))
     names = "generalization, training_curves, comparison, time_to_target, selection, "

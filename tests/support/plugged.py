@@ -48,6 +48,26 @@ class Scheduled(SGD):
 
 
 @dataclass(frozen=True)
+class Tuned(SGD):
+    """SGD with a parameter of every kind; ``harm`` times its direction is what it does."""
+
+    harm: float = 0.0
+    mode: str | float = "cosine"
+    fast: bool = False
+    layers: tuple[int, ...] = (1, 2)
+    momentum: float = 0.5
+    method_momentum: float = 0.25
+    name: ClassVar[str] = "tuned"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        for p in params:
+            p.grad = None if p.grad is None else (1 - self.harm) * p.grad
+        return loss
+
+
+@dataclass(frozen=True)
 class Raises(SGD):
     """Fails in its first step."""
 
@@ -258,6 +278,31 @@ class Chain(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
+
+
+class Recurrent(nn.Module):
+    """An LSTM in one kernel, and a linear layer on its last output."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, *, width: int = 6) -> None:
+        super().__init__()
+        _, features = input_shape
+        self.layer = nn.LSTM(features, width, batch_first=True)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.layer(inputs)[0][:, -1])
+
+
+class Fourier(nn.Module):
+    """A linear layer on the spectrum, which is made of no product that is counted."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        (features,) = input_shape
+        self.layer = nn.Linear(features // 2 + 1, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(torch.fft.rfft(inputs).abs())
 
 
 class _Cube(torch.autograd.Function):

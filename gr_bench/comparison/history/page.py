@@ -43,7 +43,7 @@ def write_page(history: History, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"cannot write to {out}: {error.strerror}") from error
-    style.set_look()
+    style.set_look(series.cell.spec for series in history.series)
     images, written = {}, []
     for cells in _blocks(series.cell for series in history.series):
         title = _title(cells[0])

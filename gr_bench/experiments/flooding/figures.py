@@ -27,7 +27,7 @@ COLORS = dict(zip(ORDERS, sns.color_palette("colorblind", 2), strict=True))
 
 def pictures(table: pd.DataFrame, traces: pd.DataFrame) -> Iterator[Picture]:
     """The loss near the level, how often each order occurs, and how exact the pairs are."""
-    style.set_look()
+    style.set_look(table["spec"])
     done = table[table["status"] == "ok"]
     if len(done):
         yield Picture(

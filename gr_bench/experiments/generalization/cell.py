@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gr_bench import registry
-from gr_bench.experiments.cell import TimedCell
+from gr_bench.experiments.cell import TimedCell, added_later
 from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
-
-BASELINE = "sgd"
-"""The method that every other one is compared with."""
 
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
@@ -47,6 +44,10 @@ class GeneralizationCell(TimedCell):
     """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
     the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
     ``control``: the baseline's step, timed a second time."""
+
+    baseline: str = added_later("sgd")
+    """The method that the others are compared with: spelled in full, or where numbers are chosen
+    its name, whatever was chosen for it."""
 
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -102,12 +103,13 @@ class GeneralizationCell(TimedCell):
 
     @property
     def is_baseline(self) -> bool:
-        """True of SGD, unless it is the control."""
-        return self.spec == BASELINE and not self.is_control
+        """Its method is the baseline, and it is not the control."""
+        name = self.spec.partition("(")[0]  # there are many cells, and parsing takes long
+        return self.baseline in (self.spec, name) and not self.is_control
 
     @property
     def is_control(self) -> bool:
-        """True of SGD's step, timed a second time."""
+        """True of the baseline's step, timed a second time."""
         return self.role == "control"
 
     def __str__(self) -> str:
@@ -152,6 +154,11 @@ class GeneralizationGrid(OptimizerGrid):
     """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
 
+    baseline: str = "sgd"
+    """The method that every other one is compared with; it must be one of ``methods``, unless it is
+    SGD. Where numbers are chosen (``select``), it is a method's name, as ``sam``: with the numbers
+    that are chosen for it."""
+
     selection_seeds: Seeds = [100, 101, 102]
     """Seeds to choose by; none of them may be among ``seeds``."""
 
@@ -162,12 +169,14 @@ class GeneralizationGrid(OptimizerGrid):
     influence on the training."""
 
     equal_cost: bool = False
-    """True if SGD is also trained for as many times the epochs as the other methods take gradient
-    evaluations a step."""
+    """True if every method and the baseline are also compared at equal gradient evaluations: of the
+    two, the one that takes fewer a step is trained for as many times the epochs. With SGD as the
+    baseline, SGD is trained for longer; with SAM, SGD is, and SAM is for double backpropagation."""
 
     equal_time: bool = False
-    """True if every method's step is timed beside SGD's, and SGD also trained for as many times the
-    epochs as the others' steps take longer, to the nearest tenth."""
+    """True if every method's step is timed beside the baseline's, and of each method and the
+    baseline the faster one is also trained for as many times the epochs as the other's steps take
+    longer, to the nearest tenth."""
 
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -195,6 +204,16 @@ class GeneralizationGrid(OptimizerGrid):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """A training keeps its state at the end of the first epoch that ends this long after the last
     time, and goes on from there after a kill: to the same result, on a CPU bit for bit."""
+
+    @field_validator("baseline")
+    @classmethod
+    def _among_the_methods(cls, text: str, info: ValidationInfo) -> str:
+        methods, select = info.data.get("methods", []), info.data.get("select")
+        own = dict.fromkeys(parse(spec).name if select else spec for spec in methods)
+        baseline = text if select else registry.spell_method(text)
+        if own and baseline not in own and baseline != "sgd":
+            raise ValueError(f"{baseline!r} is not among the methods: {', '.join(own)}")
+        return baseline
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

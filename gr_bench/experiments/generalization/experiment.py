@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
@@ -33,6 +33,13 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     cell = GeneralizationCell
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
+    later_columns: ClassVar = {
+        table: {"baseline": "sgd"}
+        for table in (
+            *("generalization", "training_curves", "comparison", "time_to_target"),
+            "step_times",
+        )
+    }
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
         """One cell for every point of the grid, setting of the training, learning rate and seed.
@@ -54,6 +61,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 label_noise=noise,
                 sharpness=grid.sharpness and role != "candidate",
                 role=role,
+                baseline=grid.baseline,
                 **point,
             )
             for role, seeds in parts
@@ -124,8 +132,9 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         """``generalization``, a row a training; ``training_curves``, a row an evaluated epoch.
 
         Candidates are in neither: ``selection`` has a row for each of their settings.
-        ``comparison`` has SGD beside every setting, at equal epochs, gradient evaluations and time;
-        ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a method.
+        ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
+        and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
+        method.
         """
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
@@ -150,7 +159,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return headlines(tables)
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """Methods better and worse than SGD, at which equal cost and by how much; the rest."""
+        """Methods better and worse than the baseline, at which equal cost, how much; the rest."""
         from gr_bench.experiments.generalization.analysis.findings import findings
 
         return findings(tables)
@@ -162,7 +171,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return warnings(tables)
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
-        """Mean and interval over seeds, the paired difference from SGD, and what was chosen."""
+        """Mean and interval over seeds, paired differences from the baseline, what was chosen."""
         from gr_bench.experiments.generalization.analysis.summaries import summaries
 
         return summaries(tables)

@@ -25,7 +25,7 @@ ROOM = 0.1
 
 def pictures(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Picture]:
     """α̃, prediction and solution, test error, the way; each where there is something to show."""
-    style.set_look()
+    style.set_look(table["spec"])
     done = table[table["status"].isin(["ok", "flooded"])]
     family = with_signed_epsilon(done)
     if len(family):

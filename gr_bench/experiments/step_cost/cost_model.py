@@ -168,7 +168,7 @@ def _step_flops(layers: Sequence[Product], method: Method) -> float:
         return sum(layer.single for layer in layers)
     if method.needs_second_derivatives:
         return sum(layer.double for layer in layers)
-    return method.gradient_evaluations * sum(layer.single for layer in layers)
+    return round(method.gradient_evaluations * sum(layer.single for layer in layers))
 
 
 @dataclass(frozen=True)

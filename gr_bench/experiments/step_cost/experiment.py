@@ -6,7 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gr_bench.experiments.block_times import (
     BlockTimes,
@@ -42,6 +42,7 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
     cell = StepCostCell
     records = (Check, Counters, Times)
     options = (CheckOptions, CountersOptions, TimesOptions)
+    later_columns: ClassVar = {"step_cost": {"uncounted_operators": None}}
 
     def cells(self, grid: StepCostGrid) -> list[StepCostCell]:
         """One cell for every point of the grid, variant and allocator, and the controls."""

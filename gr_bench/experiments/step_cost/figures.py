@@ -24,7 +24,7 @@ WORKLOAD = ("model", "dataset", "threads")
 
 def pictures(table: pd.DataFrame) -> Iterator[Picture]:
     """Ratio, time, time against batch size, memory; each only where there is something to show."""
-    style.set_look()
+    style.set_look(table["spec"])
     controls = table[table["control"].astype(bool) & table["time_ratio"].notna()]
     table = table[~table["control"].astype(bool)]
     timed = table[table["time_ms"].notna()]

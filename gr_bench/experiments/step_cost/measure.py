@@ -11,7 +11,8 @@ from gr_bench import registry
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.cost_model import predict
 from gr_bench.experiments.step_cost.record import Counters
-from gr_bench.meters.counters import count_flops, count_launches
+from gr_bench.meters.counters import count_launches
+from gr_bench.meters.flops import read_flops
 from gr_bench.meters.get_device import get_device
 from gr_bench.meters.memory import measure_memory
 from gr_bench.timing.step import build_step
@@ -49,9 +50,11 @@ def counters(cell: StepCostCell) -> Counters:
         for _ in range(cycle):
             eager()
 
+    flops = read_flops(whole_cycle)
     return Counters(
         cell=cell,
-        flops=round(count_flops(whole_cycle) / cycle),
+        flops=None if flops.total is None else round(flops.total / cycle),
+        uncounted=flops.uncounted,
         launches=round(count_launches(whole_cycle) / cycle) if device.kind == "cuda" else None,
         predicted_flops=predicted.predicted_flops,
         predicted_extra_low_bytes=predicted.predicted_extra_low_bytes,

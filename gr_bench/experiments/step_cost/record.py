@@ -51,7 +51,9 @@ class Counters(Record):
 
     kind: ClassVar[str] = "counters"
 
-    flops: int
+    flops: int | None
+    """None if some are not counted: those of the operators in :attr:`uncounted`."""
+
     peak_bytes: int
     parameter_bytes: int
     gradient_bytes: int
@@ -64,6 +66,9 @@ class Counters(Record):
     parameters: int
     finite: bool
     """True if the losses were finite."""
+
+    uncounted: tuple[str, ...] = ()
+    """Names of operators that do arithmetic which cannot be counted."""
 
     launches: int | None = None
     """Calls of operators that launch something on a GPU; None on a CPU."""

@@ -27,6 +27,12 @@ ON_GPU = (
 )
 """The columns of a GPU's times, in words."""
 
+NOT_COUNTED = "not counted"
+"""In place of a number that rests on FLOPs which cannot be counted."""
+
+NOT_KNOWN = "not known"
+"""In place of a closed form of layers that have none, and of its comparison with a count."""
+
 HEADLINES = (
     ("time_ratio", "time ratio", "{:.2f}"),
     ("flop_ratio", "FLOP ratio", "{:.2f}"),
@@ -37,13 +43,27 @@ HEADLINES = (
 def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Per method, the range over workloads; ``-`` where there is no result."""
     methods = table[~table["control"].astype(bool)]
-    return {
+    found = {
         title: {
             str(spec): style.value_range(own[column], number)
             for spec, own in methods.groupby("spec", sort=False)
         }
         for column, title, number in HEADLINES
     }
+    for spec, own in methods[_uncounted(methods)].groupby("spec", sort=False):
+        ratios = found["FLOP ratio"]
+        known = ratios[str(spec)]
+        ratios[str(spec)] = NOT_COUNTED if known == "-" else f"{known} ({len(own)} {NOT_COUNTED})"
+    return found
+
+
+def _uncounted(table: pd.DataFrame) -> pd.Series[bool]:
+    """True for rows without a FLOP ratio, since there are FLOPs in their block that cannot be
+    counted.
+    """
+    block = [table[column] for column in _block_columns(table)]
+    some = table["uncounted_operators"].notna().groupby(block, dropna=False).transform("any")
+    return some & table["flop_ratio"].isna() & table["peak_memory_bytes"].notna()
 
 
 def findings(table: pd.DataFrame) -> list[str]:
@@ -94,7 +114,8 @@ def _block_columns(table: pd.DataFrame) -> list[str]:
 
 def warnings(table: pd.DataFrame) -> list[str]:
     """Ratios that are not known to their target and about how long that would take; steps that
-    compute something else; waiting; controls whose interval leaves 1 out.
+    compute something else; FLOPs that are not counted; waiting; controls whose interval leaves 1
+    out.
     """
     found = []
     timed, others = table[table["time_ratio"].notna()], _ratios(table)
@@ -115,6 +136,13 @@ def warnings(table: pd.DataFrame) -> list[str]:
         found.append(
             f"{len(wrong)} cells compute something else than the plain step and were not timed: "
             f"{_named(wrong)}."
+        )
+    uncounted = table[table["uncounted_operators"].notna() & ~table["control"].astype(bool)]
+    if len(uncounted):
+        named = uncounted["uncounted_operators"].str.split(", ").explode().unique()
+        found.append(
+            f"FLOPs of {len(uncounted)} cells are not counted, and no FLOP ratio or efficiency "
+            f"is given: nothing is known of the arithmetic of {', '.join(sorted(named))}."
         )
     waited = float(timed["waiting_share"].astype(float).mean()) if len(timed) else 0.0
     if waited > BUSY:
@@ -153,8 +181,9 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     _add(time, table["energy_j"], "energy (J)", "{:.3g}")
     time["time ratio"] = [_interval(row) for row in table.to_dict("records")]
     time["known to"] = [_known_to(row) for row in table.to_dict("records")]
-    time["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
-    time["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    time["FLOP ratio"] = _resting_on_flops(table, "flop_ratio", "{:.3f}")
+    time["efficiency"] = _resting_on_flops(table, "efficiency", "{:.2f}")
+    _add(time, table["uncounted_operators"], NOT_COUNTED, "{}")
     time["GFLOP/s"] = (table["flops_per_s"] / 1e9).map("{:.1f}".format)
     time["of machine"] = table["machine_share"].map("{:.0%}".format)
     time["replicates"] = table["replicates"]
@@ -187,11 +216,13 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "processes. Known to: how far the interval reaches; where that is more than was asked "
             "for, about how much longer the block would take to get there. The control is the "
             "baseline a second time: its ratio is 1 but for the noise. FLOPs count matrix products "
-            "and convolutions. Efficiency is the FLOP ratio over the time ratio: 1 means that a "
-            "method costs just its arithmetic. Of machine: FLOP rate over that of a square matrix "
-            "product in the same rounds. Within: standard error of one process's log-ratio by its "
-            "own rounds; between: standard deviation over processes. Waiting: part of the timed "
-            "wall time in which something else had the processor." + on_gpu,
+            "and convolutions; where an operator does arithmetic that cannot be counted, they are "
+            "not given, and the operator is named. Efficiency is the FLOP ratio over the time "
+            "ratio: 1 means that a method costs just its arithmetic. Of machine: FLOP rate over "
+            "that of a square matrix product in the same rounds. Within: standard error of one "
+            "process's log-ratio by its own rounds; between: standard deviation over processes. "
+            "Waiting: part of the timed wall time in which something else had the processor."
+            + on_gpu,
             time,
         ),
         Summary(
@@ -225,6 +256,11 @@ def _add(
         ]
 
 
+def _resting_on_flops(table: pd.DataFrame, column: str, number: str) -> pd.Series[str]:
+    """A column as text, with the word for it where it is empty for want of FLOPs."""
+    return table[column].map(number.format).mask(_uncounted(table), NOT_COUNTED)
+
+
 def _known_to(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["half_width"]):
         return "-"
@@ -237,18 +273,23 @@ def _known_to(row: Mapping[Any, Any]) -> str:
 
 def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
     shown = cell.copy()
-    for key, title in (("predicted_flops", "closed form"), ("flops", "counted")):
-        shown[f"{title} (MFLOP)"] = (table[key].astype(float) / 1e6).map("{:.3f}".format)
-    shown["equal"] = [
-        "-" if pd.isna(a) or pd.isna(b) else "yes" if a == b else "no"
-        for a, b in zip(table["predicted_flops"], table["flops"], strict=True)
-    ]
-    shown["FLOP ratio"] = table["flop_ratio"].map("{:.3f}".format)
+    read = table["peak_memory_bytes"].notna()
+    equal = (table["predicted_flops"] == table["flops"]).map({True: "yes", False: "no"})
+    for key, title, unknown in (
+        ("predicted_flops", "closed form", NOT_KNOWN),
+        ("flops", "counted", NOT_COUNTED),
+    ):
+        missing = read & table[key].isna()
+        mega = (table[key].astype(float) / 1e6).map("{:.3f}".format)
+        shown[f"{title} (MFLOP)"] = mega.mask(missing, unknown)
+        equal = equal.mask(missing, NOT_KNOWN)
+    shown["equal"] = equal.where(read, "-")
+    shown["FLOP ratio"] = _resting_on_flops(table, "flop_ratio", "{:.3f}")
     shown["limit"] = [
         f"{registry.build_method(spec).gradient_evaluations:g}" for spec in table["spec"]
     ]
     shown["time ratio"] = table["time_ratio"].map("{:.3f}".format)
-    shown["efficiency"] = table["efficiency"].map("{:.2f}".format)
+    shown["efficiency"] = _resting_on_flops(table, "efficiency", "{:.2f}")
     shown["extra memory (P)"] = table["extra_parameter_copies"].map("{:+.2f}".format)
     bounds = table[["predicted_copies_low", "predicted_copies_high"]].itertuples(index=False)
     shown["bounds (P)"] = [_range(*pair) for pair in bounds]

@@ -45,6 +45,7 @@ MEASURED = (
     "time_ratio_low",
     "time_ratio_high",
     "flops",
+    "uncounted_operators",
     "predicted_flops",
     "flop_ratio",
     "efficiency",
@@ -88,8 +89,10 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     ``launch_bound`` says that a step as trained takes more than 5 % longer than that. ``launches``
     are calls of operators that launch something, ``energy_j`` joules a step of the whole device.
     These are empty on a CPU, as are ``peak_allocated_bytes`` and ``peak_reserved_bytes``, which are
-    those of the whole process. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1
-    where a method costs just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's
+    those of the whole process. ``uncounted_operators`` names operators whose arithmetic cannot be
+    counted (:mod:`gr_bench.meters.flops`); where there are any, ``flops`` and what rests on it are
+    empty. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method costs
+    just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's
     peak)/P. ``predicted_flops`` and the bounds ``predicted_copies_low`` and ``_high``, over SGD,
     are those of :mod:`~gr_bench.experiments.step_cost.cost_model`. ``flops_per_s`` is achieved,
     ``machine_flops_per_s`` that of a matrix product in the same rounds, ``machine_share`` their
@@ -256,6 +259,7 @@ def _counted(own: Counters | None, base: Counters | None) -> dict[str, Any]:
         return {}
     row = {
         "flops": own.flops,
+        "uncounted_operators": ", ".join(own.uncounted) or None,
         "predicted_flops": own.predicted_flops,
         "launches": own.launches,
         "peak_memory_bytes": own.peak_bytes,

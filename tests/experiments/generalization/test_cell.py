@@ -29,6 +29,7 @@ CHANGES = {
     "label_noise": 0.2,
     "sharpness": True,
     "role": "candidate",
+    "baseline": "sam(rho=0.05)",
 }
 """Another value of every field; that of the method has other numbers alone."""
 
@@ -77,7 +78,7 @@ OPTIMIZER = {"momentum", "weight_decay", "optimizer"}
 
 
 def test_a_step_is_timed_once_for_all_trainings_that_make_such_steps() -> None:
-    assert fields_that_change("timing_cell") == {"spec"} | STEP | OPTIMIZER
+    assert fields_that_change("timing_cell") == {"spec", "baseline"} | STEP | OPTIMIZER
     assert CELL.timing_cell.timing_cell == CELL.timing_cell
     assert CELL.timing_cell.role == "timing"
 

@@ -247,7 +247,7 @@ def test_the_table_says_where_model_and_count_agree() -> None:
     records[1] = replace(records[1], predicted_flops=records[1].predicted_flops + 1)
     records[2] = replace(records[2], predicted_flops=None)
     shown = StepCost().summaries(StepCost().tables(records))[2].table
-    assert list(shown["equal"]) == ["yes", "no", "-"]
+    assert list(shown["equal"]) == ["yes", "no", "not known"]
     assert list(shown["limit"]) == ["1", "2", "3"]
 
 

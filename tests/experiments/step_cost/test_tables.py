@@ -12,9 +12,11 @@ import scipy.stats
 from synthetic import cost, counted, failed, timed
 
 from gr_bench.errors import Unsupported
+from gr_bench.experiments.lines import decode, encode
 from gr_bench.experiments.record import Record, failure
 from gr_bench.experiments.step_cost.experiment import StepCost
-from gr_bench.experiments.step_cost.record import Check
+from gr_bench.experiments.step_cost.measure import counters
+from gr_bench.experiments.step_cost.record import Check, Counters
 
 SGD, SAM, DB = cost(), cost("sam"), cost("db-gr")
 
@@ -316,3 +318,72 @@ def test_rows_come_in_the_order_of_workloads_and_methods_whatever_was_done_first
         order = np.random.default_rng(seed).permutation(len(records))
         shuffled = [records[i] for i in order]
         pd.testing.assert_frame_equal(StepCost().tables(shuffled)["step_cost"], ordered)
+
+
+# --- arithmetic that is not counted
+
+
+def measured_on(model: str, dataset: str, *methods: str) -> list[Counters]:
+    cells = [cost(m, model=f"plugged:{model}", dataset=dataset, batch_size=4) for m in methods]
+    return [counters(cell) for cell in cells]
+
+
+def test_an_lstm_in_one_kernel_is_counted_and_has_no_closed_form() -> None:
+    """Taken for nothing, it gave DB-GR thousands of times SGD's FLOPs, and the closed form, which
+    knows of linear layers alone, called the count of the others right.
+    """
+    batch, length, features, width, classes = 4, 5, 3, 6, 10
+    data = f"random(shape=({length}, {features}), num_classes={classes}, samples=16)"
+    records = measured_on("Recurrent", data, "sgd", "f-gr", "db-gr")
+    layer = 2 * batch * length * 4 * width * (features + width)
+    head = 2 * batch * width * classes
+    assert [r.flops for r in records[:2]] == [3 * (layer + head), 6 * (layer + head)]
+    experiment = StepCost()
+    tables = experiment.tables(records)
+    assert 2 < tables["step_cost"]["flop_ratio"].iloc[2] < 6
+    shown = experiment.summaries(tables)[2].table
+    assert set(shown["equal"]) == set(shown["closed form (MFLOP)"]) == {"not known"}
+
+
+def test_flops_that_are_not_counted_are_said_to_be_so() -> None:
+    records: list[Record] = []
+    for record in measured_on("Fourier", "random(shape=(16,), samples=16)", "sgd", "f-gr"):
+        records += [record, *(timed(record.cell, r, [1.0]) for r in range(2))]
+    experiment = StepCost()
+    tables = experiment.tables(records)
+    table = tables["step_cost"]
+    assert table[["flops", "flop_ratio", "efficiency", "flops_per_s"]].isna().all(axis=None)
+    assert set(table["uncounted_operators"]) == {"aten::_fft_r2c"}
+    time, _, model = (summary.table for summary in experiment.summaries(tables))
+    for key in ("FLOP ratio", "efficiency"):
+        assert set(time[key]) == {"not counted"}
+    assert time["not counted"].str.contains("aten::_fft_r2c").all()
+    assert set(model["counted (MFLOP)"]) == {"not counted"}
+    assert set(model["equal"]) == {"not known"}
+    (warning,) = (w for w in experiment.warnings(tables) if "FLOPs" in w)
+    assert warning.startswith("FLOPs of 2 cells are not counted")
+    assert "aten::_fft_r2c" in warning
+    assert set(experiment.headlines(tables)["FLOP ratio"].values()) == {"not counted"}
+    list(experiment.figures(tables))
+
+
+def test_a_ratio_to_flops_that_are_not_counted_is_none() -> None:
+    """As where the baseline alone calls such an operator; other workloads keep their ratios."""
+    sgd, sam = cost(batch_size=64), cost("sam", batch_size=64)
+    base = replace(counted(sgd), flops=None, uncounted=("aten::_fft_r2c",))
+    records = [base, counted(sam), counted(SGD, flops=100), counted(SAM, flops=200)]
+    experiment = StepCost()
+    tables = experiment.tables(records)
+    shown = experiment.summaries(tables)[0].table.set_index(["batch_size", "method"])["FLOP ratio"]
+    assert shown[64, SAM.spec] == "not counted"
+    assert shown[32, SAM.spec] == "2.000"
+    assert experiment.headlines(tables)["FLOP ratio"][SAM.spec] == "2.00 (1 not counted)"
+
+
+def test_a_line_from_before_operators_were_noted_is_read() -> None:
+    line = encode(counted(SGD, flops=7))
+    old = line.replace('"uncounted": [], ', "")
+    assert old != line
+    assert decode(old) == counted(SGD, flops=7)
+    unknown = replace(counted(SGD), flops=None, uncounted=("a::b",))
+    assert decode(encode(unknown)) == unknown

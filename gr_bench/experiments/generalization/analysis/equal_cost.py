@@ -1,4 +1,4 @@
-"""Every setting beside SGD: at equal epochs, at equal gradient evaluations, in equal time."""
+"""Every setting beside the baseline: at equal epochs, gradient evaluations and time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gr_bench.experiments.columns import build_table, in_order
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
+    of_baseline,
     same_workload,
     setting_columns,
 )
-from gr_bench.experiments.generalization.cell import BASELINE
 
 COMPARED = (
     *("cost", "baseline_epochs", "cost_ratio", "seeds"),
@@ -39,30 +39,34 @@ def paired_differences(
     first = own.iloc[0]
     same = same_workload(table, first)
     length = first["epochs"] if epochs is None else epochs
-    same = same[(same["spec"] == BASELINE) & (same["epochs"] == length)]
+    same = same[of_baseline(same) & (same["epochs"] == length)]
     joined = own.merge(same, on="seed", suffixes=("", "_base"))
     return (joined[column] - joined[f"{column}_base"]).dropna()
 
 
 def comparison(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a setting and sort of cost: its test accuracy minus SGD's, paired by seed.
+    """A row a setting and sort of cost: its test accuracy minus the baseline's, paired by seed.
 
-    ``cost`` says what is equal: ``epochs``; ``gradient evaluations``, for which SGD is trained for
-    as many times the epochs as the method has evaluations a step; or ``time``, for which SGD is
-    trained for as long as the method's steps take, by their step times one run at a time.
-    ``cost_ratio`` is the method's cost over that of SGD's training (``baseline_epochs``), 1 if it
-    is equal. ``verdict`` is ``better`` or ``worse`` where that is believed at a false-discovery
-    rate of 5 % (Benjamini-Hochberg, on paired t-tests) among all rows with chosen settings, or all
-    others; else ``undecided``; ``no pair of runs`` where all diverged or failed.
+    ``cost`` says what is equal: ``epochs``; ``gradient evaluations``, for which of the method and
+    the baseline the one with fewer evaluations a step is trained for as many times the epochs; or
+    ``time``, for which the one whose steps are faster, one run at a time, is trained for as long as
+    the other. ``cost_ratio`` is the method's cost over that of the baseline's training
+    (``baseline_epochs``), 1 if it is equal. A training that is longer for the sake of cost has no
+    row at equal epochs, as the baseline has none of that length. ``verdict`` is ``better`` or
+    ``worse`` where that is believed at a false-discovery rate of 5 % (Benjamini-Hochberg, on paired
+    t-tests) among all rows with chosen settings, or all others; else ``undecided``; ``no pair of
+    runs`` where all diverged or failed.
     """
     rows = []
     for _, group in table.groupby(GROUP, sort=False, dropna=False):
         setting = setting_columns(group.iloc[0])
-        if setting["spec"] == BASELINE:
+        if of_baseline(group).any():
             continue
         done = group[group["status"] == "ok"]
-        for cost, factor in _factors(group).items():
-            for epochs in _lengths(table, group, factor):
+        there = same_workload(table, group.iloc[0])
+        there = there[of_baseline(there)]
+        for cost, factor in _factors(group, there).items():
+            for epochs in _lengths(there, setting["epochs"], factor):
                 apart = pd.Series(dtype=float)
                 if len(done):
                     apart = paired_differences(table, done, "test_accuracy", epochs=epochs)
@@ -85,12 +89,12 @@ def comparison(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(verdict=verdicts)
 
 
-def _factors(group: pd.DataFrame) -> dict[str, float]:
-    """The cost of a setting's epoch over that of SGD's, by sort of cost."""
+def _factors(group: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, float]:
+    """The cost of a setting's epoch over that of the baseline's, by sort of cost."""
     factors = {"epochs": 1.0}
-    done = group[group["status"] == "ok"]
-    if len(done):
-        evaluations = float((done["gradient_evaluations"] / done["steps"]).max())
+    done, base = (runs[runs["status"] == "ok"] for runs in (group, baseline))
+    if len(done) and len(base):
+        evaluations = _a_step(done) / _a_step(base)
         if evaluations != 1:
             factors["gradient evaluations"] = evaluations
         time = float(done["step_time_ratio"].iloc[0])
@@ -99,12 +103,18 @@ def _factors(group: pd.DataFrame) -> dict[str, float]:
     return factors
 
 
-def _lengths(table: pd.DataFrame, group: pd.DataFrame, factor: float) -> list[int]:
-    """The length of SGD's trainings that cost as much as a setting's, if there is one."""
-    epochs = factor * float(group["epochs"].iloc[0])
+def _a_step(done: pd.DataFrame) -> float:
+    """Gradient evaluations of a step."""
+    return float((done["gradient_evaluations"] / done["steps"]).max())
+
+
+def _lengths(baseline: pd.DataFrame, own: int, factor: float) -> list[int]:
+    """The length of the baseline's trainings that cost as much as one of ``own`` epochs, if there
+    is one; at equal epochs, that length if the baseline was not trained at all.
+    """
+    lengths = baseline["epochs"].unique()
+    epochs = factor * own
     if factor == 1:
-        return [round(epochs)]
-    there = same_workload(table, group.iloc[0])
-    lengths = there.loc[there["spec"] == BASELINE, "epochs"].unique()
+        return [own] if own in lengths or not len(lengths) else []
     nearest = min(lengths, key=lambda length: abs(length - epochs), default=0)
     return [int(nearest)] if abs(nearest - epochs) <= EQUAL_TIME_TOLERANCE * epochs else []

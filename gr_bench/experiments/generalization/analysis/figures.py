@@ -15,8 +15,11 @@ from gr_bench import stats
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Picture
 from gr_bench.experiments.generalization.analysis.plane import has_plane, plane
-from gr_bench.experiments.generalization.analysis.tables import with_few_settings
-from gr_bench.experiments.generalization.cell import BASELINE
+from gr_bench.experiments.generalization.analysis.tables import (
+    baseline_name,
+    of_baseline,
+    with_few_settings,
+)
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
 """The columns that tell the panels of one model's figure apart."""
@@ -41,12 +44,12 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
     Args:
         tables: those of the experiment.
     """
-    style.set_look()
+    style.set_look(tables["generalization"]["spec"])
     names = ("generalization", "training_curves", "time_to_target")
     table, curves, to_target = (_side_by_side(tables[name]) for name in names)
     every, table, curves = table, with_few_settings(table), with_few_settings(curves)
     done = table[table["status"] == "ok"]
-    for model, part in without_extra_sgd(done).groupby("model", sort=False):
+    for model, part in without_longer_runs(done).groupby("model", sort=False):
         yield Picture(
             f"test_accuracy_and_gap_{style.slug(model)}",
             f"Test accuracy and generalization gap: {model}",
@@ -68,7 +71,7 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
                 "tables/generalization.csv.",
                 plane(part, WORKLOAD),
             )
-    for model, part in without_extra_sgd(curves).groupby("model", sort=False):
+    for model, part in without_longer_runs(curves).groupby("model", sort=False):
         yield Picture(
             f"training_curves_{style.slug(model)}",
             f"Training curves: {model}",
@@ -87,13 +90,15 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             "grey steps are the front, the best mean that a cost can buy.",
             _against_cost(part),
         )
-    for model, part in without_extra_sgd(with_few_settings(to_target)).groupby("model", sort=False):
+    targets = without_longer_runs(with_few_settings(to_target))
+    for model, part in targets.groupby("model", sort=False):
         yield Picture(
             f"time_to_target_{style.slug(model)}",
             f"Time to a target accuracy: {model}",
             "Median over seeds of what it takes to the first epoch that ends with the target on "
-            "the validation part, which is the least that SGD's shortest training ended with; the "
-            "line is the range over seeds, with an arrow where some seed never gets there.",
+            f"the validation part, which is the least that {baseline_name(part)}'s shortest "
+            "training ended with; the line is the range over seeds, with an arrow where some seed "
+            "never gets there.",
             _to_target(part),
         )
 
@@ -107,14 +112,17 @@ def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def without_extra_sgd(table: pd.DataFrame) -> pd.DataFrame:
-    """Without SGD's longer runs for the others' cost: they belong beside those in cost alone."""
-    others = table[table["spec"] != BASELINE]
-    lengths = set(zip(others["model"], others["epochs"], strict=True))
-    with_others = set(others["model"])
-    pairs = zip(table["model"], table["epochs"], strict=True)
-    kept = [pair in lengths or pair[0] not in with_others for pair in pairs]
-    return table[pd.Series(kept, index=table.index, dtype=bool)]
+def without_longer_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the runs that are longer for the sake of equal cost, which belong beside the others
+    in cost alone: those of a length that not both the baseline and another method have.
+    """
+    kept = pd.Series(True, index=table.index)
+    for _, part in table.groupby("model", sort=False):
+        base = of_baseline(part)
+        lengths = {*part.loc[~base, "epochs"]} or {*part["epochs"]}
+        both = lengths & {*part.loc[base, "epochs"]}
+        kept[part.index] = part["epochs"].isin(both or lengths)
+    return table[kept]
 
 
 def _in_percent(table: pd.DataFrame) -> pd.DataFrame:

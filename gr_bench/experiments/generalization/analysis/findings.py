@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from gr_bench.experiments import style
-from gr_bench.experiments.generalization.analysis.tables import WORKLOAD
+from gr_bench.experiments.generalization.analysis.tables import WORKLOAD, baseline_name
 
 MOST_NAMED = 3
 """Comparisons or methods that a sentence names; of more, it gives the number."""
@@ -38,27 +38,29 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
 
 
 def findings(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Up to three sentences: settings better than SGD, settings worse, and the rest.
+    """Up to three sentences: settings better than the baseline, settings worse, and the rest.
 
     They repeat the verdicts of the table ``comparison``. The settings named are those furthest from
-    SGD. Where there is nothing to compare there are no sentences.
+    the baseline. Where there is nothing to compare there are no sentences.
     """
     against = tables["comparison"]
     if not len(against):
         return []
-    found = []
+    found, baseline = [], baseline_name(against)
     for verdict in ("better", "worse"):
         rows = against[against["verdict"] == verdict]
         if len(rows):
             furthest = rows["difference"].abs().sort_values(ascending=False, kind="stable").index
             named = [_difference(rows.loc[i], against) for i in furthest[:MOST_NAMED]]
             found.append(
-                f"Test accuracy is {verdict} than SGD's in {len(rows)} of {len(against)} "
+                f"Test accuracy is {verdict} than {baseline}'s in {len(rows)} of {len(against)} "
                 f"comparisons: {_listed(named, len(rows))}."
             )
     counts = against["verdict"].value_counts()
     runs = tables["generalization"]["status"]
-    rest = f"{counts.get('undecided', 0)} of {len(against)} comparisons with SGD are undecided"
+    rest = (
+        f"{counts.get('undecided', 0)} of {len(against)} comparisons with {baseline} are undecided"
+    )
     if unpaired := counts.get("no pair of runs", 0):
         rest += f", {unpaired} have no pair of runs"
     found.append(f"{rest}; {(runs == 'diverged').sum()} of {len(runs)} trainings diverged.")
@@ -91,9 +93,10 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
         widths = 50 * (undecided["high"] - undecided["low"]).astype(float)
         seeds = style.value_range(undecided["seeds"], "{:.0f}")
         found.append(
-            f"{len(undecided)} of {len(against)} comparisons with SGD are undecided, which does "
-            f"not show that the methods are alike: with {seeds} seeds, differences in test "
-            f"accuracy are known to within {style.value_range(widths, '{:.2g}')} points."
+            f"{len(undecided)} of {len(against)} comparisons with {baseline_name(against)} are "
+            f"undecided, which does not show that the methods are alike: with {seeds} seeds, "
+            "differences in test accuracy are known to within "
+            f"{style.value_range(widths, '{:.2g}')} points."
         )
     return found
 

@@ -18,14 +18,15 @@ from gr_bench.experiments.generalization.analysis.tables import (
     MOST_SETTINGS,
     SHOWN,
     WORKLOAD,
+    baseline_name,
+    of_baseline,
     with_few_settings,
 )
-from gr_bench.experiments.generalization.cell import BASELINE
 
 
 def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
-    """A row for every method on every workload, over seeds; SGD at equal cost; what a target
-    accuracy takes; the candidates of a selection; step times.
+    """A row for every method on every workload, over seeds; the baseline at equal cost; what a
+    target accuracy takes; the candidates of a selection; step times.
     """
     found = []
     for name, build in BUILDERS.items():
@@ -45,13 +46,13 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
 
 
 def _against_baseline(against: pd.DataFrame) -> Summary:
-    shown = _settings(against)
+    shown, baseline = _settings(against), baseline_name(against)
     shown["at equal"] = against["cost"]
-    shown["SGD's epochs"] = against["baseline_epochs"]
-    shown["cost / SGD's"] = against["cost_ratio"].round(3)
+    shown[f"{baseline}'s epochs"] = against["baseline_epochs"]
+    shown[f"cost / {baseline}'s"] = against["cost_ratio"].round(3)
     shown["seeds"] = against["seeds"]
     intervals = against[["difference", "low", "high"]].itertuples(index=False)
-    shown["minus SGD (points)"] = [
+    shown[f"minus {baseline} (points)"] = [
         _points(*row) if seeds else "-"
         for row, seeds in zip(intervals, against["seeds"], strict=True)
     ]
@@ -59,10 +60,10 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     shown["verdict"] = against["verdict"]
     return Summary(
         "comparison",
-        "Test accuracy against SGD at equal cost",
-        "Paired by seed, with the 95 % t-interval over seeds. At equal gradient evaluations, SGD "
-        "is trained for as many times the epochs as the method takes evaluations a step; at equal "
-        "time, for as long as the method's steps take, one run at a time. A verdict "
+        f"Test accuracy against {baseline} at equal cost",
+        "Paired by seed, with the 95 % t-interval over seeds. At equal gradient evaluations, of "
+        f"the method and {baseline} the one that takes fewer a step is trained for as many times "
+        "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
         "other than undecided is one to believe among all rows with chosen settings, or all "
         "others, at a false-discovery rate of 5 %.",
         shown,
@@ -101,7 +102,8 @@ def _to_target(found: pd.DataFrame) -> Summary:
     return Summary(
         "time_to_target",
         "Time to a target accuracy",
-        "The target is the lowest validation accuracy that SGD's shortest training ended with, "
+        f"The target is the lowest validation accuracy that {baseline_name(found)}'s shortest "
+        "training ended with, "
         "among its seeds. Median over seeds of the first epoch that ends there, and what it costs; "
         "in brackets the range over seeds. A run that never gets there counts as longer than all "
         "others. Where not every epoch was evaluated, epochs are those that were. Times are step "
@@ -129,7 +131,8 @@ def _step_times(timed: pd.DataFrame) -> Summary:
     shown = timed[["model", "dataset", "batch_size", "dtype", *_optimizer(timed), "method"]].copy()
     shown["method"] += timed["control"].map({True: " (control)", False: ""})
     shown["step (ms)"] = timed["time_ms"].map("{:.3g}".format)
-    shown["over SGD's"] = [
+    baseline = baseline_name(timed)
+    shown[f"over {baseline}'s"] = [
         f"{center:.3f} [{low:.3f}, {high:.3f}]"
         for center, low, high in timed[
             ["time_ratio", "time_ratio_low", "time_ratio_high"]
@@ -140,8 +143,8 @@ def _step_times(timed: pd.DataFrame) -> Summary:
         "step_times",
         "Step times of this run",
         "One run at a time, in rounds that read every method once, in freshly started processes; "
-        "with the 95 % interval over processes. The control is SGD timed a second time: its ratio "
-        "is 1 but for noise. Comparisons at equal time rest on these.",
+        f"with the 95 % interval over processes. The control is {baseline} timed a second time: "
+        "its ratio is 1 but for noise. Comparisons at equal time rest on these.",
         shown,
     )
 
@@ -168,16 +171,17 @@ def _candidates(selected: pd.DataFrame) -> Summary:
 def _over_seeds(table: pd.DataFrame) -> Summary:
     """A row for every method on every workload."""
     rows = []
-    kept = list(_settings(table))
+    kept, baseline = list(_settings(table)), baseline_name(table)
+    difference = f"minus {baseline} (points)"
     for key, group in table.groupby(GROUP, sort=False, dropna=False):
         done = group[group["status"] == "ok"]
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
         row["test accuracy (%)"] = _mean(100 * done["test_accuracy"], "{:.2f}")
-        row["minus SGD (points)"] = "-"
-        if row["spec"] != BASELINE and len(done):
+        row[difference] = "-"
+        if len(done) and not of_baseline(done).any():
             apart = paired_differences(table, done, "test_accuracy")
             if len(apart):
-                row["minus SGD (points)"] = _points(*stats.t_interval(apart))
+                row[difference] = _points(*stats.t_interval(apart))
         row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
@@ -193,8 +197,8 @@ def _over_seeds(table: pd.DataFrame) -> Summary:
     return Summary(
         "generalization",
         "Generalization",
-        "At equal epochs; mean ± standard deviation over seeds. Minus SGD: mean of the "
-        "differences from SGD at the same seed, with the 95 % t-interval over seeds. "
+        f"At equal epochs; mean ± standard deviation over seeds. Minus {baseline}: mean of the "
+        "differences from it at the same seed, with the 95 % t-interval over seeds. "
         "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
         "gradient norm on the whole training part at the end. Diverged and failed runs are "
         "counted, and are in no mean. With label noise, train results are on the noisy labels, and "

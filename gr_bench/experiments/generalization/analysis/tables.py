@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from gr_bench import stats
+from gr_bench import registry, stats
+from gr_bench.errors import RequestError
 from gr_bench.experiments import columns
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
@@ -20,7 +21,7 @@ from gr_bench.spec import parse
 
 SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
-    *("schedule", "augmentation", "label_noise", "role"),
+    *("schedule", "augmentation", "label_noise", "role", "baseline"),
 )
 OF_SGD = ("momentum", "weight_decay")
 """Columns that are empty with another optimizer."""
@@ -66,7 +67,7 @@ SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
 WORKLOAD = [
     *SHOWN,
     *("role", "label_noise", "schedule", "momentum", "weight_decay", "augmentation"),
-    *("threads", "dtype", "device", "compiled", "optimizer"),
+    *("threads", "dtype", "device", "compiled", "optimizer", "baseline"),
 ]
 CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "schedule", "augmentation")
 GROUP = [*WORKLOAD, "spec"]
@@ -74,6 +75,7 @@ GROUP = [*WORKLOAD, "spec"]
 
 STEP_TIMES = (
     "control",
+    "baseline",
     "time_ms",
     "time_ratio",
     "time_ratio_low",
@@ -90,10 +92,10 @@ def step_times(records: Sequence[Record]) -> pd.DataFrame:
     """A row for every method and workload whose step was timed.
 
     ``time_ms`` is that of one step of one run: the geometric mean over replicates of their median
-    over rounds, without waiting. ``time_ratio`` is over SGD's in the same rounds, with the 95 %
-    t-interval over replicates. A method's numbers have no influence on it, but for those of
-    methods that are made of others; ``spec`` has those that were timed.
-    ``control`` rows are SGD timed a second time: their ratio is 1 but for noise.
+    over rounds, without waiting. ``time_ratio`` is over the ``baseline``'s in the same rounds, with
+    the 95 % t-interval over replicates. A method's numbers have no influence on it, but for those
+    of methods that are made of others, and the length of a cycle; ``spec`` has those that were
+    timed. ``control`` rows are the baseline timed a second time: their ratio is 1 but for noise.
     """
     times, rows = BlockTimes(records), []
     for replicates in times.records.values():
@@ -107,6 +109,7 @@ def step_times(records: Sequence[Record]) -> pd.DataFrame:
             cell_columns(cell)
             | {
                 "control": cell.is_control,
+                "baseline": cell.baseline,
                 "time_ms": 1e3 * seconds,
                 "time_ratio": ratio.center,
                 "time_ratio_low": ratio.low,
@@ -151,8 +154,13 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
 
 
 def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """All that decides how long a step takes."""
-    return (parse(row["spec"]).frame, *(row[key] for key in columns.WORKLOAD))
+    """All that decides how long a step takes, and how much longer than the baseline's."""
+    try:
+        cycle = registry.cycle(row["spec"])
+    except RequestError:  # a method that is not there any more
+        cycle = None
+    workload = (row[key] for key in (*columns.WORKLOAD, "baseline"))
+    return (parse(row["spec"]).frame, cycle, *workload)
 
 
 def _results(record: Training) -> dict[str, Any]:
@@ -246,6 +254,21 @@ def selection(records: Sequence[Record]) -> pd.DataFrame:
 
 def _average(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def of_baseline(table: pd.DataFrame) -> pd.Series[bool]:
+    """True for the rows of the method that they name as their baseline."""
+    return (table["spec"] == table["baseline"]) | (table["method"] == table["baseline"])
+
+
+def baseline_name(table: pd.DataFrame) -> str:
+    """The baseline in words: ``SGD``, the method as it is spelled, or ``the baseline`` where the
+    table has several.
+    """
+    names = table["baseline"].unique()
+    if len(names) != 1:
+        return "the baseline"
+    return "SGD" if names[0] == "sgd" else str(names[0])
 
 
 def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from gr_bench.experiments.columns import build_table, in_order
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
+    of_baseline,
     same_workload,
     setting_columns,
 )
-from gr_bench.experiments.generalization.cell import BASELINE
 
 COSTS = ("epochs_to_target", "evaluations_to_target", "time_to_target_s")
 
@@ -22,11 +22,11 @@ COSTS = ("epochs_to_target", "evaluations_to_target", "time_to_target_s")
 def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """A row a setting: how long it takes to an accuracy on the validation part.
 
-    The target is the lowest validation accuracy that the shortest training of SGD on the same
-    workload ended with, among its seeds; no target, no rows. A run reaches it with the first epoch
-    that ends at least there, of those that were evaluated: ``evaluated_every`` is the most epochs
-    from one to the next, and the epoch that was not seen may be so many, less one, before. A run
-    that never gets there, that diverged or failed takes infinitely long.
+    The target is the lowest validation accuracy that the shortest training of the baseline on the
+    same workload ended with, among its seeds; no target, no rows. A run reaches it with the first
+    epoch that ends at least there, of those that were evaluated: ``evaluated_every`` is the most
+    epochs from one to the next, and the epoch that was not seen may be so many, less one, before. A
+    run that never gets there, that diverged or failed takes infinitely long.
     Given are the median over runs and, as ``_low`` and ``_high``, the least and the greatest: with
     n runs, that range holds the median of all seeds with a probability of 1 - 2^(1-n).
     ``evaluations_to_target`` counts gradient evaluations, of which every step has the mean over the
@@ -78,6 +78,6 @@ def _largest_gap(curves: pd.DataFrame) -> int:
 
 def _target(table: pd.DataFrame, row: pd.Series) -> float | None:
     there = same_workload(table, row)
-    done = there[(there["spec"] == BASELINE) & (there["status"] == "ok")]
+    done = there[of_baseline(there) & (there["status"] == "ok")]
     shortest = done[done["epochs"] == done["epochs"].min()]
     return float(shortest["validation_accuracy"].min()) if len(done) else None

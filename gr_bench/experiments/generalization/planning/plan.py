@@ -13,7 +13,6 @@ from gr_bench import registry
 from gr_bench.experiments.block_times import BlockTimes, blocks_of, timing_job
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.generalization.cell import (
-    BASELINE,
     GeneralizationCell,
     GeneralizationGrid,
     has_fleet,
@@ -37,11 +36,24 @@ TIMING_FIRST_S = 1.5
 
 
 def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
-    """The lengths of a method's trainings: SGD's also for the others' gradient evaluations."""
-    if spec != BASELINE or not grid.equal_cost:
+    """The lengths of a method's trainings.
+
+    At equal cost, those of the baseline are also as many times the grid's epochs as another method
+    takes more gradient evaluations a step, and those of another method as many times as the
+    baseline takes more: no comparison is with a training that was cut short.
+    """
+    if not grid.equal_cost:
         return [grid.epochs]
-    times = set(map(registry.gradient_evaluations, grid.methods))
-    return sorted({max(1, round(factor * grid.epochs)) for factor in {1, *times}})
+    own = registry.gradient_evaluations(spec)
+    opponents = grid.methods
+    if not _is_baseline(grid, spec):
+        opponents = [other for other in grid.methods if _is_baseline(grid, other)]
+    factors = {1.0} | {registry.gradient_evaluations(other) / own for other in opponents}
+    return sorted({round(factor * grid.epochs) for factor in factors if factor >= 1})
+
+
+def _is_baseline(grid: GeneralizationGrid, spec: str) -> bool:
+    return grid.baseline in (spec, parse(spec).name)
 
 
 def wanted(
@@ -88,17 +100,17 @@ def timings(
 def timing_blocks(
     grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
 ) -> list[list[GeneralizationCell]]:
-    """A timing cell for every method and a second one for SGD, block by block.
+    """A timing cell for every method and a second one for the baseline, block by block.
 
     A step takes as long whatever the method's numbers are, but for the length of its cycle, so the
-    first ones stand for all: those of the innermost one, where a method is made of another. A block
-    whose SGD failed has nothing to be divided by, and is none.
+    baseline's or the first ones stand for all: those of the innermost one, where a method is made
+    of another. A block whose baseline failed has nothing to be divided by, and is none.
     """
     if not grid.equal_time:
         return []
     failed = {record.cell.id for record in records if isinstance(record, Failure)}
     chosen_cells: dict[tuple[Any, ...], GeneralizationCell] = {}
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: not cell.is_baseline):
         timing = cell.timing_cell
         twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
         for twin in twins:
@@ -124,20 +136,31 @@ def replicates_to_come(
 def equal_time_cells(
     grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
 ) -> list[GeneralizationCell]:
-    """SGD's cells again, for the epochs that it has time for in the others' trainings."""
-    ratios: dict[tuple[Any, ...], set[float]] = defaultdict(set)
+    """Cells again, for the epochs that there is time for in the trainings that they are compared
+    with: the baseline's for slower methods, and faster methods' for the baseline.
+    """
+    factors: dict[tuple[Any, ...], set[float]] = defaultdict(set)
     times = BlockTimes(records)
     for block in timing_blocks(grid, cells, records):
+        baseline = next(cell for cell in block if cell.is_baseline)
         for timing in block:
             ratio = times.ratio(timing)
-            if ratio is not None and not timing.is_control:
-                ratios[timing.block].add(round(ratio.center, 1))
+            if ratio is None or timing.is_control:
+                continue
+            faster = round(ratio.center, 1) < 1
+            factor = 1 / ratio.center if faster else ratio.center
+            factors[_step_key(timing if faster else baseline)].add(round(factor, 1))
     return [
-        replace(cell, epochs=max(1, round(grid.epochs * ratio)))
+        replace(cell, epochs=round(grid.epochs * factor))
         for cell in cells
-        if cell.is_baseline and cell.epochs == grid.epochs
-        for ratio in sorted(ratios[cell.timing_cell.block])
+        if cell.epochs == grid.epochs
+        for factor in sorted(factors[_step_key(cell)])
     ]
+
+
+def _step_key(cell: GeneralizationCell) -> tuple[Any, ...]:
+    """The common part of cells whose steps one timing stands for."""
+    return (cell.timing_cell.block, cell.is_baseline, parse(cell.spec).name)
 
 
 def units(

@@ -236,3 +236,33 @@ def test_every_cell_prints_differently() -> None:
     )
     cells = EXPERIMENT.cells(grid)
     assert len({str(cell) for cell in cells}) == len(cells)
+
+
+# --- a method from elsewhere
+
+
+def test_the_numbers_of_a_method_from_elsewhere_are_chosen_like_any_others() -> None:
+    """Its step forwards is chosen over the one backwards, whatever kinds of parameters it has."""
+    grid = GeneralizationGrid(
+        **GRID.model_dump()
+        | {
+            "methods": ["plugged:Tuned(harm=[2, 0], mode=['cosine', 0.5], layers=(3, 4))", "sgd"],
+            "learning_rates": [0.1],
+            "batch_sizes": [16],
+            "epochs": 3,
+        }
+    )
+    cells = EXPERIMENT.cells(grid)
+    assert len({cell.spec for cell in cells}) == 5
+    done = measured([cell for cell in cells if cell.role == "candidate"])
+    (best,) = (setting for group, setting in chosen(done).items() if group[0] == "plugged:Tuned")
+    assert "harm=0" in best[0]
+    (job,) = EXPERIMENT.pending(grid, cells, done)
+    finals = [cell for unit in job.units for cell in unit.cells]
+    assert {cell.spec for cell in finals} == {"sgd", best[0]}
+    tables = EXPERIMENT.tables([*done, *measured(finals)])
+    selection = tables["selection"]
+    assert set(selection["harm"].dropna()) == {0.0, 2.0}
+    assert set(selection["mode"].dropna()) == {"cosine", "0.5"}
+    assert set(tables["comparison"]["layers"]) == {"(3, 4)"}
+    assert list(EXPERIMENT.summaries(tables))
