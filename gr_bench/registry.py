@@ -1,8 +1,17 @@
-"""Names to things: methods, models, datasets and experiments, built in or from other packages.
+"""Names to things: methods, models, datasets and experiments, built in or from elsewhere.
 
 A package adds to them by entry points in the groups ``gr_bench.methods``, ``gr_bench.models``,
-``gr_bench.datasets`` and ``gr_bench.experiments``; a thing that is not packaged can be named where
-it stands, as ``my_module:MyMethod``.
+``gr_bench.datasets`` and ``gr_bench.experiments``. A thing that is not packaged is named where it
+stands, as ``my_file.py:MyMethod`` (beside the suite or in the current folder, or an absolute path)
+or ``my_module:MyMethod``. A plug-in is a class or a function:
+
+- a method: a frozen dataclass derived from :class:`gr_bench.methods.Method`, whose fields are its
+  numbers, or a function ``def method(**parameters) -> Method``;
+- a model: ``def model(input_shape, num_classes, **parameters) -> nn.Module``;
+- a dataset: ``def data(**parameters) -> gr_bench.workloads.datasets.Dataset``.
+
+Where it was found is no part of a cell: in cells, tables and figures it goes by its displayed name
+(:meth:`Registry.admit`), beside a hash of its source.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -29,6 +38,9 @@ import gr_bench.workloads.models
 from gr_bench.errors import RequestError, unknown
 from gr_bench.methods.spelling import spell
 from gr_bench.peers import PEERS
+from gr_bench.plugins import place, rules
+from gr_bench.plugins.place import PlugIn
+from gr_bench.plugins.source import is_installed, root_folder, source_hash
 from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 
@@ -57,6 +69,8 @@ class Registry:
     kind: str
     built_in: Mapping[str, str | Callable[..., Any]]
     unlisted: Mapping[str, str] = field(default_factory=dict)
+    admitted: dict[str, PlugIn] = field(default_factory=dict, compare=False)
+    """Plug-ins by the names that cells have for them (:meth:`admit`), the last of each name."""
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
@@ -74,15 +88,113 @@ class Registry:
         """
         if own := self.own(name):
             return _load(parse(own)) if isinstance(own, str) else own
-        entries = [entry for entry in self._entries() if entry.name == name]
-        try:
-            if entries:
-                return entries[0].load()  # type: ignore[no-any-return]
-            if ":" in name:
-                return pkgutil.resolve_name(name)  # type: ignore[no-any-return]
-        except Exception as error:  # importing runs somebody's code
-            raise RequestError(f"{self.kind} {name!r} cannot be imported: {error}") from error
+        if plugin := self.admitted.get(name):
+            return self._find_admitted(plugin)
+        if self._entry(name) or place.is_place(name):
+            return self._import(name)[0]  # type: ignore[no-any-return]
         raise unknown(self.kind, name, self)
+
+    def admit(self, name: str) -> str:
+        """The name by which cells, tables and figures have a thing; it then finds it, too.
+
+        That of what is built in, and that of an entry point, is as it is. What is named where it
+        stands goes by its class's own ``name`` or, without one, by that of the class or function.
+
+        Raises:
+            RequestError: as in :meth:`find`; it breaks a rule of :mod:`gr_bench.plugins.rules`; or
+                the suite at hand has another thing of that name.
+        """
+        near = place.neighbourhood()
+        if self.own(name) is not None:
+            return name
+        entry = self._entry(name)
+        if entry is None and not place.is_place(name):
+            known = self.admitted.get(name)
+            if known is None or not (near is None or (self.kind, name) in near.found):
+                raise unknown(self.kind, name, self)
+            return name
+        where = name if entry else place.absolute(name)
+        thing, module = self._import(where)
+        shown = name if entry else rules.displayed_name(self.kind, thing, where)
+        if not entry and shown in self:
+            if self.find(shown) is thing:
+                return self.admit(shown)
+            raise RequestError(
+                f"{self.kind} {where!r} goes by the name {shown!r}, which is taken: "
+                'write name: ClassVar[str] = "another-name"'
+            )
+        self._check(thing, where)
+        folder = "" if module is None else root_folder(module)
+        if is_installed(Path(folder)):
+            folder = ""
+        source = source_hash(thing, module)
+        if _SOURCES.setdefault(id(thing), source) != source:
+            raise RequestError(
+                f"{self.kind} {where!r} has changed since it was imported here: start Python anew"
+            )
+        plugin = PlugIn(self.kind, shown, where, source, folder)
+        _LOADED[plugin] = thing
+        if near is not None:
+            other = near.found.setdefault((self.kind, shown), plugin)
+            if other.where != where and self._import(other.where)[0] is not thing:
+                raise RequestError(
+                    f"{self.kind}s {other.where!r} and {where!r} both go by the name {shown!r}: "
+                    'write name: ClassVar[str] = "another-name" in one of them'
+                )
+        self.admitted[shown] = plugin
+        return shown
+
+    def source(self, name: str) -> str:
+        """The hash of the source of a plug-in that was admitted; empty for what is built in."""
+        plugin = self.admitted.get(name)
+        return plugin.source if plugin and self.own(name) is None else ""
+
+    def place(self, text: str) -> str:
+        """The spec ``text`` with a plug-in's name replaced by the place where it stands."""
+        spec = parse(text)
+        plugin = self.admitted.get(spec.name)
+        if plugin is None or self.own(spec.name) is not None:
+            return text
+        return str(Spec(plugin.where, spec.arguments))
+
+    def _check(self, thing: Any, where: str) -> None:
+        if self.kind == "method" and inspect.isclass(thing):
+            rules.check_method_class(thing, where)
+        elif self.kind != "experiment":
+            rules.check_signature(self.kind, where, self._signature_of(where, thing))
+
+    def _find_admitted(self, plugin: PlugIn) -> Callable[..., Any]:
+        """The thing that was admitted, here or in the process that began the run.
+
+        Raises:
+            RequestError: it cannot be imported, or its source is another one by now.
+        """
+        if plugin not in _LOADED:
+            thing, module = self._import(plugin.where, plugin.folder)
+            if source_hash(thing, module) != plugin.source:
+                raise RequestError(
+                    f"source of {plugin.where} has changed while the run was going on: run it again"
+                )
+            _LOADED[plugin] = thing
+        return _LOADED[plugin]  # type: ignore[no-any-return]
+
+    def _import(self, where: str, folder: str = "") -> tuple[Any, ModuleType | None]:
+        """The thing at a place, and the module by which it is named; None for an entry point.
+
+        Raises:
+            RequestError: it cannot be imported.
+        """
+        try:
+            if entry := self._entry(where):
+                return entry.load(), None
+            where = place.absolute(where)
+            thing = place.load(where, folder)
+            return thing, place.load_module(where.rpartition(":")[0])
+        except (Exception, SystemExit) as error:  # importing runs somebody's code
+            if isinstance(error, RequestError):
+                raise
+            why = rules.import_hint(error)
+            raise RequestError(f"{self.kind} {where!r} cannot be imported: {why}") from error
 
     def resolve(self, spec: Spec, *, given: int = 0) -> Callable[..., Any]:
         """The spec's parameters checked by name, and what builds it.
@@ -97,13 +209,20 @@ class Registry:
         Raises:
             RequestError: no such thing, or no such parameter.
         """
-        known = list(self.signature(spec.name).parameters)[given:]
+        signature = self.signature(spec.name)
+        free = list(signature.parameters.values())[given:]
+        known = [p.name for p in free if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in free)
         for key in spec.parameters:
-            if key not in known:
+            if key not in known and not takes_any:
                 takes = ", ".join(known) or "no parameters"
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
+        try:
+            signature.bind(*range(given), **spec.parameters)
+        except TypeError as error:
+            raise RequestError(f"{self.kind} {spec.name!r}: {error}") from error
         return partial(self._build, spec.name, **spec.parameters)
 
     def signature(self, name: str) -> inspect.Signature:
@@ -116,9 +235,11 @@ class Registry:
         if isinstance(thing, str):
             where = parse(thing)
             return _without(read_signature(where.name), where.parameters)
-        found = self.find(name)
+        return self._signature_of(name, self.find(name))
+
+    def _signature_of(self, name: str, thing: Any) -> inspect.Signature:
         try:
-            return inspect.signature(found)
+            return inspect.signature(thing)
         except (TypeError, ValueError) as error:
             raise RequestError(f"{self.kind} {name!r} is not one: {error}") from error
 
@@ -139,8 +260,18 @@ class Registry:
     def _build(self, name: str, /, *positional: Any, **parameters: Any) -> Any:
         return self.find(name)(*positional, **parameters)
 
+    def _entry(self, name: str) -> EntryPoint | None:
+        return next((entry for entry in self._entries() if entry.name == name), None)
+
     def _entries(self) -> tuple[EntryPoint, ...]:
         return plugin_entry_points(f"gr_bench.{self.kind}s")
+
+
+_LOADED: dict[PlugIn, Any] = {}
+"""Plug-ins that this process has imported: a run goes on with them, whatever becomes of files."""
+
+_SOURCES: dict[int, str] = {}
+"""By the ``id`` of a thing, the hash of its source when it was first asked for."""
 
 
 def _load(where: Spec) -> Callable[..., Any]:
@@ -207,6 +338,21 @@ DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
 )
 
+REGISTRIES = (METHODS, MODELS, DATASETS)
+
+
+def admitted(*more: Registry) -> list[PlugIn]:
+    """The plug-ins that this process goes by name, for another one to :func:`adopt`."""
+    return [plugin for things in (*REGISTRIES, *more) for plugin in things.admitted.values()]
+
+
+def adopt(plugins: Iterable[PlugIn], *more: Registry) -> None:
+    """Have plug-ins found by the names that they were admitted under; none is imported for it."""
+    for plugin in plugins:
+        for things in (*REGISTRIES, *more):
+            if things.kind == plugin.kind:
+                things.admitted[plugin.name] = plugin
+
 
 @cache
 def method_parameters() -> tuple[str, ...]:
@@ -219,9 +365,14 @@ def build_method(text: str) -> Method:
     """The method spelled ``text``.
 
     Raises:
-        RequestError: unknown name or parameter, or a value out of range.
+        RequestError: unknown name or parameter, a value out of range, or a class that breaks a rule
+            (:func:`gr_bench.plugins.rules.check_method_class`).
     """
-    build = METHODS.resolve(parse(text))
+    spec = parse(text)
+    build = METHODS.resolve(spec)
+    ours = METHODS.own(spec.name) is not None
+    if not ours and inspect.isclass(thing := METHODS.find(spec.name)):
+        rules.check_method_class(thing, spec.name)
     from gr_bench.methods import Method
 
     try:
@@ -230,6 +381,8 @@ def build_method(text: str) -> Method:
         raise RequestError(f"method {text!r}: {error}") from error
     if not isinstance(method, Method):
         raise RequestError(f"method {text!r} is no gr_bench.methods.Method")
+    if not (ours or type(method).__module__.startswith("gr_bench.")):
+        rules.check_method_class(type(method), spec.name)
     return method
 
 
@@ -243,19 +396,26 @@ def check_method(text: str) -> None:
 
 
 def spell_method(text: str) -> str:
-    """``text`` with every parameter given, under the name by which it was found.
+    """``text`` with every parameter given, under the name that tables have for the method.
 
     A method of ours is not imported for it, and values out of its range go unnoticed: see
-    :func:`check_method`.
+    :func:`check_method`. One from elsewhere is admitted (:meth:`Registry.admit`).
 
     Raises:
         RequestError: unknown name or parameter; for a method from elsewhere, as in
-            :func:`build_method`.
+            :meth:`Registry.admit` and :func:`build_method`.
     """
     spec = parse(text)
     if METHODS.own(spec.name) is None:
-        method = build_method(text)
-        return spec.name + str(method).removeprefix(method.name)
+        spec = Spec(METHODS.admit(spec.name), spec.arguments)
+        method, thing = build_method(str(spec)), METHODS.find(spec.name)
+        parameters = method.parameters
+        if not inspect.isclass(thing):
+            bound = inspect.signature(thing).bind(**spec.parameters)
+            bound.apply_defaults()
+            parameters = bound.arguments
+        rules.check_parameters(text, parameters)
+        return spell(spec.name, parameters)
     METHODS.resolve(spec)
     defaults = {key: p.default for key, p in METHODS.signature(spec.name).parameters.items()}
     return spell(spec.name, defaults | spec.parameters)
@@ -284,20 +444,37 @@ def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn
     """
     build = MODELS.resolve(parse(text), given=2)
     try:
-        return build(input_shape, num_classes)  # type: ignore[no-any-return]
+        model = build(input_shape, num_classes)
     except (TypeError, ValueError) as error:
         raise RequestError(f"model {text!r}: {error}") from error
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise RequestError(f"model {text!r} gives a {type(model).__name__}, and no nn.Module")
+    return model
 
 
-@cache
 def build_dataset(text: str) -> Dataset:
     """The dataset spelled ``text``, read or made once a process; do not change it.
 
     Raises:
         RequestError: unknown name or parameter, or data that cannot be had.
     """
+    return _build_dataset(text, DATASETS.source(parse(text).name))
+
+
+@cache
+def _build_dataset(text: str, source: str) -> Dataset:
     build = DATASETS.resolve(parse(text))
     try:
-        return build()  # type: ignore[no-any-return]
+        dataset = build()
     except (TypeError, ValueError, OSError) as error:
         raise RequestError(f"dataset {text!r}: {error}") from error
+    from gr_bench.workloads.datasets import Dataset
+
+    if not isinstance(dataset, Dataset):
+        raise RequestError(
+            f"dataset {text!r} gives a {type(dataset).__name__}, and no "
+            "gr_bench.workloads.datasets.Dataset"
+        )
+    return dataset

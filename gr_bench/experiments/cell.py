@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from gr_bench.spec import parse
+
 LATER = "added later"
 
 
@@ -40,6 +42,23 @@ class Cell:
     variant: str = added_later("plain")
     """Further switches of the step (:mod:`gr_bench.timing.variant`)."""
 
+    method_source: str = added_later("")
+    """A hash of the method's source where it is a plug-in, as are the next two: what was changed is
+    measured anew (:func:`gr_bench.plugins.source.source_hash`)."""
+
+    model_source: str = added_later("")
+    dataset_source: str = added_later("")
+
+    @property
+    def sources(self) -> dict[tuple[str, str], str]:
+        """The hashes of its plug-ins' sources, by the kind of thing and its name."""
+        named = {
+            ("method", self.spec): self.method_source,
+            ("model", self.model): self.model_source,
+            ("dataset", self.dataset): self.dataset_source,
+        }
+        return {(kind, parse(spec).name): own for (kind, spec), own in named.items() if own}
+
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that it is told by: those :func:`added_later` only where they differ."""
@@ -57,7 +76,7 @@ class Cell:
     def workload(self) -> tuple[Any, ...]:
         """The common part of the cells of one comparison: everything but the method."""
         rest = dataclasses.asdict(self)
-        del rest["spec"]
+        del rest["spec"], rest["method_source"]
         return tuple(rest.items())
 
     @classmethod

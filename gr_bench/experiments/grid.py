@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from gr_bench import registry
 from gr_bench.meters.device_name import check_device_name
-from gr_bench.spec import Spec, expand
+from gr_bench.spec import Spec, expand, parse
 
 
 def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
@@ -37,7 +37,9 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
     Raises:
         ValueError: an unknown name or parameter, or a spec that is named twice.
     """
-    specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+    specs = [
+        Spec(things.admit(spec.name), spec.arguments) for text in texts for spec in expand(text)
+    ]
     for spec in specs:
         things.resolve(spec, given=given)
     return _distinct(things.kind, map(str, specs))
@@ -114,4 +116,11 @@ class Grid(AnyGrid):
                 "dtype": dtype,
                 "threads": threads,
                 "compiled": compiled,
+                "method_source": _source(registry.METHODS, method),
+                "model_source": _source(registry.MODELS, model),
+                "dataset_source": _source(registry.DATASETS, dataset),
             }
+
+
+def _source(things: registry.Registry, text: str) -> str:
+    return things.source(parse(text).name)

@@ -171,7 +171,8 @@ def cached_choice(
     sort = [parse(cell.spec).name, *(fields[key] for key in DECISIVE), runs]
     processor = hardware.processor()
     here = (device.describe().get("name"), processor.family, processor.model, processor.stepping)
-    key = json.dumps([*sort, *here, torch.__version__])
+    sources = sorted(cell.sources.values())  # of plug-ins, which may be changed
+    key = json.dumps([*sort, *here, torch.__version__, *sources])
     folder = Path(pooch.os_cache("gr-bench"))
     known = _read(folder)
     if key in known:
