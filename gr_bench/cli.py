@@ -146,11 +146,13 @@ def run(
         for cell in chosen.cells:
             print(cell)
         return
+    from dataclasses import asdict
+
     from gr_bench.runs.about import earlier_run
 
     folder = out or Path("runs") / chosen.name
     if not fresh:
-        earlier_run(folder, chosen.resolved)
+        earlier_run(folder, chosen.resolved, map(asdict, chosen.plugins))
     import gr_bench
     from gr_bench.reports.live import LiveReport
     from gr_bench.runs.progress import Display

@@ -137,11 +137,15 @@ def portable_cell(cell: Cell) -> dict[str, Any]:
     """A cell as plain data, for a process that steps another revision.
 
     A method with the parameters that it has by default goes by its name alone, since another
-    revision may have other parameters.
+    revision may have other parameters. Plug-ins are named where they stand.
     """
     name = parse(cell.spec).name
     default = registry.spell_method(name) == cell.spec
-    return asdict(cell) | {"spec": name if default else cell.spec}
+    return asdict(cell) | {
+        "spec": registry.METHODS.place(name if default else cell.spec),
+        "model": registry.MODELS.place(cell.model),
+        "dataset": registry.DATASETS.place(cell.dataset),
+    }
 
 
 def read_calls(

@@ -7,7 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from gr_bench.spec import parse
 
@@ -95,6 +95,16 @@ class Cell:
         how += "" if self.variant == "plain" else f" {self.variant}"
         size = f"batch {self.batch_size}{how}"
         return " / ".join((self.experiment, self.model, self.dataset, size, self.spec))
+
+
+C = TypeVar("C", bound=Cell)
+
+
+def without_sources(cell: C) -> C:
+    """The cell whatever the sources of its plug-ins, to be compared with others."""
+    if not cell.sources:
+        return cell
+    return dataclasses.replace(cell, method_source="", model_source="", dataset_source="")
 
 
 @dataclass(frozen=True, kw_only=True)

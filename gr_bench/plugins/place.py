@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
+import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -63,6 +63,29 @@ def neighbourhood() -> Neighbourhood | None:
     return _NEAR.get()
 
 
+GRID_KEYS = {"baseline": "method"}
+"""Keys of a grid that are not called as a kind of thing, or its plural, and the kind they name."""
+
+
+def renamed(plain: Any, names: Mapping[tuple[str, str], str], kind: str = "") -> Any:
+    """A suite's grids as plain data, with plug-ins under other names.
+
+    Args:
+        plain: dictionaries, lists and specs.
+        names: the new name by kind and by the one that they have.
+        kind: of the specs.
+    """
+    if isinstance(plain, dict):
+        kinds = {key: GRID_KEYS.get(key, key.removesuffix("s")) for key in plain}
+        return {key: renamed(value, names, kinds[key]) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [renamed(value, names, kind) for value in plain]
+    if isinstance(plain, str):
+        name, bracket, arguments = plain.partition("(")
+        return names.get((kind, name), name) + bracket + arguments
+    return plain
+
+
 def is_place(name: str) -> bool:
     """True of ``package.module:Thing`` and ``my_file.py:Thing``; a name alone is none."""
     return ":" in name
@@ -99,7 +122,10 @@ def load(where: str, folder: str = "") -> Any:
     module, _, thing = where.rpartition(":")
     if not module or not thing:
         raise ValueError("write my_file.py:Thing or package.module:Thing")
-    return reduce(getattr, thing.split("."), load_module(module, folder))
+    loaded = load_module(module, folder)
+    if module.endswith(".py"):
+        return reduce(getattr, thing.split("."), loaded)
+    return pkgutil.resolve_name(where)
 
 
 def load_module(name: str, folder: str = "") -> ModuleType:
@@ -109,7 +135,7 @@ def load_module(name: str, folder: str = "") -> ModuleType:
         _search(str(Path(name).parent))
         return _from_file(Path(name))
     _search(folder or str(near.folder if near and near.folder else ""))
-    return importlib.import_module(name)
+    return pkgutil.resolve_name(f"{name}:")  # type: ignore[no-any-return]
 
 
 def _search(folder: str) -> None:

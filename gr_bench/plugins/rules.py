@@ -7,12 +7,14 @@ import inspect
 import re
 from collections.abc import Callable
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gr_bench.errors import RequestError
 
-if TYPE_CHECKING:
-    from gr_bench.methods import Method
+
+class RuleBroken(RequestError):
+    """A plug-in that is there, and could not be measured right."""
+
 
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
@@ -27,7 +29,7 @@ def displayed_name(kind: str, thing: Any, where: str) -> str:
     """The name of a plug-in in tables: its class's own ``name``, or that of the class or function.
 
     Raises:
-        RequestError: a name that a suite could not spell.
+        RuleBroken: a name that a suite could not spell.
     """
     given = vars(thing).get("name") if inspect.isclass(thing) else None
     if kind == "experiment":  # which go by no other name, and may inherit it
@@ -35,7 +37,7 @@ def displayed_name(kind: str, thing: Any, where: str) -> str:
     default = getattr(thing, "__name__", where.rpartition(":")[2].rpartition(".")[2])
     name = given if isinstance(given, str) else default
     if not NAME.fullmatch(name):
-        raise RequestError(
+        raise RuleBroken(
             f"{kind} {where!r}: its name {name!r} must be a letter and then letters, digits, "
             '".", "-" or "_": write name: ClassVar[str] = "my-name"'
         )
@@ -46,26 +48,26 @@ def check_signature(kind: str, name: str, signature: inspect.Signature) -> None:
     """Refuse a model or a dataset that cannot be called as it will be.
 
     Raises:
-        RequestError: with the line that would be right.
+        RuleBroken: with the line that would be right.
     """
     given, line = SIGNATURES.get(kind, (0, ""))
     try:
         signature.bind_partial(*range(given))
     except TypeError:
         right = line.format(name=name)
-        raise RequestError(f"{kind} {name!r} takes {signature}: write {right}") from None
+        raise RuleBroken(f"{kind} {name!r} takes {signature}: write {right}") from None
 
 
 def check_method_class(cls: type, where: str) -> None:
     """Refuse a class whose methods would not be plain values.
 
     Raises:
-        RequestError: with the line that would be right.
+        RuleBroken: with the line that would be right.
     """
     from gr_bench.methods import Method
 
-    def refuse(why: str, right: str) -> RequestError:
-        return RequestError(f"method {where!r}: {why}: write {right}")
+    def refuse(why: str, right: str) -> RuleBroken:
+        return RuleBroken(f"method {where!r}: {why}: write {right}")
 
     name = cls.__name__
     if not issubclass(cls, Method):
@@ -102,38 +104,18 @@ def check_parameters(where: str, parameters: dict[str, Any]) -> None:
     """Refuse parameters that are no plain values, which a suite could not spell.
 
     Raises:
-        RequestError: with what would be right.
+        RuleBroken: with what would be right.
     """
     for key, value in parameters.items():
         if not _is_plain(value):
-            raise RequestError(
+            raise RuleBroken(
                 f"method {where!r}: {key} is a {type(value).__name__}: a parameter must be a "
                 f"number, a string, a bool, None or a tuple of these: write {key}: float = 1.0"
             )
 
 
-def check_attributes(method: Method) -> None:
-    """Refuse a method that remembers anything where no checkpoint would find it.
-
-    Raises:
-        RequestError: with the line that would be right.
-    """
-    cls = type(method)
-    known = {own.name for own in dataclasses.fields(method)} | {"runs"}
-    extra = [
-        key
-        for key in vars(method)
-        if key not in known and not hasattr(getattr(cls, key, None), "attrname")  # cached_property
-    ]
-    if extra and not _keeps_state(cls):
-        raise RequestError(
-            f"{cls.__name__} keeps {extra[0]} beside its state, where it is lost if a training is "
-            f'interrupted: write self.state["{extra[0]}"]'
-        )
-
-
 def import_hint(error: BaseException) -> str:
-    """An error of importing somebody's code in words, with the line that is right if it is known."""
+    """An error of importing somebody's code in words, with what would be right if it is known."""
     if isinstance(error, SystemExit):
         return (
             "it ends the program (SystemExit): put what a script does under "

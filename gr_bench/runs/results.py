@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,8 @@ from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.about import read_about, write_about
-from gr_bench.runs.store import COMPRESSED_JOURNAL, journal_of, latest, read_journal
+from gr_bench.runs.about import PLUGINS, read_about, sources, write_about
+from gr_bench.runs.store import COMPRESSED_JOURNAL, current, journal_of, latest, read_journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,8 +68,10 @@ class Results:
 
     @cached_property
     def records(self) -> list[Record]:
-        """The run's records, without the failures after which the same cell was tried again."""
-        return latest(read_journal(self.folder))
+        """The run's records, without the failures after which the same cell was tried again, and
+        without those of plug-ins whose source was another one when the suite was run last.
+        """
+        return latest(current(read_journal(self.folder), sources(self.about)))
 
     def _make_tables(self) -> None:
         for name, experiment in all_experiments().items():
@@ -91,12 +94,14 @@ class Results:
 
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
         """The origin that tables made now would name."""
-        return {
+        stamp = {
             "schema": SCHEMA,
             "journal_bytes": _uncompressed_bytes(self.folder),
             "names": names,
             "experiments": experiments,
         }
+        plugins = sorted(map(list, sources(self.about).items()), key=str)
+        return stamp | ({PLUGINS: json.loads(json.dumps(plugins))} if plugins else {})
 
     def __getattr__(self, name: str) -> DataFrame:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})

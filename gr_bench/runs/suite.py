@@ -18,7 +18,7 @@ from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
-from gr_bench.plugins.place import PlugIn, beside
+from gr_bench.plugins.place import PlugIn, beside, renamed
 from gr_bench.registry import check_method
 from gr_bench.runs.shipped import read_suite
 from gr_bench.units import parse_duration
@@ -65,7 +65,7 @@ class Suite:
     plans: tuple[Plan, ...]
     resolved: dict[str, Any]
     """Everything that decides what is measured and how, defaults filled in, as plain data. Plug-ins
-    have the names that tables have for them: where they stand, :attr:`plugins` says."""
+    are named where they stand, files by absolute paths."""
 
     plugins: tuple[PlugIn, ...] = ()
     """The things that it names which are not ours."""
@@ -108,9 +108,7 @@ def load_suite(
     source, data = read_suite(name)
     file = Path(name)
     folder = file.parent.resolve() if file.suffix == ".toml" else None
-    return build_suite(
-        source, data, settings=settings, only=only, device=device, folder=folder
-    )
+    return build_suite(source, data, settings=settings, only=only, device=device, folder=folder)
 
 
 def build_suite(
@@ -153,6 +151,9 @@ def build_suite(
         if only is not None:
             raise RequestError(f"suite {name!r} has no cell that matches {only!r}")
         raise RequestError(f"suite {name!r} names no experiment: add one of {', '.join(names)}")
+    plugins = tuple(near.found.values())
+    places = {(own.kind, own.name): own.where for own in plugins}
+    grids = suite.model_dump(mode="json", exclude=set(_Head.model_fields))
     head = _Head.model_validate({k: getattr(suite, k) for k in _Head.model_fields})
     return Suite(
         name=name,
@@ -161,8 +162,8 @@ def build_suite(
         timeout_s=60 * head.timeout_minutes,
         budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
-        resolved={"only": only, **suite.model_dump(mode="json", exclude=set(_Head.model_fields))},
-        plugins=tuple(near.found.values()),
+        resolved=renamed({"only": only, **grids}, places),
+        plugins=plugins,
     )
 
 

@@ -59,13 +59,18 @@ class Raises(SGD):
 
 @dataclass(frozen=True)
 class Counting(SGD):
-    """SGD that counts its steps, from 1 in every process; ``at`` is one of them."""
+    """SGD that counts its steps, from 1 in every process, whatever checkpoints say; ``at`` is one
+    of them.
+    """
 
     at: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "_count", [0])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
 
     def count(self) -> int:
         """The number of the step that begins."""
