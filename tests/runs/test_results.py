@@ -56,7 +56,7 @@ def test_a_parameter_that_is_no_number_has_a_column_beside_the_numbers(results: 
     results.write_parquet()
     stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("spec")
     assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
-    assert stored.loc["plugged:Scheduled(gamma='cosine')", "method_gamma"] == "cosine"
+    assert stored.loc["scheduled(gamma='cosine')", "method_gamma"] == "cosine"
     assert stored["gamma"].dtype == stored["epsilon"].dtype == float
 
 

@@ -225,7 +225,7 @@ def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
     assert not (folder / "unfinished").exists()
     table = load(folder).generalization.set_index("method")
     assert list(table["status"]) == ["ok", "ok"]
-    one, other = table.loc["sgd"], table.loc["plugged:DiesOnce"]
+    one, other = table.loc["sgd"], table.loc["dies-once"]
     for column in ("train_loss", "test_loss", "gradient_norm", "parameter_norm"):
         assert one[column] == other[column]
     steps = json.loads((tmp_path / "died").read_text())
