@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments import all_experiments, get_experiment
+from gr_bench.experiments import all_experiments
 from gr_bench.experiments.columns import build_table, cell_columns
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
@@ -53,7 +53,11 @@ class Results:
         stored = self.about.get(TABLES)
         if stored and stored == self._stamp(stored["names"], stored["experiments"]):
             self._read_parquet(stored["names"])
-            self.experiments = {name: get_experiment(name) for name in stored["experiments"]}
+            self.experiments = {
+                name: experiment
+                for name, experiment in all_experiments().items()
+                if name in stored["experiments"]
+            }
         elif journal_of(self.folder) is not None:
             self._make_tables()
         else:
@@ -65,6 +69,12 @@ class Results:
             }
         if "failures" not in self.tables:
             self.tables["failures"] = _failures([])
+
+    @property
+    def missing(self) -> list[str]:
+        """Experiments of its suite whose package is not installed here: they are in no report."""
+        named = [key for key, grids in self.about["suite"].items() if grids and key != "only"]
+        return [name for name in named if name not in all_experiments()]
 
     @cached_property
     def records(self) -> list[Record]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.lines import decode, encode
+from gr_bench.experiments.lines import UnknownExperiment, decode, encode
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs.about import PLUGINS, RUN, earlier_run, own_files, sources, write_about
 from gr_bench.runs.about import read_about as read_about
@@ -86,7 +86,8 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
 def read_journal(folder: Path) -> list[Record]:
     """Every record of a run so far, from its journal, compressed or not.
 
-    A last line that was cut off by a kill is passed over.
+    A last line that was cut off by a kill is passed over, and so are those of experiments from
+    other packages that are not installed here.
 
     Raises:
         RequestError: a line that is not the last cannot be read.
@@ -103,6 +104,8 @@ def read_journal(folder: Path) -> list[Record]:
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             records.append(decode(line))
+        except UnknownExperiment:
+            continue
         except (ValueError, KeyError, TypeError) as error:
             why = " ".join(str(error).split())
             raise RequestError(f"{journal}, line {number}, cannot be read: {why}") from error

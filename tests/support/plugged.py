@@ -222,6 +222,25 @@ class Hoarding(SGD):
         return super().backward(loss_fn, params)
 
 
+@dataclass(frozen=True)
+class Remembering(SGD):
+    """The gradient averaged over steps, and turned round in every third."""
+
+    beta: float = 0.9
+    name: ClassVar[str] = "remembering"
+    stackable: ClassVar[bool] = True
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        means = self.state.setdefault("means", [torch.zeros_like(p) for p in params])
+        step = self.state["step"] = self.state.get("step", 0) + 1
+        for p, mean in zip(params, means, strict=True):
+            mean.mul_(self.beta).add_(p.grad, alpha=1 - self.beta)
+            p.grad.copy_(mean if step % 3 else -mean)
+        return loss
+
+
 class Bare(nn.Module):
     """A model without parameters."""
 

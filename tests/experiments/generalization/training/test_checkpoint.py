@@ -33,6 +33,10 @@ CASES = {
     "augmentation": ("sam", {"model": "resnet-8(width=4)", **IMAGES, "augmentation": "crop-flip"}),
     "dropout": ("sam", {"model": "plugged:Dropping", **IMAGES}),
     "no momentum": ("db-gr", {"model": "mlp(depth=2, width=8)", **IMAGES, "momentum": 0.0}),
+    "a method's state": (
+        "plugged:Remembering",
+        {"model": "mlp(depth=2, width=8)", "dataset": "plugged:blobs"},
+    ),
     "diverging": ("plugged:Exploding(at=9)", {"model": "mlp(depth=1)", **IMAGES}),
 }
 
