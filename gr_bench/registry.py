@@ -377,8 +377,8 @@ def build_method(text: str) -> Method:
 
     try:
         method = build()
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"method {text!r}: {error}") from error
+    except (TypeError, ValueError, SystemExit) as error:
+        raise RequestError(f"method {text!r}: {str(error) or type(error).__name__}") from error
     if not isinstance(method, Method):
         raise RequestError(f"method {text!r} is no gr_bench.methods.Method")
     if not (ours or type(method).__module__.startswith("gr_bench.")):
@@ -411,9 +411,9 @@ def spell_method(text: str) -> str:
         method, thing = build_method(str(spec)), METHODS.find(spec.name)
         parameters = method.parameters
         if not inspect.isclass(thing):
-            bound = inspect.signature(thing).bind(**spec.parameters)
-            bound.apply_defaults()
-            parameters = bound.arguments
+            takes = inspect.signature(thing).parameters
+            defaults = {key: p.default for key, p in takes.items() if p.default is not p.empty}
+            parameters = defaults | spec.parameters
         rules.check_parameters(text, parameters)
         return spell(spec.name, parameters)
     METHODS.resolve(spec)
