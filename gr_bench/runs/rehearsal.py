@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
 
 from gr_bench import registry
 from gr_bench.errors import RequestError, Unsupported
@@ -50,8 +51,8 @@ def faults(suite: Suite) -> Iterator[str]:
             names = {own: _name(cell, own) for own in ("dataset", "model", "method")}
             parts = {own: names[own] for own in _CONCERNED[kind]}
             key = (*parts.values(), cell.batch_size if kind == "dataset" else 0)
-            own_sources = [source for (of, _), source in cell.sources.items() if of in parts]
-            if not own_sources or key in tried or broken & set(parts.items()):
+            own_kinds = [of for of, _ in cell.sources if of in parts]
+            if not own_kinds or key in tried or broken & set(parts.items()):
                 continue
             tried.add(key)
             try:
@@ -60,8 +61,9 @@ def faults(suite: Suite) -> Iterator[str]:
                 pass
             except (Exception, SystemExit) as error:  # somebody's code
                 broken.add((kind, names[kind]))
-                (things,) = (own for own in registry.REGISTRIES if own.kind == kind)
-                yield f"{kind} {things.place(names[kind])}: {_in_words(error)}"
+                guilty = kind if kind in own_kinds else own_kinds[-1]
+                (things,) = (own for own in registry.REGISTRIES if own.kind == guilty)
+                yield f"{guilty} {things.place(names[guilty])}: {_in_words(error)}"
 
 
 _CONCERNED = {
@@ -111,6 +113,8 @@ def _try_dataset(cell: Cell) -> None:
 def _try_model(cell: Cell) -> None:
     data = _data(cell)
     model = registry.build_model(cell.model, data.input_shape, data.num_classes)
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        raise _Fault("parameters must be there from the start: write nn.Linear for nn.LazyLinear")
     batch = data.train.inputs[:EXAMPLES]
     with torch.no_grad():
         logits = model.eval()(batch)
