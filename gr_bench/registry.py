@@ -145,11 +145,13 @@ class Registry:
         return shown
 
     def source(self, name: str) -> str:
-        """The hash of the source of a plug-in that was admitted; empty for what is built in."""
+        """The stamp of a plug-in that was admitted (:func:`gr_bench.plugins.place.stamp`), with
+        the hash of its source; empty for what is built in.
+        """
         plugin = self.admitted.get(name)
-        return plugin.source if plugin and self.own(name) is None else ""
+        return place.stamp(plugin) if plugin and self.own(name) is None else ""
 
-    def place(self, text: str) -> str:
+    def placed(self, text: str) -> str:
         """The spec ``text`` with a plug-in's name replaced by the place where it stands."""
         spec = parse(text)
         plugin = self.admitted.get(spec.name)

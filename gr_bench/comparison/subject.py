@@ -142,9 +142,9 @@ def portable_cell(cell: Cell) -> dict[str, Any]:
     name = parse(cell.spec).name
     default = registry.spell_method(name) == cell.spec
     return asdict(cell) | {
-        "spec": registry.METHODS.place(name if default else cell.spec),
-        "model": registry.MODELS.place(cell.model),
-        "dataset": registry.DATASETS.place(cell.dataset),
+        "spec": registry.METHODS.placed(name if default else cell.spec),
+        "model": registry.MODELS.placed(cell.model),
+        "dataset": registry.DATASETS.placed(cell.dataset),
     }
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from gr_bench.spec import parse
+from gr_bench.plugins.place import read_stamp
 
 LATER = "added later"
 
@@ -43,8 +43,8 @@ class Cell:
     """Further switches of the step (:mod:`gr_bench.timing.variant`)."""
 
     method_source: str = added_later("")
-    """A hash of the method's source where it is a plug-in, as are the next two: what was changed is
-    measured anew (:func:`gr_bench.plugins.source.source_hash`)."""
+    """The method as a plug-in with a hash of its source (:func:`gr_bench.plugins.place.stamp`), so
+    that what was changed is measured anew; empty if it is ours. So are the next two."""
 
     model_source: str = added_later("")
     dataset_source: str = added_later("")
@@ -52,12 +52,8 @@ class Cell:
     @property
     def sources(self) -> dict[tuple[str, str], str]:
         """The hashes of its plug-ins' sources, by the kind of thing and its name."""
-        named = {
-            ("method", self.spec): self.method_source,
-            ("model", self.model): self.model_source,
-            ("dataset", self.dataset): self.dataset_source,
-        }
-        return {(kind, parse(spec).name): own for (kind, spec), own in named.items() if own}
+        stamps = " ".join((self.method_source, self.model_source, self.dataset_source)).split()
+        return dict(map(read_stamp, stamps))
 
     @property
     def identity(self) -> dict[str, Any]:

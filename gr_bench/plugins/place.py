@@ -36,6 +36,18 @@ class PlugIn:
     """The folder in which its module or package lies; empty for an entry point."""
 
 
+def stamp(plugin: PlugIn) -> str:
+    """A plug-in as a cell has it: its kind, its name and its source, without a blank."""
+    return f"{plugin.kind}:{plugin.name}@{plugin.source}"
+
+
+def read_stamp(text: str) -> tuple[tuple[str, str], str]:
+    """The kind and the name of a plug-in, and its source, from :func:`stamp`."""
+    kind, _, rest = text.partition(":")
+    name, _, source = rest.rpartition("@")
+    return (kind, name), source
+
+
 @dataclass
 class Neighbourhood:
     """The folder of a suite that is being read, and the plug-ins that it has named so far."""

@@ -63,7 +63,7 @@ def faults(suite: Suite) -> Iterator[str]:
                 broken.add((kind, names[kind]))
                 guilty = kind if kind in own_kinds else own_kinds[-1]
                 (things,) = (own for own in registry.REGISTRIES if own.kind == guilty)
-                yield f"{guilty} {things.place(names[guilty])}: {_in_words(error)}"
+                yield f"{guilty} {things.placed(names[guilty])}: {_in_words(error)}"
 
 
 _CONCERNED = {

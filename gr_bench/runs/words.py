@@ -10,8 +10,9 @@ def last_words(results: Results) -> list[str]:
     outcome = results.outcome
     assert outcome is not None
     lines = [
-        f"source of {where} changed since: measured anew; what the former one gave stays in the "
-        "journal and is in no table"
+        f"source of {where} changed since: "
+        f"{'measured anew' if outcome.measured_now else 'its results are there'}; those of another "
+        "source stay in the journal and are in no table"
         for where in outcome.changed
     ]
     if not outcome.measured_now and not outcome.left:

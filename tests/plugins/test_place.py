@@ -11,7 +11,7 @@ from plugin_files import METHOD, Write
 
 from gr_bench import registry
 from gr_bench.errors import RequestError
-from gr_bench.plugins.place import beside, renamed
+from gr_bench.plugins.place import PlugIn, beside, read_stamp, renamed, stamp
 from gr_bench.registry import DATASETS, METHODS, MODELS
 
 
@@ -32,8 +32,8 @@ def test_the_name_then_finds_the_thing_from_wherever(
     spelled = registry.spell_method("mine.py:Mine(scale=3)")
     monkeypatch.chdir("/")
     assert registry.build_method(spelled).parameters == {"scale": 3.0}
-    assert METHODS.place(spelled).endswith("/mine.py:Mine(scale=3)")
-    assert METHODS.place("sam(rho=0.1)") == "sam(rho=0.1)"
+    assert METHODS.placed(spelled).endswith("/mine.py:Mine(scale=3)")
+    assert METHODS.placed("sam(rho=0.1)") == "sam(rho=0.1)"
 
 
 def test_two_files_of_one_name_do_not_meet(write: Write) -> None:
@@ -176,6 +176,12 @@ def test_a_changed_module_cannot_be_imported_a_second_time(
     path.write_text(METHOD.replace("1.0", "5.0"))
     with pytest.raises(RequestError, match="changed since it was imported here: start Python anew"):
         registry.spell_method("a_module_that_changes:Mine")
+
+
+@pytest.mark.parametrize("name", ["Mine", "my-method.2", "a:b", "a@b"])
+def test_a_stamp_reads_back(name: str) -> None:
+    plugin = PlugIn("method", name, "where", "0123456789ab")
+    assert read_stamp(stamp(plugin)) == (("method", name), "0123456789ab")
 
 
 def test_a_suite_is_spelled_by_names_or_by_places() -> None:
