@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gr_bench import stats
+from gr_bench import registry, stats
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.comparison.side import MissingOnSide, Side, SideProcess
 from gr_bench.comparison.sides import check_not_foreign, check_origins
@@ -280,7 +280,7 @@ class _Starting:
         self._stack = ExitStack()
         self.processes: dict[str, SideProcess] = {}
         cells = [subject.cell for subject in subjects if isinstance(subject, CellSubject)]
-        datasets = sorted({cell.dataset for cell in cells})
+        datasets = sorted({registry.DATASETS.placed(cell.dataset) for cell in cells})
         try:
             for side in order:
                 process = SideProcess(sides[side], timeout_s, threads, allowed)
