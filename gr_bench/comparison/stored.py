@@ -212,9 +212,9 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
     for key in ("governor", "turbo_off", "variables"):
         if one.get(key) != two.get(key):
             yield f"{key}: {one.get(key)} -> {two.get(key)}"
-    for key, own in a.sources.items():
-        if b.sources.get(key, own) != own:
-            yield f"other source of {' '.join(key)} ({own}, {b.sources[key]})"
+    for named, source in a.sources.items():
+        if b.sources.get(named, source) != source:
+            yield f"other source of {' '.join(named)} ({source}, {b.sources[named]})"
     if suite_by_names(a.about) != suite_by_names(b.about):
         yield f"other suites or settings ({a.about['name']}, {b.about['name']})"
     for run in (a, b):
