@@ -8,12 +8,15 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from gr_bench.errors import RequestError, unknown
 from gr_bench.version import __version__
+
+if TYPE_CHECKING:
+    from gr_bench.runs.suite import Suite
 
 OK, FAILED, WRONG_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 CANNOT_TELL, CANNOT_GO_ON = 125, 128
@@ -116,7 +119,7 @@ def list_(kind: str | None) -> None:
     help="Draw the report: a first page soon, redrawn as more is known.",
 )
 @click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
-@click.option("--dry-run", is_flag=True, help="Print the cells and measure nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the cells, try plug-ins; measure nothing.")
 def run(
     suite: str,
     settings: tuple[str, ...],
@@ -146,12 +149,16 @@ def run(
     if dry_run:
         for cell in chosen.cells:
             print(cell)
+        if chosen.plugins:
+            _rehearse(chosen)
         return
+    from dataclasses import asdict
+
     from gr_bench.runs.about import earlier_run
 
     folder = out or Path("runs") / chosen.name
     if not fresh:
-        earlier_run(folder, chosen.resolved)
+        earlier_run(folder, chosen.resolved, map(asdict, chosen.plugins))
     import gr_bench
     from gr_bench.reports.live import LiveReport
     from gr_bench.runs.progress import Display
@@ -179,6 +186,18 @@ def run(
     assert results.outcome is not None
     if results.outcome.failed:
         raise click.exceptions.Exit(FAILED)
+
+
+def _rehearse(suite: Suite) -> None:
+    """Try a suite's plug-ins; say what is wrong with each and exit with 2 if anything is."""
+    from gr_bench.runs.rehearsal import faults
+
+    suite.check_methods()
+    found = list(faults(suite))
+    for fault in found:
+        _wrong(fault)
+    if found:
+        raise click.exceptions.Exit(WRONG_REQUEST)
 
 
 def _teller(console: Any) -> Callable[[str], None]:

@@ -2,8 +2,20 @@
 
 A package adds to them by entry points in the groups ``gr_bench.methods``,
 ``gr_bench.combinators``, ``gr_bench.optimizers``, ``gr_bench.models``, ``gr_bench.datasets`` and
-``gr_bench.experiments``; a thing that is not packaged can be named where it stands, as
-``my_module:MyMethod``.
+``gr_bench.experiments``. A thing that is not packaged is named where it stands, as
+``my_file.py:MyMethod`` (beside the suite or in the current folder, or an absolute path) or
+``my_module:MyMethod``. A plug-in is a class or a function:
+
+- a method: a frozen dataclass derived from :class:`gr_bench.methods.Method`, whose fields are its
+  numbers, or a function ``def method(**parameters) -> Method``; one that is made of another method
+  derives from :class:`gr_bench.methods.Combinator`;
+- an optimizer: ``def optimizer(params, lr, **parameters) -> torch.optim.Optimizer``; one that wraps
+  another (:mod:`gr_bench.peers.wrapped`) is a method;
+- a model: ``def model(input_shape, num_classes, **parameters) -> nn.Module``;
+- a dataset: ``def data(**parameters) -> gr_bench.workloads.datasets.Dataset``.
+
+Where it was found is no part of a cell: in cells, tables and figures it goes by its displayed name
+(:meth:`Registry.admit`), beside a hash of its source.
 
 Of what is built in, names, parameters and docstrings are known without importing it, and with it
 PyTorch: to list it, to check a suite or to refuse a wrong request takes milliseconds.
@@ -31,6 +43,9 @@ import gr_bench.workloads.models
 from gr_bench.errors import RequestError, Unsupported, unknown
 from gr_bench.methods.spelling import spell
 from gr_bench.peers import BASE_OPTIMIZER, PEERS
+from gr_bench.plugins import place, rules
+from gr_bench.plugins.place import PlugIn
+from gr_bench.plugins.source import is_installed, root_folder, source_hash
 from gr_bench.source import read_constants, read_docstring, read_signature
 from gr_bench.spec import Spec, parse
 from gr_bench.workloads.datasets.content import content_hash
@@ -63,6 +78,8 @@ class Registry:
     built_in: Mapping[str, str | Callable[..., Any]]
     unlisted: Mapping[str, str] = field(default_factory=dict)
     adapt: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda _, thing: thing
+    admitted: dict[str, PlugIn] = field(default_factory=dict, compare=False)
+    """Plug-ins by the names that cells have for them (:meth:`admit`), the last of each name."""
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
@@ -80,19 +97,124 @@ class Registry:
         """
         if own := self.own(name):
             return _load(parse(own)) if isinstance(own, str) else own
-        return self.adapt(name, self._elsewhere(name))
-
-    def _elsewhere(self, name: str) -> Callable[..., Any]:
-        """The thing of that name from another package or file, as it stands there."""
-        entries = [entry for entry in self._entries() if entry.name == name]
-        try:
-            if entries:
-                return entries[0].load()  # type: ignore[no-any-return]
-            if ":" in name:
-                return pkgutil.resolve_name(name)  # type: ignore[no-any-return]
-        except Exception as error:  # importing runs somebody's code
-            raise RequestError(f"{self.kind} {name!r} cannot be imported: {error}") from error
+        if plugin := self.admitted.get(name):
+            return self._find_admitted(plugin)
+        if self._entry(name) or place.is_place(name):
+            return self.adapt(name, self._import(name)[0])
         raise unknown(self.kind, name, self)
+
+    def admit(self, name: str) -> str:
+        """The name by which cells, tables and figures have a thing; it then finds it, too.
+
+        That of what is built in, and that of an entry point, is as it is. What is named where it
+        stands goes by its class's own ``name`` or, without one, by that of the class or function.
+
+        Raises:
+            RequestError: as in :meth:`find`; it breaks a rule of :mod:`gr_bench.plugins.rules`; or
+                the suite at hand has another thing of that name.
+        """
+        near = place.neighbourhood()
+        if self.own(name) is not None:
+            return name
+        entry = self._entry(name)
+        if entry is None and not place.is_place(name):
+            known = self.admitted.get(name)
+            if known is None or not (near is None or (self.kind, name) in near.found):
+                raise unknown(self.kind, name, self)
+            return name
+        where = name if entry else place.absolute(name)
+        raw, module = self._import(where)
+        thing = self.adapt(where, raw)
+        shown = name if entry else rules.displayed_name(self.kind, thing, where)
+        if not entry and shown in self:
+            if self.find(shown) is thing:
+                return self.admit(shown)
+            raise RequestError(
+                f"{self.kind} {where!r} goes by the name {shown!r}, which is taken: "
+                'write name: ClassVar[str] = "another-name"'
+            )
+        self._check(thing, where)
+        folder = "" if module is None else root_folder(module)
+        if is_installed(Path(folder)):
+            folder = ""
+        source = source_hash(raw, module)
+        if _SOURCES.setdefault(id(raw), source) != source:
+            raise RequestError(
+                f"{self.kind} {where!r} has changed since it was imported here: start Python anew"
+            )
+        plugin = PlugIn(self.kind, shown, where, source, folder)
+        _LOADED[plugin] = thing
+        if near is not None:
+            other = near.found.setdefault((self.kind, shown), plugin)
+            if other.where != where and self._import(other.where)[0] is not raw:
+                raise RequestError(
+                    f"{self.kind}s {other.where!r} and {where!r} both go by the name {shown!r}: "
+                    'write name: ClassVar[str] = "another-name" in one of them'
+                )
+        self.admitted[shown] = plugin
+        return shown
+
+    def source(self, text: str) -> str:
+        """The stamps of plug-ins that were admitted (:func:`gr_bench.plugins.place.stamp`) and of
+        which the spec ``text`` is made, with the hashes of their sources; empty if all is built in.
+        """
+        plugins = [_plugin(things, spec) for things, spec in self._parts(parse(text))]
+        return " ".join(place.stamp(plugin) for plugin in plugins if plugin is not None)
+
+    def placed(self, text: str) -> str:
+        """The spec ``text`` with plug-ins' names replaced by the places where they stand."""
+        placed: Spec | None = None
+        for things, spec in reversed([*self._parts(parse(text))]):
+            plugin = _plugin(things, spec)
+            placed = replace(spec, name=plugin.where if plugin else spec.name, inner=placed)
+        return str(placed)
+
+    def _parts(self, spec: Spec) -> Iterator[tuple[Registry, Spec]]:
+        """A spec and those inside it, from the outside in, each with the registry of its name."""
+        if spec.inner is None:
+            yield self, spec
+        else:
+            yield COMBINATORS, spec
+            yield from self._parts(spec.inner)
+
+    def _check(self, thing: Any, where: str) -> None:
+        if self.kind in ("method", "combinator") and inspect.isclass(thing):
+            rules.check_method_class(thing, where)
+        elif self.kind != "experiment":
+            rules.check_signature(self.kind, where, self._signature_of(where, thing))
+
+    def _find_admitted(self, plugin: PlugIn) -> Callable[..., Any]:
+        """The thing that was admitted, here or in the process that began the run.
+
+        Raises:
+            RequestError: it cannot be imported, or its source is another one by now.
+        """
+        if plugin not in _LOADED:
+            raw, module = self._import(plugin.where, plugin.folder)
+            if source_hash(raw, module) != plugin.source:
+                raise RequestError(
+                    f"source of {plugin.where} has changed while the run was going on: run it again"
+                )
+            _LOADED[plugin] = self.adapt(plugin.where, raw)
+        return _LOADED[plugin]  # type: ignore[no-any-return]
+
+    def _import(self, where: str, folder: str = "") -> tuple[Any, ModuleType | None]:
+        """The thing at a place, and the module by which it is named; None for an entry point.
+
+        Raises:
+            RequestError: it cannot be imported.
+        """
+        try:
+            if entry := self._entry(where):
+                return entry.load(), None
+            where = place.absolute(where)
+            thing = place.load(where, folder)
+            return thing, place.load_module(where.rpartition(":")[0])
+        except (Exception, SystemExit) as error:  # importing runs somebody's code
+            if isinstance(error, RequestError):
+                raise
+            why = rules.import_hint(error)
+            raise RequestError(f"{self.kind} {where!r} cannot be imported: {why}") from error
 
     def resolve(self, spec: Spec, *, given: int = 0) -> Callable[..., Any]:
         """The spec's parameters checked by name, and what builds it.
@@ -113,9 +235,10 @@ class Registry:
                 f"not {str(spec)!r}"
             )
         taken = list(self.signature(spec.name).parameters.values())[given:]
-        known = [parameter.name for parameter in taken]
+        known = [p.name for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in taken)
         for key in spec.parameters:
-            if key not in known:
+            if key not in known and not takes_any:
                 takes = ", ".join(known) or "no parameters"
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
@@ -135,9 +258,11 @@ class Registry:
         if isinstance(thing, str):
             where = parse(thing)
             return _without(read_signature(where.name), where.parameters)
-        found = self.find(name)
+        return self._signature_of(name, self.find(name))
+
+    def _signature_of(self, name: str, thing: Any) -> inspect.Signature:
         try:
-            return inspect.signature(found)
+            return inspect.signature(thing)
         except (TypeError, ValueError) as error:
             raise RequestError(f"{self.kind} {name!r} is not one: {error}") from error
 
@@ -158,8 +283,18 @@ class Registry:
     def _build(self, name: str, /, *positional: Any, **parameters: Any) -> Any:
         return self.find(name)(*positional, **parameters)
 
+    def _entry(self, name: str) -> EntryPoint | None:
+        return next((entry for entry in self._entries() if entry.name == name), None)
+
     def _entries(self) -> tuple[EntryPoint, ...]:
         return plugin_entry_points(f"gr_bench.{self.kind}s")
+
+
+_LOADED: dict[PlugIn, Any] = {}
+"""Plug-ins that this process has imported: a run goes on with them, whatever becomes of files."""
+
+_SOURCES: dict[int, str] = {}
+"""By the ``id`` of a thing, the hash of its source when it was first asked for."""
 
 
 def _load(where: Spec) -> Callable[..., Any]:
@@ -179,6 +314,11 @@ def _load(where: Spec) -> Callable[..., Any]:
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__doc__ = thing.__doc__
     return build
+
+
+def _plugin(things: Registry, spec: Spec) -> PlugIn | None:
+    """The plug-in of a spec's name; None if it is ours."""
+    return None if things.own(spec.name) is not None else things.admitted.get(spec.name)
 
 
 def _is_needed(parameter: inspect.Parameter) -> bool:
@@ -263,6 +403,21 @@ DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
 )
 
+REGISTRIES = (METHODS, COMBINATORS, OPTIMIZERS, MODELS, DATASETS)
+
+
+def admitted(*more: Registry) -> list[PlugIn]:
+    """The plug-ins that this process goes by name, for another one to :func:`adopt`."""
+    return [plugin for things in (*REGISTRIES, *more) for plugin in things.admitted.values()]
+
+
+def adopt(plugins: Iterable[PlugIn], *more: Registry) -> None:
+    """Have plug-ins found by the names that they were admitted under; none is imported for it."""
+    for plugin in plugins:
+        for things in (*REGISTRIES, *more):
+            if things.kind == plugin.kind:
+                things.admitted[plugin.name] = plugin
+
 
 @cache
 def method_parameters() -> tuple[str, ...]:
@@ -275,22 +430,29 @@ def build_method(text: str) -> Method:
     """The method spelled ``text``.
 
     Raises:
-        RequestError: unknown name or parameter, or a value out of range.
+        RequestError: unknown name or parameter, a value out of range, or a class that breaks a rule
+            (:func:`gr_bench.plugins.rules.check_method_class`).
     """
     return _build_method(parse(text))
 
 
 def _build_method(spec: Spec) -> Method:
-    _, build = _method_builder(spec)
+    things, build = _method_builder(spec)
     inside = [] if spec.inner is None else [_build_method(spec.inner)]
+    ours = things.own(spec.name) is not None
+    if not ours and inspect.isclass(thing := things.find(spec.name)):
+        rules.check_method_class(thing, spec.name)
     from gr_bench.methods import Method
 
     try:
         method = build(*inside)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"method {str(spec)!r}: {error}") from error
+    except (TypeError, ValueError, SystemExit) as error:
+        why = str(error) or type(error).__name__
+        raise RequestError(f"method {str(spec)!r}: {why}") from error
     if not isinstance(method, Method):
         raise RequestError(f"method {str(spec)!r} is no gr_bench.methods.Method")
+    if not (ours or type(method).__module__.startswith("gr_bench.")):
+        rules.check_method_class(type(method), spec.name)
     return method
 
 
@@ -320,14 +482,14 @@ def check_method(text: str) -> None:
 
 
 def spell_method(text: str) -> str:
-    """``text`` with every parameter given, under the name by which it was found.
+    """``text`` with every parameter given, under the name that tables have for the method.
 
     A method of ours is not imported for it, and values out of its range go unnoticed: see
-    :func:`check_method`.
+    :func:`check_method`. One from elsewhere is admitted (:meth:`Registry.admit`).
 
     Raises:
         RequestError: unknown name or parameter; for a method from elsewhere, as in
-            :func:`build_method`.
+            :meth:`Registry.admit` and :func:`build_method`.
     """
     return _spell_method(parse(text))
 
@@ -336,7 +498,16 @@ def _spell_method(spec: Spec) -> str:
     things, _ = _method_builder(spec)
     inside = "" if spec.inner is None else _spell_method(spec.inner)
     if things.own(spec.name) is None:
-        return spell(spec.name, _build_method(spec).parameters, inside)
+        name = things.admit(spec.name)
+        spec = replace(spec, name=name, inner=parse(inside) if inside else None)
+        method, thing = _build_method(spec), things.find(name)
+        parameters = method.parameters
+        if not inspect.isclass(thing):
+            takes = [*inspect.signature(thing).parameters.values()][bool(inside) :]
+            defaults = {p.name: p.default for p in takes if p.default is not p.empty}
+            parameters = defaults | spec.parameters
+        rules.check_parameters(str(spec), parameters)
+        return spell(name, parameters, inside)
     free = [*things.signature(spec.name).parameters.items()][bool(inside) :]
     return spell(spec.name, {key: p.default for key, p in free} | spec.parameters, inside)
 
@@ -373,6 +544,17 @@ def cycle(text: str) -> int:
         return build_method(text).cycle
     period = read_constants(where).get("period")
     return int(spec.parameters[period]) if period else 1
+
+
+def admit_optimizer(text: str) -> str:
+    """``text`` under the name by which cells have the optimizer (:meth:`Registry.admit`).
+
+    Raises:
+        RequestError: as in :meth:`Registry.admit` and :func:`resolve_optimizer`.
+    """
+    spec = parse(text)
+    resolve_optimizer(text)
+    return str(replace(spec, name=OPTIMIZERS.admit(spec.name)))
 
 
 def resolve_optimizer(text: str) -> Callable[..., Any]:
@@ -451,9 +633,14 @@ def build_model(text: str, input_shape: tuple[int, ...], num_classes: int) -> nn
     """
     build = MODELS.resolve(parse(text), given=2)
     try:
-        return build(input_shape, num_classes)  # type: ignore[no-any-return]
+        model = build(input_shape, num_classes)
     except (TypeError, ValueError) as error:
         raise RequestError(f"model {text!r}: {error}") from error
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise RequestError(f"model {text!r} gives a {type(model).__name__}, and no nn.Module")
+    return model
 
 
 def build_dataset(text: str) -> Dataset:
@@ -465,13 +652,21 @@ def build_dataset(text: str) -> Dataset:
         RequestError: unknown name or parameter, or data that cannot be had.
     """
     DATASETS.resolve(parse(text))
-    return _build_dataset(text, content_hash(text))
+    return _build_dataset(text, DATASETS.source(text), content_hash(text))
 
 
 @cache
-def _build_dataset(text: str, content: str | None) -> Dataset:
+def _build_dataset(text: str, source: str, content: str | None) -> Dataset:
     build = DATASETS.resolve(parse(text))
     try:
-        return build()  # type: ignore[no-any-return]
+        dataset = build()
     except (TypeError, ValueError, OSError) as error:
         raise RequestError(f"dataset {text!r}: {error}") from error
+    from gr_bench.workloads.datasets import Dataset
+
+    if not isinstance(dataset, Dataset):
+        raise RequestError(
+            f"dataset {text!r} gives a {type(dataset).__name__}, and no "
+            "gr_bench.workloads.datasets.Dataset"
+        )
+    return dataset

@@ -280,9 +280,9 @@ def test_a_plug_in_is_named_where_it_stands() -> None:
     assert registry.build_method("plugged:Plain(gamma=0.1)") == plugged.Plain(gamma=0.1)
 
 
-def test_a_plug_in_is_spelled_by_the_name_that_finds_it() -> None:
+def test_a_plug_in_is_spelled_by_its_own_name_which_then_finds_it() -> None:
     spelled = registry.spell_method("plugged:Plain")
-    assert spelled == "plugged:Plain(gamma=0.5)"
+    assert spelled == "plain(gamma=0.5)"
     assert registry.build_method(spelled) == plugged.Plain(gamma=0.5)
 
 

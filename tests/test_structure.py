@@ -19,7 +19,7 @@ ROOMS = (
     ("comparison", "claims", "reports", "doctor"),
     ("runs", "workers"),
     ("experiments",),
-    ("registry", "timing", "source", "peers"),
+    ("registry", "timing", "source", "peers", "plugins"),
     ("methods", "workloads", "meters", "suites", "optimizers"),
     ("stats", "spec", "version", "units", "files", "errors"),
 )

@@ -13,7 +13,7 @@ from gr_bench import stats
 from gr_bench.comparison.revisions import SIDES
 from gr_bench.comparison.side import MissingOnSide, Side, SideProcess
 from gr_bench.comparison.sides import check_not_foreign, check_origins
-from gr_bench.comparison.subject import CellSubject, Subject
+from gr_bench.comparison.subject import CellSubject, Subject, portable_dataset
 from gr_bench.errors import RequestError
 from gr_bench.meters.conditions import (
     allowed_processors,
@@ -25,7 +25,6 @@ from gr_bench.timing.clock import Sample, Samples
 from gr_bench.timing.replicates import LEAST_ROUNDS, best_rounds, log_ratio
 from gr_bench.timing.rounds import in_building_order, interleave
 from gr_bench.units import duration
-from gr_bench.workloads.datasets.content import with_absolute_path
 
 FEW_PAIRS = 3
 """Pairs after which their spreads say how long one should take. Before, its rounds take as long as
@@ -281,7 +280,7 @@ class _Starting:
         self._stack = ExitStack()
         self.processes: dict[str, SideProcess] = {}
         cells = [subject.cell for subject in subjects if isinstance(subject, CellSubject)]
-        datasets = sorted({with_absolute_path(cell.dataset) for cell in cells})
+        datasets = sorted({portable_dataset(cell.dataset) for cell in cells})
         try:
             for side in order:
                 process = SideProcess(sides[side], timeout_s, threads, allowed)

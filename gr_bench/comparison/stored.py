@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from gr_bench import stats
 from gr_bench.comparison.findings import Change, Comparison, Finding, changes, judged
 from gr_bench.errors import RequestError
 from gr_bench.experiments.block_times import BlockTimes
+from gr_bench.experiments.cell import without_sources
 from gr_bench.experiments.record import Failure
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.record import Counters
 from gr_bench.runs import environment
-from gr_bench.runs.about import read_about
-from gr_bench.runs.store import read_journal
+from gr_bench.runs.about import read_about, sources, suite_by_names
+from gr_bench.runs.store import current, read_journal
 
 BUSY = 0.05
 """The share of a run's time that something else may have the processor without a note."""
@@ -35,7 +36,7 @@ HOW = (
 
 
 class Stored:
-    """The step-cost part of a run's folder.
+    """The step-cost part of a run's folder; a plug-in that was changed is still the same cell's.
 
     Raises:
         RequestError: the folder is not a run's, or has no step costs.
@@ -43,7 +44,12 @@ class Stored:
 
     def __init__(self, folder: Path) -> None:
         self.about = read_about(folder)
-        records = [r for r in read_journal(folder) if isinstance(r.cell, StepCostCell)]
+        self.sources = sources(self.about)
+        records = [
+            replace(record, cell=without_sources(record.cell))
+            for record in current(read_journal(folder), self.sources)
+            if isinstance(record.cell, StepCostCell)
+        ]
         if not records:
             raise RequestError(f"{folder} has no step costs to compare")
         self.folder = folder
@@ -209,7 +215,10 @@ def _notes(a: Stored, b: Stored) -> Iterator[str]:
     for key in ("governor", "turbo_off", "variables"):
         if one.get(key) != two.get(key):
             yield f"{key}: {one.get(key)} -> {two.get(key)}"
-    if a.about["suite"] != b.about["suite"]:
+    for named, source in a.sources.items():
+        if b.sources.get(named, source) != source:
+            yield f"other source of {' '.join(named)} ({source}, {b.sources[named]})"
+    if suite_by_names(a.about) != suite_by_names(b.about):
         yield f"other suites or settings ({a.about['name']}, {b.about['name']})"
     for run in (a, b):
         if run.waiting_share() > BUSY:

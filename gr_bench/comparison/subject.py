@@ -138,12 +138,22 @@ def portable_cell(cell: Cell) -> dict[str, Any]:
     """A cell as plain data, for a process that steps another revision.
 
     A method with the parameters that it has by default goes by its name alone, since another
-    revision may have other parameters. A dataset's file is found from another folder, too.
+    revision may have other parameters. Plug-ins are named where they stand, and a dataset's file is
+    found from another folder, too.
     """
     name = parse(cell.spec).kind
     default = registry.spell_method(name) == cell.spec
-    portable = {"spec": name if default else cell.spec}
-    return asdict(cell) | portable | {"dataset": with_absolute_path(cell.dataset)}
+    return asdict(cell) | {
+        "spec": registry.METHODS.placed(name if default else cell.spec),
+        "model": registry.MODELS.placed(cell.model),
+        "dataset": portable_dataset(cell.dataset),
+        "optimizer": registry.OPTIMIZERS.placed(cell.optimizer),
+    }
+
+
+def portable_dataset(text: str) -> str:
+    """A dataset's spelling for a process elsewhere, which knows no plug-in's displayed name."""
+    return registry.DATASETS.placed(with_absolute_path(text))
 
 
 def read_calls(

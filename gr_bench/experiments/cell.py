@@ -7,9 +7,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from gr_bench.optimizers import SGD
+from gr_bench.plugins.place import read_stamp
 
 LATER = "added later"
 
@@ -48,6 +49,21 @@ class Cell:
     data: str = added_later("")
     """A hash of the files that the dataset is read from, if it reads a user's."""
 
+    method_source: str = added_later("")
+    """The method as a plug-in with a hash of its source (:func:`gr_bench.plugins.place.stamp`), so
+    that what was changed is measured anew; empty if it is ours; several with a blank between, of a
+    method that is made of others. So are the next three."""
+
+    optimizer_source: str = added_later("")
+    model_source: str = added_later("")
+    dataset_source: str = added_later("")
+
+    @property
+    def sources(self) -> dict[tuple[str, str], str]:
+        """The hashes of its plug-ins' sources, by the kind of thing and its name."""
+        own = (self.method_source, self.optimizer_source, self.model_source, self.dataset_source)
+        return dict(map(read_stamp, " ".join(own).split()))
+
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that it is told by: those :func:`added_later` only where they differ."""
@@ -65,7 +81,7 @@ class Cell:
     def workload(self) -> tuple[Any, ...]:
         """The common part of the cells of one comparison: everything but the method."""
         rest = dataclasses.asdict(self)
-        del rest["spec"]
+        del rest["spec"], rest["method_source"]
         return tuple(rest.items())
 
     @classmethod
@@ -85,6 +101,16 @@ class Cell:
         how += "" if self.optimizer == SGD else f" {self.optimizer}"
         size = f"batch {self.batch_size}{how}"
         return " / ".join((self.experiment, self.model, self.dataset, size, self.spec))
+
+
+C = TypeVar("C", bound=Cell)
+
+
+def without_sources(cell: C) -> C:
+    """The cell whatever the sources of its plug-ins, to be compared with others."""
+    if not cell.sources:
+        return cell
+    return dataclasses.replace(cell, method_source="", model_source="", dataset_source="")
 
 
 @dataclass(frozen=True, kw_only=True)

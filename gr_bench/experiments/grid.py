@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from gr_bench import registry
 from gr_bench.meters.device_name import check_device_name
 from gr_bench.optimizers import SGD
-from gr_bench.spec import Spec, expand
+from gr_bench.spec import expand
 from gr_bench.workloads.datasets.content import check_files, content_hash
 
 
@@ -39,7 +40,7 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
     Raises:
         ValueError: an unknown name or parameter, or a spec that is named twice.
     """
-    specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+    specs = [replace(spec, name=things.admit(spec.name)) for text in texts for spec in expand(text)]
     for spec in specs:
         things.resolve(spec, given=given)
     return _distinct(things.kind, map(str, specs))
@@ -47,9 +48,7 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
 
 def _known_optimizers(texts: list[str]) -> list[str]:
     specs = [str(spec) for text in texts for spec in expand(text)]
-    for spec in specs:
-        registry.resolve_optimizer(spec)
-    return _distinct("optimizer", specs)
+    return _distinct("optimizer", map(registry.admit_optimizer, specs))
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -133,6 +132,9 @@ class Grid(AnyGrid):
                 "threads": threads,
                 "compiled": compiled,
                 "data": hashes[dataset],
+                "method_source": registry.METHODS.source(method),
+                "model_source": registry.MODELS.source(model),
+                "dataset_source": registry.DATASETS.source(dataset),
             }
 
 
@@ -146,5 +148,9 @@ class OptimizerGrid(Grid):
     def points(self) -> Iterator[dict[str, Any]]:
         """See :meth:`Grid.points`; the optimizer varies slowest."""
         for optimizer in self.optimizers:
+            own = {
+                "optimizer": optimizer,
+                "optimizer_source": registry.OPTIMIZERS.source(optimizer),
+            }
             for point in super().points():
-                yield {**point, "optimizer": optimizer}
+                yield {**point, **own}

@@ -7,6 +7,7 @@ import json
 from functools import cache
 from typing import Any
 
+from gr_bench.errors import RequestError
 from gr_bench.experiments import get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.record import Failure, Record
@@ -16,6 +17,10 @@ SCHEMA = 2
 
 KINDS_OF_SCHEMA_1 = {"step time": "times"}
 """Kinds of record that had another name."""
+
+
+class UnknownExperiment(ValueError):
+    """A line of an experiment that cannot be had here."""
 
 
 class NewerSchema(ValueError):
@@ -42,6 +47,7 @@ def decode(line: str | bytes) -> Record:
 
     Raises:
         NewerSchema: the line is of a later schema.
+        UnknownExperiment: it is an experiment's that is not here.
         ValueError: it is not a record's, or a field is missing or of another type.
         KeyError: it lacks what every line has, or an experiment or kind is not known.
     """
@@ -51,7 +57,10 @@ def decode(line: str | bytes) -> Record:
     schema = plain.get("schema", 1)
     if schema > SCHEMA:
         raise NewerSchema(f"schema {schema} is newer than this gr-bench, which knows {SCHEMA}")
-    experiment = get_experiment(plain["experiment"])
+    try:
+        experiment = get_experiment(plain["experiment"])
+    except RequestError as error:
+        raise UnknownExperiment(str(error)) from error
     kind, fields, data = plain["kind"], plain["cell"], plain["data"]
     if schema == 1:
         kind = KINDS_OF_SCHEMA_1.get(kind, kind)

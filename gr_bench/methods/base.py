@@ -59,7 +59,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    """Its name in tables, suites and on the command line."""
+    """Its name in tables, suites and on the command line; by default the class's own."""
 
     needs_second_derivatives: ClassVar[bool] = False
     """True if the loss must be differentiable twice by autograd."""
@@ -101,6 +101,11 @@ class Method(ABC):
     It is empty when a training begins, kept by checkpoints bit for bit, and counted as the
     method's. An object with state belongs to one training; a copy of it begins another. In a fleet
     of R runs tensors that belong to parameters are stacked like these, (R, ...)."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __post_init__(self) -> None:
         for key, value in self.parameters.items():

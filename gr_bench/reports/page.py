@@ -141,12 +141,15 @@ def about(results: Results) -> dict[str, Any]:
         "Status": about["status"],
         "Command": " ".join(about["command"]),
     }
-    experiments = results.experiments.values()
+    experiments, missing = results.experiments.values(), results.missing
     return {
         "title": about["title"],
         "description": about["description"],
         "findings": [line for e in experiments for line in e.findings(results.tables)],
-        "warnings": [line for e in experiments for line in e.warnings(results.tables)],
+        "warnings": [
+            *(line for e in experiments for line in e.warnings(results.tables)),
+            *(f"{name} is not shown: its package is not installed here." for name in missing),
+        ],
         "facts": facts,
         "failures": results.tables["failures"],
         "cells": about["cells"],

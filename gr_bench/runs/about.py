@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gr_bench.errors import RequestError
 from gr_bench.files import write_whole
+from gr_bench.plugins.place import renamed
 
 RUN = "run.json"
 DATA = "data"
 """The key, in it and in its suite, of the datasets that are read from a user's files."""
+
+PLUGINS = "plugins"
+"""The entry of ``run.json`` with the plug-ins of the suite, as they were when it was run last."""
+
+Plain = dict[str, Any]
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -38,19 +45,25 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def earlier_run(folder: Path, suite: dict[str, Any]) -> dict[str, Any] | None:
+def sources(about: Plain) -> dict[tuple[str, str], str]:
+    """The hash of every plug-in's source when the suite was run last, by its kind and name."""
+    return {(own["kind"], own["name"]): own["source"] for own in about.get(PLUGINS, ())}
+
+
+def earlier_run(folder: Path, suite: Plain, plugins: Iterable[Plain] = ()) -> dict[str, Any] | None:
     """The description of the run of ``suite`` that a folder holds; None if there is no run in it.
 
     Args:
         folder: which may not be there yet.
         suite: as :attr:`gr_bench.runs.suite.Suite.resolved` has it.
+        plugins: its plug-ins. They may have moved since.
 
     Raises:
         RequestError: the folder holds something else, or a run of another suite, or cannot be made.
     """
     if (folder / RUN).exists():
         about = read_about(folder)
-        if about["suite"] == suite:
+        if suite_by_names(about) == suite_by_names({"suite": suite, PLUGINS: list(plugins)}):
             return about
         own = about["suite"] | {DATA: None}
         what = "other data: a file has changed" if own == suite | {DATA: None} else "other settings"
@@ -64,6 +77,12 @@ def earlier_run(folder: Path, suite: dict[str, Any]) -> dict[str, Any] | None:
     if not (here.is_dir() and os.access(here, os.W_OK)):
         raise RequestError(f"cannot write to {folder}: {here} is no folder that can be written to")
     return None
+
+
+def suite_by_names(about: Plain) -> Any:
+    """A run's suite whose plug-ins go by their names, wherever they stood."""
+    names = {(own["kind"], own["where"]): own["name"] for own in about.get(PLUGINS, ())}
+    return renamed(about["suite"], names)
 
 
 def own_files(folder: Path) -> list[Path]:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments import EXPERIMENTS
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.lines import decode
 from gr_bench.experiments.record import Progress, Record
 from gr_bench.meters.conditions import allowed_processors, keep_off, preload, timed_processors
+from gr_bench.registry import admitted
 from gr_bench.runs.places import Place, places_for
 from gr_bench.workers.channel import Message, WorkerDied
 from gr_bench.workers.process import WorkerProcess
@@ -204,6 +206,7 @@ class _Worker:
             {
                 "experiment": unit.cells[0].experiment,
                 "cells": [asdict(cell) for cell in unit.cells],
+                "plugins": [asdict(plugin) for plugin in admitted(EXPERIMENTS)],
                 "device": self.place.device,
                 "gpu": self.place.gpu,
                 "options": {"kind": unit.options.kind, **asdict(unit.options)},

@@ -19,3 +19,6 @@ class Outcome:
 
     left: dict[str, int]
     """Units that there was no time for, by kind."""
+
+    changed: tuple[str, ...] = ()
+    """Places of plug-ins of which there are results with another source, which are not shown."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments import all_experiments, get_experiment
+from gr_bench.experiments import all_experiments
 from gr_bench.experiments.columns import build_table, cell_columns, with_later_columns
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.about import read_about, write_about
-from gr_bench.runs.store import COMPRESSED_JOURNAL, journal_of, latest, read_journal
+from gr_bench.runs.about import PLUGINS, read_about, sources, write_about
+from gr_bench.runs.store import COMPRESSED_JOURNAL, current, journal_of, latest, read_journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,7 +53,11 @@ class Results:
         stored = self.about.get(TABLES)
         if stored and stored == self._stamp(stored["names"], stored["experiments"]):
             self._read_parquet(stored["names"])
-            self.experiments = {name: get_experiment(name) for name in stored["experiments"]}
+            self.experiments = {
+                name: experiment
+                for name, experiment in all_experiments().items()
+                if name in stored["experiments"]
+            }
         elif journal_of(self.folder) is not None:
             self._make_tables()
         else:
@@ -65,10 +70,18 @@ class Results:
         if "failures" not in self.tables:
             self.tables["failures"] = _failures([])
 
+    @property
+    def missing(self) -> list[str]:
+        """Experiments of its suite whose package is not installed here: they are in no report."""
+        named = [key for key, grids in self.about["suite"].items() if grids and key != "only"]
+        return [name for name in named if name not in all_experiments()]
+
     @cached_property
     def records(self) -> list[Record]:
-        """The run's records, without the failures after which the same cell was tried again."""
-        return latest(read_journal(self.folder))
+        """The run's records, without the failures after which the same cell was tried again, and
+        without those of plug-ins whose source was another one when the suite was run last.
+        """
+        return latest(current(read_journal(self.folder), sources(self.about)))
 
     def _make_tables(self) -> None:
         for name, experiment in all_experiments().items():
@@ -98,12 +111,14 @@ class Results:
 
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
         """The origin that tables made now would name."""
-        return {
+        stamp = {
             "schema": SCHEMA,
             "journal_bytes": _uncompressed_bytes(self.folder),
             "names": names,
             "experiments": experiments,
         }
+        plugins = sorted(map(list, sources(self.about).items()), key=str)
+        return stamp | ({PLUGINS: json.loads(json.dumps(plugins))} if plugins else {})
 
     def __getattr__(self, name: str) -> DataFrame:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})

@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments import get_experiment
+from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.record import Failure, Record
+from gr_bench.plugins.place import PlugIn
+from gr_bench.registry import adopt
 from gr_bench.runs import environment
-from gr_bench.runs.about import DATA
+from gr_bench.runs.about import DATA, PLUGINS, sources
 from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
 from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
-from gr_bench.runs.store import Store, open_store
+from gr_bench.runs.store import Store, current, open_store
 from gr_bench.runs.suite import Suite
 
 
@@ -83,13 +85,16 @@ def run_suite(
     devices = sorted({cell.device for cell in suite.cells}, key=lambda name: (name == "cpu", name))
     for device in devices:
         get_device(device)
+    adopt(suite.plugins, EXPERIMENTS)
     suite.check_methods()
     data = suite.read_data()
+    plugins = [asdict(plugin) for plugin in suite.plugins]
     about: dict[str, Any] = {
         "name": suite.name,
         "title": suite.title,
         "description": suite.description,
         "suite": suite.resolved,
+        **({PLUGINS: plugins} if plugins else {}),
         "cells": len(suite.cells),
         **({DATA: data} if data else {}),
         "environment": environment.describe(devices[0], others=devices[1:]),
@@ -107,7 +112,9 @@ def run_suite(
                 "choose another --out, or --fresh to start over"
             )
         before = len(store.records)
-        store.describe(status="running", ended=None, budget_s=budget_s)
+        now = {"suite": suite.resolved, PLUGINS: plugins} if plugins else {}
+        store.describe(status="running", ended=None, budget_s=budget_s, **now)
+        changed_plugins = _changed(suite.plugins, store.records)
         status = "interrupted"
         left: dict[str, int] = {}
         try:
@@ -121,7 +128,7 @@ def run_suite(
             status = "budget spent" if left else "done"
         finally:
             ended = environment.steal()
-            measured = len({record.cell.id for record in store.records})
+            measured = len({record.cell.id for record in store.current})
             store.describe(status=status, cells=measured, ended=_now(), environment_at_end=ended)
             results = Results(folder)
             results.write_parquet()
@@ -134,7 +141,17 @@ def run_suite(
             unsupported=unsupported,
             measured_now=len(store.records) - before,
             left=left,
+            changed=changed_plugins,
         )
+
+
+def _changed(plugins: Sequence[PlugIn], records: Sequence[Record]) -> tuple[str, ...]:
+    """The places of the plug-ins of which there are records with another source."""
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in records:
+        for key, source in record.cell.sources.items():
+            seen[key].add(source)
+    return tuple(own.where for own in plugins if seen[own.kind, own.name] - {own.source})
 
 
 def _next_job(
@@ -149,7 +166,7 @@ def _next_job(
         before: how many of the store's records are from earlier executions.
     """
     known = [r for r in store.records[:before] if not isinstance(r, Failure) or r.unsupported]
-    known += store.records[before:]
+    known = current([*known, *store.records[before:]], sources(store.about))
     left_s = None if until is None else max(0.0, until - time.monotonic())
     remaining: Counter[str] = Counter()
     found: list[Job[Any]] = []

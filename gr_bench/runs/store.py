@@ -6,15 +6,15 @@ import fcntl
 import gzip
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.lines import decode, encode
+from gr_bench.experiments.lines import UnknownExperiment, decode, encode
 from gr_bench.experiments.record import Failure, Record
-from gr_bench.runs.about import RUN, earlier_run, own_files, write_about
+from gr_bench.runs.about import PLUGINS, RUN, earlier_run, own_files, sources, write_about
 from gr_bench.runs.about import read_about as read_about
 
 JOURNAL = "journal.jsonl"
@@ -37,6 +37,11 @@ class Store:
         self._journal.flush()
         os.fsync(self._journal.fileno())
         self.records.append(record)
+
+    @property
+    def current(self) -> list[Record]:
+        """The records without those of plug-ins that have been changed since."""
+        return current(self.records, sources(self.about))
 
     def describe(self, **changes: Any) -> None:
         """Change ``run.json``."""
@@ -70,7 +75,7 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
             ) from error
         if fresh:
             _put_aside(folder)
-        earlier = earlier_run(folder, about["suite"])
+        earlier = earlier_run(folder, about["suite"], about.get(PLUGINS, ()))
         _mend(folder / JOURNAL)
         if earlier is None:
             write_about(folder, about)
@@ -81,7 +86,8 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
 def read_journal(folder: Path) -> list[Record]:
     """Every record of a run so far, from its journal, compressed or not.
 
-    A last line that was cut off by a kill is passed over.
+    A last line that was cut off by a kill is passed over, and so are those of experiments from
+    other packages that are not installed here.
 
     Raises:
         RequestError: a line that is not the last cannot be read.
@@ -98,6 +104,8 @@ def read_journal(folder: Path) -> list[Record]:
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             records.append(decode(line))
+        except UnknownExperiment:
+            continue
         except (ValueError, KeyError, TypeError) as error:
             why = " ".join(str(error).split())
             raise RequestError(f"{journal}, line {number}, cannot be read: {why}") from error
@@ -121,6 +129,21 @@ def latest(records: Iterable[Record]) -> list[Record]:
             kept.append(record)
         later[record.cell.id].add(record.kind)
     return kept[::-1]
+
+
+def current(records: Iterable[Record], sources: Mapping[tuple[str, str], str]) -> list[Record]:
+    """Records without those of plug-ins whose source was another one.
+
+    Args:
+        records: a run's.
+        sources: as :func:`gr_bench.runs.about.sources` has them. A plug-in that is not among them
+            is taken as it is.
+    """
+    return [
+        record
+        for record in records
+        if all(sources.get(key, own) == own for key, own in record.cell.sources.items())
+    ]
 
 
 def _is_superseded(failed: Failure, later: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -17,6 +18,7 @@ from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
+from gr_bench.plugins.place import PlugIn, beside, renamed
 from gr_bench.registry import build_dataset, check_method, check_optimizer
 from gr_bench.runs.about import DATA
 from gr_bench.runs.shipped import read_suite
@@ -64,7 +66,11 @@ class Suite:
     budget_s: float | None
     plans: tuple[Plan, ...]
     resolved: dict[str, Any]
-    """Everything that decides what is measured and how, defaults filled in, as plain data."""
+    """Everything that decides what is measured and how, defaults filled in, as plain data. Plug-ins
+    are named where they stand, files by absolute paths."""
+
+    plugins: tuple[PlugIn, ...] = ()
+    """The things that it names which are not ours."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -128,7 +134,9 @@ def load_suite(
         RequestError: whatever is wrong with any of these, in one line.
     """
     source, data = read_suite(name)
-    return build_suite(source, data, settings=settings, only=only, device=device)
+    file = Path(name)
+    folder = file.parent.resolve() if file.suffix == ".toml" else None
+    return build_suite(source, data, settings=settings, only=only, device=device, folder=folder)
 
 
 def build_suite(
@@ -138,8 +146,9 @@ def build_suite(
     settings: Iterable[str] = (),
     only: str | None = None,
     device: str | None = None,
+    folder: Path | None = None,
 ) -> Suite:
-    """As :func:`load_suite`, from data already read."""
+    """As :func:`load_suite`, from data already read; plug-ins are looked for in ``folder``, too."""
     names = list(EXPERIMENTS)
     data = copy.deepcopy(data)
     for setting in settings:
@@ -156,7 +165,8 @@ def build_suite(
     fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
     model = create_model("Suite", __base__=_Head, **fields)
     try:
-        suite = model.model_validate(data)
+        with beside(folder) as near:
+            suite = model.model_validate(data)
     except ValidationError as error:
         raise RequestError(f"suite {name!r}: {_first_error(error, model)}") from error
 
@@ -169,6 +179,9 @@ def build_suite(
         if only is not None:
             raise RequestError(f"suite {name!r} has no cell that matches {only!r}")
         raise RequestError(f"suite {name!r} names no experiment: add one of {', '.join(names)}")
+    plugins = tuple(near.found.values())
+    places = {(own.kind, own.name): own.where for own in plugins}
+    grids = suite.model_dump(mode="json", exclude=set(_Head.model_fields))
     data_read = _data(cell for plan in plans for cell in plan.cells)
     head = _Head.model_validate({k: getattr(suite, k) for k in _Head.model_fields})
     return Suite(
@@ -179,10 +192,10 @@ def build_suite(
         budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
         resolved={
-            "only": only,
-            **suite.model_dump(mode="json", exclude=set(_Head.model_fields)),
+            **renamed({"only": only, **grids}, places),
             **({DATA: data_read} if data_read else {}),
         },
+        plugins=plugins,
     )
 
 

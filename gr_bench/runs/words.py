@@ -9,7 +9,12 @@ def last_words(results: Results) -> list[str]:
     """Sentences for the end of a run, made from its tables by each experiment's rules."""
     outcome = results.outcome
     assert outcome is not None
-    lines = []
+    lines = [
+        f"source of {where} changed since: "
+        f"{'measured anew' if outcome.measured_now else 'its results are there'}; those of another "
+        "source stay in the journal and are in no table"
+        for where in outcome.changed
+    ]
     if not outcome.measured_now and not outcome.left:
         lines.append("everything was measured already; --fresh measures anew")
     for experiment in results.experiments.values():

@@ -15,6 +15,7 @@ from ..meters.device_state import DeviceState
 from ..meters.get_device import get_device
 from ..meters.operators import Operator, operators
 from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample, whole_cycles
+from .first_step import first_step
 from .rounds import collector_at_rest, in_building_order, interleave
 from .step import StepFields, StepRegistry, TimedStep, build_step, product_dtype
 
@@ -112,7 +113,8 @@ class BlockReplicate(Generic[C]):
         """The cell's step, taken once."""
         self._device = get_device(cell.device)
         step = build_step(cell, self._registry)
-        self._device.time(step.settle)  # what fails on a GPU fails here
+        with first_step(step.training):
+            self._device.time(step.settle)  # what fails on a GPU fails here
         return step
 
     def _read(self, device: Device, budget_s: float, least_rounds: int) -> None:

@@ -100,9 +100,12 @@ def serve(handle: Callable[[Message], Iterator[Message]]) -> None:
     """
     die_with_parent()
     out = os.fdopen(os.dup(1), "w", buffering=1)
+    requests = os.fdopen(os.dup(0))
     os.dup2(2, 1)  # a stray print must not be taken for an answer
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)  # nor a request for what was typed
     out.write('{"ready": true}\n')
-    for line in sys.stdin:
+    for line in requests:
         for message in handle(json.loads(line)):
             out.write(json.dumps(message) + "\n")
         out.write('{"done": true}\n')

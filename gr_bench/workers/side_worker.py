@@ -360,7 +360,7 @@ def is_missing(error: BaseException) -> bool:
         # raised by the look-up of module:Name, not by what the module does
         last = traceback.extract_tb(cause.__traceback__)[-1].filename
         return Path(last).name in ("pkgutil.py", "<frozen importlib._bootstrap>")
-    return cause is None
+    return cause is None and type(error) is errors.RequestError  # and not of a rule that it breaks
 
 
 def described(error: BaseException) -> str:

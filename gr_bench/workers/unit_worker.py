@@ -23,13 +23,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gr_bench.experiments import get_experiment
+from gr_bench.experiments import EXPERIMENTS, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment, Unit, Worker
 from gr_bench.experiments.lines import encode
 from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.meters.conditions import hold_still, pin
 from gr_bench.meters.get_device import get_device
+from gr_bench.plugins.place import PlugIn
+from gr_bench.registry import adopt
 from gr_bench.workers.channel import Message, note_at_work, serve
 
 
@@ -44,6 +46,7 @@ def main() -> None:
 
         from gr_bench.meters.cuda_context import free_unused, is_broken
 
+        adopt((PlugIn(**plugin) for plugin in request["plugins"]), EXPERIMENTS)
         experiment = get_experiment(request["experiment"])
         cells = [experiment.cell(**fields) for fields in request["cells"]]
         local = [replace(cell, device=request["device"]) for cell in cells]

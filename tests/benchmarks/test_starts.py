@@ -58,8 +58,10 @@ def test_the_second_step_of_a_process_tells_when_it_begins(
 
 
 PRINTS_ONCE = """
+from dataclasses import dataclass
 from gr_bench.methods import SGD
 
+@dataclass(frozen=True)
 class PrintsOnce(SGD):
     def backward(self, loss_fn, params):
         if not vars(type(self)).get("printed"):

@@ -36,12 +36,15 @@ batch_sizes = [16]
 PLANTED = """
 import os
 import pathlib
+from dataclasses import dataclass
 import psutil
 from gr_bench.methods import SGD
 
+@dataclass(frozen=True)
 class Added(SGD):
     name = "added"
 
+@dataclass(frozen=True)
 class KillsTheOther(SGD):
     name = "kills-the-other"
 

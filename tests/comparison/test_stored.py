@@ -193,3 +193,40 @@ def test_from_the_command_line(tmp_path: Path, command: Warm) -> None:
     back = command("compare", b, a)
     assert back.code == 0
     assert "faster" in back.out
+
+
+def of_source(folder: Path, source: str, sam: float = 2.0) -> Path:
+    """A run in which SAM is a plug-in with that source."""
+    own = replace(SAM, method_source=f"method:sam@{source}")
+    records = []
+    for number in range(5):
+        records.append(timed(SGD, number, [1e-3] * 3))
+        records.append(timed(own, number, [sam * 1e-3] * 3))
+        records.append(timed(CONTROL, number, [1e-3] * 3))
+    run_of(folder, *records)
+    about = read_about(folder)
+    about["plugins"] = [{"kind": "method", "name": "sam", "where": "x.py:SAM", "source": source}]
+    write_about(folder, about)
+    return folder
+
+
+def test_a_plug_in_that_was_changed_is_compared_with_what_it_was(tmp_path: Path) -> None:
+    found = compare(of_source(tmp_path / "a", "old"), of_source(tmp_path / "b", "new", sam=2.2))
+    assert verdicts(found)[SAM.spec, RATIO] == "slower"
+    assert found.notes == ("other source of method sam (old, new)",)
+    same = compare(tmp_path / "a", of_source(tmp_path / "c", "old"))
+    assert same.notes == ()
+
+
+def test_of_a_plug_in_that_was_changed_in_a_run_the_latest_source_is_compared(
+    tmp_path: Path,
+) -> None:
+    both = of_source(tmp_path / "both", "old")
+    later = [timed(replace(SAM, method_source="method:sam@new"), n, [3e-3] * 3) for n in range(5)]
+    run_of(both, *later)
+    about = read_about(both)
+    about["plugins"][0]["source"] = "new"
+    write_about(both, about)
+    found = compare(both, of_source(tmp_path / "new", "new", sam=3.0))
+    assert verdicts(found)[SAM.spec, RATIO] == "same"
+    assert found.notes == ()

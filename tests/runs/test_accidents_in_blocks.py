@@ -72,10 +72,10 @@ def accidents(tmp_path_factory: pytest.TempPathFactory) -> Accidents:
 
 def test_who_breaks_down_in_a_later_step_is_a_failure_with_its_reason(accidents: Accidents) -> None:
     found = failures(accidents.records)
-    assert set(found) == {"plugged:RaisesLater", "breaking:ExitsLater", "breaking:KilledLater"}
-    assert found["plugged:RaisesLater"] == f"RuntimeError: step {LATER}"
-    assert found["breaking:ExitsLater"] == "worker exited with code 7"
-    assert found["breaking:KilledLater"] == "worker killed by signal 9 (SIGKILL)"
+    assert set(found) == {"raises-later", "exits-later", "killed-later"}
+    assert found["raises-later"] == f"RuntimeError: step {LATER}"
+    assert found["exits-later"] == "worker exited with code 7"
+    assert found["killed-later"] == "worker killed by signal 9 (SIGKILL)"
 
 
 def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:
@@ -88,7 +88,7 @@ def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:
 def test_who_hangs_in_a_later_step_is_a_failure_and_the_others_are_timed(tmp_path: Path) -> None:
     suite = block(f"breaking:HangsLater(at={LATER})", timeout_minutes=0.25)
     records = execute(suite, tmp_path)
-    assert failures(records) == {"breaking:HangsLater": "made no progress for 0.25 minutes"}
+    assert failures(records) == {"hangs-later": "made no progress for 0.25 minutes"}
     assert timed(records) == {"sgd"}
 
 

@@ -76,12 +76,12 @@ def accidents(tmp_path_factory: pytest.TempPathFactory) -> Accidents:
 def test_out_of_memory_in_the_counters_is_recorded_and_the_cell_is_timed(
     accidents: Accidents,
 ) -> None:
-    row = accidents.results.step_cost.set_index("method").loc["breaking:OutOfMemoryCounted"]
+    row = accidents.results.step_cost.set_index("method").loc["out-of-memory-counted"]
     assert row["status"] == "not counted"
     assert row["replicates"] == 2
     assert row[["flops", "peak_memory_bytes"]].isna().all()
     failures = accidents.results.failures.set_index("method")["reason"]
-    assert failures["breaking:OutOfMemoryCounted"] == NO_MEMORY
+    assert failures["out-of-memory-counted"] == NO_MEMORY
 
 
 def test_an_accident_in_times_is_recorded_and_the_others_of_the_block_are_timed(
@@ -92,9 +92,9 @@ def test_an_accident_in_times_is_recorded_and_the_others_of_the_block_are_timed(
     assert dict(table["status"]) == {
         "sgd": "ok",
         "sam": "ok",
-        "breaking:OutOfMemoryCounted": "not counted",
-        "breaking:OutOfMemoryLater": "failed",
-        "breaking:BreaksContext": "failed",
+        "out-of-memory-counted": "not counted",
+        "out-of-memory-later": "failed",
+        "breaks-context": "failed",
     }
     assert (table.loc[["sgd", "sam"], "replicates"] == 2).all()
 
@@ -102,21 +102,21 @@ def test_an_accident_in_times_is_recorded_and_the_others_of_the_block_are_timed(
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
-        ("OutOfMemoryLater", NO_MEMORY),
-        ("ExitsLater", "worker exited with code 7"),
-        ("BreaksContext", "RuntimeError: CUDA error: device-side assert triggered"),
+        ("out-of-memory-later", NO_MEMORY),
+        ("exits-later", "worker exited with code 7"),
+        ("breaks-context", "RuntimeError: CUDA error: device-side assert triggered"),
     ],
 )
 def test_of_a_unit_the_training_with_the_accident_is_lost_and_no_other(
     accidents: Accidents, method: str, reason: str
 ) -> None:
     own = accidents.results.generalization
-    own = own[own["method"] == f"breaking:{method}"].set_index("spec")["status"]
+    own = own[own["method"] == method].set_index("spec")["status"]
     assert dict(own) == {
-        f"breaking:{method}(at={at})": "failed" if at == 5 else "ok" for at in (NEVER, 5, NEVER + 1)
+        f"{method}(at={at})": "failed" if at == 5 else "ok" for at in (NEVER, 5, NEVER + 1)
     }
     failed = [r for r in read_journal(accidents.folder) if isinstance(r, Failure)]
-    (lost,) = [r for r in failed if r.cell.spec == f"breaking:{method}(at=5)"]
+    (lost,) = [r for r in failed if r.cell.spec == f"{method}(at=5)"]
     assert lost.reason == reason
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,13 @@ import pandas as pd
 import pytest
 from synthetic import cost, counted, failed, run_of, timed, trained, training
 
+import gr_bench
 from gr_bench import load
 from gr_bench.errors import RequestError
 from gr_bench.experiments import get_experiment
+from gr_bench.runs.about import read_about, write_about
 from gr_bench.runs.results import Results
+from gr_bench.runs.store import latest
 
 RECORDS = [
     counted(cost()),
@@ -57,7 +61,7 @@ def test_a_parameter_that_is_no_number_has_a_column_beside_the_numbers(results: 
     results.write_parquet()
     stored = pd.read_parquet(results.folder / "generalization.parquet").set_index("spec")
     assert stored.loc["f-gr(gamma=0.1, epsilon=0.05)", "gamma"] == 0.1
-    assert stored.loc["plugged:Scheduled(gamma='cosine')", "method_gamma"] == "cosine"
+    assert stored.loc["scheduled(gamma='cosine')", "method_gamma"] == "cosine"
     assert stored["gamma"].dtype == stored["epsilon"].dtype == float
 
 
@@ -113,3 +117,26 @@ def test_a_folder_that_is_no_runs_is_refused(tmp_path: Path, make) -> None:
     make(tmp_path / "x")
     with pytest.raises(RequestError, match=r"no run's folder: it has no run\.json"):
         load(tmp_path / "x")
+
+
+def test_records_of_an_experiment_that_is_not_installed_here_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    folder = run_of(tmp_path, *RECORDS)
+    first, *_ = (folder / "journal.jsonl").read_text().splitlines()
+    line = json.loads(first) | {"experiment": "of-another-package"}
+    with open(folder / "journal.jsonl", "a") as journal:
+        journal.write(json.dumps(line) + "\n")
+    about = read_about(folder)
+    about["suite"] = {"only": None, "step_cost": [{}], "of-another-package": [{}]}
+    write_about(folder, about)
+    results = load(folder)
+    assert len(results.records) == len(latest(RECORDS))
+    assert results.missing == ["of-another-package"]
+    results.write_parquet()
+    about = read_about(folder)
+    about["tables"]["experiments"].append("of-another-package")
+    write_about(folder, about)
+    assert list(load(folder).experiments) == ["step_cost", "generalization"]
+    (page,) = gr_bench.report(folder, ["md"])
+    assert "of-another-package is not shown" in page.read_text()

@@ -85,14 +85,14 @@ def test_failures_are_counted_and_the_others_go_on(accident: Accident) -> None:
     outcome = accident.outcome
     assert (outcome.cells, outcome.failed, outcome.measured_now) == (5, 2, 5)
     table = by_method(accident.folder)
-    assert list(table.index[table["status"] == "ok"]) == ["sgd", "sam", "plugged:Chatty"]
+    assert list(table.index[table["status"] == "ok"]) == ["sgd", "sam", "chatty"]
 
 
 def test_a_failure_tells_why(accident: Accident) -> None:
     reasons = load(accident.folder).failures.set_index("method")["reason"]
     assert dict(reasons) == {
-        "plugged:Killed": "worker killed by signal 9 (SIGKILL)",
-        "plugged:Raises": "RuntimeError: <b>no</b> such\n| luck",
+        "killed": "worker killed by signal 9 (SIGKILL)",
+        "raises": "RuntimeError: <b>no</b> such\n| luck",
     }
 
 
@@ -107,7 +107,7 @@ def test_what_a_method_prints_is_no_message(accident: Accident) -> None:
     assert all(said in log for said in ("printed", "written", "no JSON at all"))
     table = by_method(accident.folder)
     results = ["train_loss", "test_loss", "test_accuracy", "gradient_norm", "steps"]
-    assert table.loc["plugged:Chatty", results].equals(table.loc["sgd", results])
+    assert table.loc["chatty", results].equals(table.loc["sgd", results])
 
 
 def test_every_unit_is_started_and_ended_once(accident: Accident) -> None:

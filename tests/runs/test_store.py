@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from gr_bench.experiments.lines import SCHEMA, decode, encode
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
 from gr_bench.runs.about import read_about
-from gr_bench.runs.store import latest, open_store, read_journal
+from gr_bench.runs.store import current, latest, open_store, read_journal
 
 ABOUT = {"name": "test", "suite": {"title": "test"}}
 RECORDS = [
@@ -32,6 +33,40 @@ def fill(folder: Path, records: list[Record] = RECORDS) -> None:
     with open_store(folder, dict(ABOUT), fresh=False) as store:
         for record in records:
             store.append(record)
+
+
+# --- plug-ins that were changed
+
+
+def sourced(source: str, **kinds: str) -> Record:
+    stamps = {f"{kind}_source": f"{kind}:{name}@{source}" for kind, name in kinds.items()}
+    return failed(replace(training(), **stamps), source)
+
+
+def test_records_of_another_source_are_not_current() -> None:
+    plain = failed(training(), "plain")
+    records = [plain, *(sourced(s, method="mine") for s in ("old", "new", "old"))]
+    assert current(records, {}) == records
+    for source, expected in (("new", ["plain", "new"]), ("old", ["plain", "old", "old"])):
+        kept = current(records, {("method", "mine"): source, ("model", "mine"): "other"})
+        assert [record.reason for record in kept] == expected
+
+
+def test_every_plug_in_of_a_cell_must_be_as_it_was() -> None:
+    record = sourced("a", method="m", model="n", dataset="d")
+    now = {("method", "m"): "a", ("model", "n"): "a", ("dataset", "d"): "a"}
+    assert current([record], now) == [record]
+    for key in now:
+        assert current([record], now | {key: "b"}) == []
+
+
+def test_a_source_is_a_part_of_a_cell_and_none_is_of_one_from_before() -> None:
+    before, now = training(), sourced("a", method="m").cell
+    assert "method_source" not in encode(failed(before))
+    assert decode(encode(failed(now))).cell == now
+    assert len({before.id, now.id, sourced("b", method="m").cell.id}) == 3
+    assert now.workload == before.workload
+    assert sourced("a", model="m").cell.workload != before.workload
 
 
 # --- the journal

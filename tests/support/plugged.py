@@ -79,13 +79,18 @@ class Raises(SGD):
 
 @dataclass(frozen=True)
 class Counting(SGD):
-    """SGD that counts its steps, from 1 in every process; ``at`` is one of them."""
+    """SGD that counts its steps, from 1 in every process, whatever checkpoints say; ``at`` is one
+    of them.
+    """
 
     at: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "_count", [0])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
 
     def count(self) -> int:
         """The number of the step that begins."""
@@ -235,6 +240,25 @@ class Hoarding(SGD):
         params = list(params)
         self.workspace.like(params)
         return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class Remembering(SGD):
+    """The gradient averaged over steps, and turned round in every third."""
+
+    beta: float = 0.9
+    name: ClassVar[str] = "remembering"
+    stackable: ClassVar[bool] = True
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        means = self.state.setdefault("means", [torch.zeros_like(p) for p in params])
+        step = self.state["step"] = self.state.get("step", 0) + 1
+        for p, mean in zip(params, means, strict=True):
+            mean.mul_(self.beta).add_(p.grad, alpha=1 - self.beta)
+            p.grad.copy_(mean if step % 3 else -mean)
+        return loss
 
 
 class Bare(nn.Module):

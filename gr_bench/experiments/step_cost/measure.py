@@ -15,6 +15,7 @@ from gr_bench.meters.counters import count_launches
 from gr_bench.meters.flops import read_flops
 from gr_bench.meters.get_device import get_device
 from gr_bench.meters.memory import measure_memory
+from gr_bench.timing.first_step import first_step
 from gr_bench.timing.step import build_step
 
 
@@ -28,7 +29,8 @@ def counters(cell: StepCostCell) -> Counters:
     device = get_device(cell.device)
     cell_read = cell.unreplayed
     step = build_step(cell_read, registry)
-    step.settle()
+    with first_step(step.training):
+        step.settle()
     cycle = step.cycle
     loss = torch.stack([step() for _ in range(max(2, cycle))])
     training = step.training
@@ -61,6 +63,7 @@ def counters(cell: StepCostCell) -> Counters:
         predicted_extra_high_bytes=predicted.predicted_extra_high_bytes,
         predicted_peak_low_bytes=predicted.predicted_peak_low_bytes,
         **asdict(memory),
+        gradient_evaluations=training.method.gradient_evaluations,
         resident_bytes=psutil.Process().memory_info().rss,
         parameters=sum(p.numel() for p in training.model.parameters()),
         finite=bool(loss.isfinite().all()),

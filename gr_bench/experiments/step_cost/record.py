@@ -77,6 +77,9 @@ class Counters(Record):
     """Of the whole process on a GPU, as is the next; None where it is not counted."""
 
     peak_reserved_bytes: int | None = None
+    gradient_evaluations: float | None = None
+    """Forward-backward passes of a step as the method counts them; None in older records."""
+
     predicted_flops: int | None = None
     """The cost model's (:mod:`~gr_bench.experiments.step_cost.cost_model`), as are the next."""
 

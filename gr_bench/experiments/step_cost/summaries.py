@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from gr_bench import registry
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Summary
 from gr_bench.experiments.step_cost.tables import MEMORY
+from gr_bench.spec import parse
 from gr_bench.units import duration
 
 BUSY = 0.05
@@ -285,8 +287,9 @@ def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
         equal = equal.mask(missing, NOT_KNOWN)
     shown["equal"] = equal.where(read, "-")
     shown["FLOP ratio"] = _resting_on_flops(table, "flop_ratio", "{:.3f}")
+    evaluations = table.get("gradient_evaluations", pd.Series(math.nan, table.index))
     shown["limit"] = [
-        f"{registry.build_method(spec).gradient_evaluations:g}" for spec in table["spec"]
+        _limit(spec, float(stored)) for spec, stored in zip(table["spec"], evaluations, strict=True)
     ]
     shown["time ratio"] = table["time_ratio"].map("{:.3f}".format)
     shown["efficiency"] = _resting_on_flops(table, "efficiency", "{:.2f}")
@@ -294,6 +297,15 @@ def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
     bounds = table[["predicted_copies_low", "predicted_copies_high"]].itertuples(index=False)
     shown["bounds (P)"] = [_range(*pair) for pair in bounds]
     return shown.replace("nan", "-")
+
+
+def _limit(spec: str, stored: float) -> str:
+    """Gradient evaluations of a step; of a plug-in in an older run they are not known."""
+    if math.isnan(stored):
+        if registry.METHODS.own(parse(spec).name) is None:
+            return "-"
+        stored = registry.gradient_evaluations(spec)
+    return f"{stored:g}"
 
 
 def _range(low: float, high: float) -> str:

@@ -76,6 +76,10 @@ MEASURED = (
 )
 
 
+NEWER = ("gradient_evaluations",)
+"""Columns that older runs have not."""
+
+
 def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     """A row a cell; ``control`` rows are the baseline timed a second time.
 
@@ -94,7 +98,8 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     empty. ``flop_ratio`` is exact; ``efficiency`` = flop_ratio/time_ratio, 1 where a method costs
     just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's
     peak)/P. ``predicted_flops`` and the bounds ``predicted_copies_low`` and ``_high``, over SGD,
-    are those of :mod:`~gr_bench.experiments.step_cost.cost_model`. ``flops_per_s`` is achieved,
+    are those of :mod:`~gr_bench.experiments.step_cost.cost_model`. ``gradient_evaluations`` are
+    a step's, as the method counts them (no column in older runs). ``flops_per_s`` is achieved,
     ``machine_flops_per_s`` that of a matrix product in the same rounds, ``machine_share`` their
     quotient. ``resident_bytes`` is the process's resident memory after the step. ``waiting_share``
     is the part of the timed wall time in which the process waited for a processor that others had,
@@ -141,7 +146,8 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
             finite = cell.id not in counters or counters[cell.id].finite
             row["status"] = "ok" if finite else "loss is not finite"
         rows.append(row)
-    return in_order(build_table(rows, MEASURED), "control")
+    columns = (*MEASURED, *(column for column in NEWER if any(column in row for row in rows)))
+    return in_order(build_table(rows, columns), "control")
 
 
 def _target(times: BlockTimes, block: Sequence[StepCostCell]) -> float:
@@ -268,6 +274,8 @@ def _counted(own: Counters | None, base: Counters | None) -> dict[str, Any]:
         **{part: getattr(own, part) for part in MEMORY},
         "resident_bytes": own.resident_bytes,
     }
+    if own.gradient_evaluations is not None:
+        row["gradient_evaluations"] = own.gradient_evaluations
     if base is not None:
         row["extra_parameter_copies"] = (own.peak_bytes - base.peak_bytes) / own.parameter_bytes
         if own.flops and base.flops:

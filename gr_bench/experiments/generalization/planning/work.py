@@ -63,6 +63,6 @@ def _forward_flops(model: str, dataset: str) -> tuple[int, int] | None:
                 module.register_forward_hook(note)
         with torch.no_grad():
             network.eval()(data.train.inputs[:1])
-    except Exception:  # somebody's code; whatever is wrong is told by the training
+    except (Exception, SystemExit):  # somebody's code; the training will tell what is wrong
         return None
     return flops, len(data.train)

@@ -17,6 +17,7 @@ from gr_bench.experiments.generalization.training.trainer import Evaluation, Tra
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method, stack
 from gr_bench.spec import parse
+from gr_bench.timing.first_step import FirstStep
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -80,9 +81,12 @@ class Fleet(Trainer):
     def step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
         """See :meth:`Trainer.step`."""
         self._model.train()
-        losses = self._method.backward(
-            _MiniBatch(self, inputs, targets), list(self.params.values())
-        )
+        params = list(self.params.values())
+        first = FirstStep(self._method, params) if self._is_new else None
+        losses = self._method.backward(_MiniBatch(self, inputs, targets), params)
+        if first is not None:
+            first.check()
+            self._is_new = False
         self._optimizer.step(rate * self._rates)
         return losses
 

@@ -182,7 +182,8 @@ def cached_choice(
         sort.append(parse(cell.optimizer).name)
     processor = hardware.processor()
     here = (device.describe().get("name"), processor.family, processor.model, processor.stepping)
-    key = json.dumps([*sort, *here, torch.__version__])
+    sources = sorted(cell.sources.values())  # of plug-ins, which may be changed
+    key = json.dumps([*sort, *here, torch.__version__, *sources])
     folder = Path(pooch.os_cache("gr-bench"))
     known = _read(folder)
     if key in known:

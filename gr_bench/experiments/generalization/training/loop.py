@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method
 from gr_bench.optimizers.convention import Convention
+from gr_bench.timing.first_step import first_step
 from gr_bench.workloads.datasets import Dataset, Part
 from gr_bench.workloads.loss import accuracy, cross_entropy
 
@@ -47,7 +49,10 @@ class Loop(Trainer):
         self.training.model.train()
         for group in self.training.optimizer.param_groups:
             group["lr"] = rate * self.cells[0].learning_rate
-        return self.training.step(inputs[0], targets[0])[None]
+        watched = first_step(self.training) if self._is_new else nullcontext()
+        self._is_new = False
+        with watched:
+            return self.training.step(inputs[0], targets[0])[None]
 
     def parameter_norms(self) -> list[float]:
         """See :meth:`Trainer.parameter_norms`."""

@@ -55,6 +55,7 @@ class Trainer(ABC):
         self._augmentation = AUGMENTATIONS.get(cells[0].augmentation)
         # the last, incomplete batch is left out, as a batch of one breaks batch norm
         self.steps_per_epoch = len(data.train) // cells[0].batch_size
+        self._is_new = True  # no step has been made
         self._examples: int | None = None  # that fit into the memory together, once it is known
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -114,7 +114,7 @@ def test_a_parameter_called_as_a_column_has_a_column_of_its_own() -> None:
     spec = f"{__name__}:Heavy(momentum=0.7)"
     made = tables(*results(), *(result(spec, seed, 0.9) for seed in range(3)))
     for name, p in (("generalization", "p"), ("comparison", "method_p"), ("time_to_target", "p")):
-        table = made[name][made[name]["method"] == f"{__name__}:Heavy"]
+        table = made[name][made[name]["method"] == "heavy"]
         assert table["method_momentum"].tolist() == [0.7] * len(table)
         assert set(table["momentum"]) == {0.9}
         assert table[p].tolist() == [0.25] * len(table)

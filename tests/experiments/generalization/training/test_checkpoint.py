@@ -36,6 +36,10 @@ CASES = {
     "late": ("late(sam, share=0.4)", {"model": "mlp(depth=2, width=8)", **IMAGES}),
     "ramp": ("ramp(every(f-gr, k=3))", {"model": "mlp(depth=2, width=8)", **IMAGES}),
     "mask": ("without(late(sam))", {"model": "resnet-8(width=4)", **IMAGES}),
+    "a method's state": (
+        "plugged:Remembering",
+        {"model": "mlp(depth=2, width=8)", "dataset": "plugged:blobs"},
+    ),
     "diverging": ("plugged:Exploding(at=9)", {"model": "mlp(depth=1)", **IMAGES}),
 }
 
@@ -228,7 +232,7 @@ def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
     assert not (folder / "unfinished").exists()
     table = load(folder).generalization.set_index("method")
     assert list(table["status"]) == ["ok", "ok"]
-    one, other = table.loc["sgd"], table.loc["plugged:DiesOnce"]
+    one, other = table.loc["sgd"], table.loc["dies-once"]
     for column in ("train_loss", "test_loss", "gradient_norm", "parameter_norm"):
         assert one[column] == other[column]
     steps = json.loads((tmp_path / "died").read_text())

@@ -1,0 +1,104 @@
+"""The first step of a method, held to the part of its contract that costs nothing to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..methods.base import Method
+
+if TYPE_CHECKING:
+    from .step import Training
+
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""A whole number's type by its bytes."""
+
+
+class ContractBroken(Exception):
+    """A method that did not do what every method must (:mod:`gr_bench.methods.base`)."""
+
+
+class FirstStep:
+    """A method's first step on some parameters; nothing is copied for it.
+
+    Args:
+        method: that is to make the step.
+        params: as they are before it.
+    """
+
+    def __init__(self, method: Method, params: Iterable[Tensor]) -> None:
+        self._method = method
+        self._params = [p for p in params if p.requires_grad]
+        self._before = _fingerprint(self._params)
+
+    def check(self) -> None:
+        """Look at gradients and parameters, after ``backward`` and before the optimizer's step.
+
+        Raises:
+            ContractBroken: no parameter has a gradient, one is not as it was, or the method keeps
+                something where no checkpoint finds it.
+        """
+        name = type(self._method).__name__
+        if self._params and all(p.grad is None for p in self._params):
+            raise ContractBroken(
+                f"{name} left no gradient: backward must put one into every p.grad"
+            )
+        if self._before is not None and _fingerprint(self._params) != self._before:
+            raise ContractBroken(
+                f"{name} left parameters changed: after backward they must be as before, bit for "
+                "bit; gr_bench.methods.Step moves them and back"
+            )
+        if lost := _unkept(self._method):
+            raise ContractBroken(
+                f"{name} keeps {lost} beside its state, where it is lost when a training is "
+                f'interrupted: write self.state["{lost}"], or state_dict and load_state_dict'
+            )
+
+
+@contextmanager
+def first_step(training: Training) -> Iterator[None]:
+    """Hold the first optimizer step inside to :class:`FirstStep`.
+
+    Raises:
+        ContractBroken: as in :meth:`FirstStep.check`, from inside the step.
+    """
+    first = FirstStep(training.method, training.model.parameters())
+
+    def check(*_: Any) -> None:
+        handle.remove()
+        first.check()
+
+    handle = training.optimizer.register_step_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _unkept(method: Method) -> str | None:
+    """An attribute that the method has given itself, unless it says itself what its state is."""
+    cls = type(method)
+    if cls.state_dict is not Method.state_dict:
+        return None
+    known = {own.name for own in fields(method)} | {"runs"}
+    derived = {key for key in vars(method) if hasattr(getattr(cls, key, None), "attrname")}
+    return next((key for key in vars(method) if key not in known | derived), None)
+
+
+@torch.no_grad()
+def _fingerprint(params: list[Tensor]) -> list[int] | None:
+    """The sum of every parameter's bits; None where they have none, as of pretended tensors."""
+    sums = [
+        p.detach().reshape(-1).view(BITS[p.element_size()]).sum(dtype=torch.int64)
+        for p in params
+        if p.element_size() in BITS
+    ]
+    try:
+        return [int(value) for value in torch.stack([s.cpu() for s in sums])] if sums else []
+    except RuntimeError:  # without data
+        return None
