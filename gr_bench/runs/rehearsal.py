@@ -48,10 +48,11 @@ def faults(suite: Suite) -> Iterator[str]:
     for kind, trial in (("dataset", _try_dataset), ("model", _try_model), ("method", _try_method)):
         tried = set()
         for cell in cells:
-            names = {own: _name(cell, own) for own in ("dataset", "model", "method")}
+            names = {own: _name(cell, own) for own in _CONCERNED["method"]}
             parts = {own: names[own] for own in _CONCERNED[kind]}
             key = (*parts.values(), cell.batch_size if kind == "dataset" else 0)
-            own_kinds = [of for of, _ in cell.sources if of in parts]
+            of_plugins = ["method" if of == "combinator" else of for of, _ in cell.sources]
+            own_kinds = [of for of in of_plugins if of in parts]
             if not own_kinds or key in tried or broken & set(parts.items()):
                 continue
             tried.add(key)
@@ -69,7 +70,7 @@ def faults(suite: Suite) -> Iterator[str]:
 _CONCERNED = {
     "dataset": ("dataset",),
     "model": ("dataset", "model"),
-    "method": ("dataset", "model", "method"),
+    "method": ("dataset", "model", "optimizer", "method"),
 }
 """The parts that a trial of each kind of thing is made with."""
 
@@ -85,8 +86,8 @@ def _in_words(error: BaseException) -> str:
 
 
 def _name(cell: Cell, kind: str) -> str:
-    """The spec of a part; of a method its name alone, whose first numbers stand for all."""
-    return parse(cell.spec).name if kind == "method" else str(getattr(cell, kind))
+    """The spec of a part; of a method its names alone, whose first numbers stand for all."""
+    return parse(cell.spec).kind if kind == "method" else str(getattr(cell, kind))
 
 
 def _data(cell: Cell) -> Dataset:
