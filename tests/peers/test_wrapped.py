@@ -54,7 +54,9 @@ class Problem:
 
     def direction(self, method: Method) -> list[Tensor]:
         method.backward(self.loss, self.params)
-        return [p.grad.clone() for p in self.params if p.grad is not None]
+        found = [p.grad for p in self.params]
+        assert all(grad is not None for grad in found)
+        return [grad.clone() for grad in found if grad is not None]
 
     @property
     def theta(self) -> Tensor:
