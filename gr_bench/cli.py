@@ -255,6 +255,78 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
 
 
 @app.command(
+    short_help="Tell whether a training method is honest.",
+    epilog=_examples(
+        "check 'sam(rho=0.1)'",
+        "check my_module:MyMethod --model 'resnet-18(width=8)'",
+        "check my_module:MyMethod --json",
+        "check --all",
+    ),
+)
+@click.argument("method", required=False)
+@click.option("--all", "all_", is_flag=True, help="Check every built-in method.")
+@click.option(
+    "--model", metavar="MODEL", help="Ask on this model.", show_default="small ones of each kind"
+)
+@click.option("--compile", "compiled", is_flag=True, help="Ask under torch.compile, too.")
+@click.option(
+    "--timeout", metavar="TIME", default="30s", help="The longest that one rule may take."
+)
+@click.option("--json", "as_json", is_flag=True, help='Print {"methods": [...]} instead.')
+def check(
+    method: str | None,
+    all_: bool,
+    model: str | None,
+    compiled: bool,
+    timeout: str,
+    as_json: bool,
+) -> None:
+    """Tell whether METHOD keeps what a training loop relies on: exit code 1 if it does not.
+
+    METHOD is spelled as in suites: a built-in name, or my_module:MyMethod. Each rule says pass,
+    finding, not applicable or not known; a finding says what a user suffers from it, and where.
+    """
+    from gr_bench import registry
+    from gr_bench.units import parse_duration
+
+    if all_ == (method is not None):
+        raise RequestError("give a METHOD, or --all")
+    specs = list(registry.METHODS.built_in) if method is None else [registry.spell_method(method)]
+    if method is not None:
+        registry.check_method(method)
+    if model is not None:
+        registry.MODELS.resolve(registry.parse(model), given=2)
+    timeout_s = parse_duration(timeout)
+    from gr_bench.checks import page
+    from gr_bench.checks.check import Checker
+
+    checked = {}
+    console = _console()
+    with (
+        console.status("") as status,
+        Checker(model=model, compiled=compiled, timeout_s=timeout_s) as checker,
+    ):
+        for spec in specs:
+            checked[spec] = found = list(
+                checker.check(
+                    spec, progress=lambda rule, spec=spec: status.update(f"{spec}: {rule}")
+                )
+            )
+            if as_json:
+                continue
+            if all_:
+                for line in [*page.findings(found), page.summary(spec, found)]:
+                    print(line)
+            else:
+                for line in page.lines(spec, found):
+                    print(line)
+    if as_json:
+        print(page.as_json(checked))
+    if any(result.verdict == "finding" for found in checked.values() for result in found):
+        raise click.exceptions.Exit(FAILED)
+
+
+@app.command(
     short_help="Tell whether HEAD is slower or larger than BASE.",
     epilog=_examples(
         "compare git:main git:HEAD --call bench.py:prepare_step",
