@@ -134,7 +134,7 @@ def evaluations(subject: Subject) -> Outcome:
     def cycle() -> None:
         for _ in range(method.cycle):
             problem.backward(method, loss_fn)
-            problem.optimizer.step()
+            problem.advance()
 
     cycle()
     calls[0] = 0
@@ -179,7 +179,7 @@ def state(subject: Subject) -> Outcome:
             torch.save((method.state_dict(), whole.optimizer.state_dict()), saved)
             parted = whole.twin()
         whole.backward(method, seed=number)
-        whole.optimizer.step()
+        whole.advance()
     saved.seek(0)
     where = places.of_method(method)
     try:
@@ -191,7 +191,7 @@ def state(subject: Subject) -> Outcome:
     parted.optimizer.load_state_dict(of_optimizer)
     for number in range(subject.span, 2 * subject.span):
         parted.backward(fresh, seed=number)
-        parted.optimizer.step()
+        parted.advance()
     for name, p in whole.parameters.items():
         if not torch.equal(p, parted.parameters[name]):
             return finding(f"{name} is another one {subject.span} steps after loading", where)

@@ -89,7 +89,7 @@ def acts(subject: Subject) -> Outcome:
         d = problem.direction()
         if relative_error(d, torch.cat([g.flatten() for g in plain])) > INERT:
             return passed(f"another direction than SGD's in step {number}")
-        problem.optimizer.step()
+        problem.advance()
     return finding(f"in {LONG} steps every direction is SGD's", places.of_method(method))
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import torch
 
-_OWN = str(Path(__file__).parent)
+import gr_bench.meters.host_reads
+
+_OWN = (str(Path(__file__).parent), gr_bench.meters.host_reads.__file__)
 _OTHERS = (
     str(Path(torch.__file__).parent),
     sysconfig.get_path("stdlib") + "/",
@@ -60,6 +62,6 @@ def innermost(frames: Iterable[tuple[str, int]]) -> str | None:
     """The first of (file, line) from the inside out that a method's author would look at."""
     for file, line in frames:
         is_package = file.startswith(_PACKAGES) and not file.startswith(_OTHERS[0])
-        if is_package or not file.startswith((_OWN, *_OTHERS)):
+        if is_package or not file.startswith((*_OWN, *_OTHERS)):
             return f"{file}:{line}"
     return None

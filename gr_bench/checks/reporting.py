@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gr_bench.checks import places
 from gr_bench.checks.outcome import Outcome, Rule, finding, passed
-from gr_bench.checks.side_effects import moved
+from gr_bench.checks.side_effects import displaced
 from gr_bench.checks.subject import (
     IMAGES,
     PLAIN,
@@ -57,7 +57,7 @@ def not_finite(subject: Subject) -> Outcome:
         where = places.of_method(method)
         if not torch.equal(torch.isfinite(found), torch.tensor(False)):
             return finding(f"a loss of {bad} is reported as {float(found):g}", where)
-        if fault := moved(problem.model, before):
+        if fault := displaced(problem.model, before):
             return finding(f"after a loss of {bad} {fault}", where)
     return passed("returned, and parameters are as before")
 
@@ -133,7 +133,7 @@ def no_gradient(subject: Subject) -> Outcome:
                 told = f"{type(error).__name__} for a parameter used {words}: {error}"
                 return finding(told, places.of_exception(error))
             where = places.of_method(method)
-            if fault := moved(model, before):
+            if fault := displaced(model, before):
                 return finding(f"with a parameter used {words}, {fault}", where)
             for name, p in problem.parameters.items():
                 if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
@@ -142,7 +142,7 @@ def no_gradient(subject: Subject) -> Outcome:
                 p.grad is not None and bool(p.grad.any()) for p in model.branch.parameters()
             ):
                 return finding(f"a parameter used {words} gets a gradient", where)
-            problem.optimizer.step()
+            problem.advance()
     return passed("handled")
 
 

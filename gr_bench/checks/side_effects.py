@@ -20,6 +20,9 @@ from gr_bench.checks.subject import (
     same_bits,
 )
 
+ROUNDING = 1e-6
+"""Relative distance of a parameter that was added to and subtracted from."""
+
 ROUNDINGS = 1e-4
 """Relative error of running statistics that another kernel's rounding explains; a second move is
 a thousand times that."""
@@ -42,6 +45,18 @@ def moved(model: nn.Module, before: Mapping[str, Tensor]) -> str | None:
         if not same_bits(p, before[name]):
             changed = int((p.detach() != before[name]).sum())
             return f"{changed} entries of {name} are not what they were"
+    return None
+
+
+def displaced(model: nn.Module, before: Mapping[str, Tensor]) -> str | None:
+    """The parameter that is elsewhere by more than rounding, or NaN, in words; None if none is.
+
+    Rounding is for the rule on parameters to tell.
+    """
+    for name, p in model.named_parameters():
+        distance = float((p.detach() - before[name]).norm())
+        if not distance <= ROUNDING * float(before[name].norm()):
+            return f"{name} is left elsewhere"
     return None
 
 

@@ -59,6 +59,11 @@ class Problem:
         torch.manual_seed(seed)
         return method.backward(loss_fn or self.loss, self.model.parameters())
 
+    def advance(self) -> None:
+        """The optimizer's part of a step; afterwards there is no gradient."""
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """By name."""
@@ -112,7 +117,7 @@ class Subject:
         method = self.method(problem, self.span)
         for _ in range(self.span):
             yield method
-            problem.optimizer.step()
+            problem.advance()
 
 
 def image_problem(model: str, dtype: torch.dtype = torch.float32) -> Problem:

@@ -14,6 +14,10 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 
+import torch
+
+from gr_bench.checks.rules import BY_NAME, ask
+from gr_bench.checks.subject import Subject
 from gr_bench.errors import RequestError
 from gr_bench.workers.channel import Message, note_at_work, serve
 
@@ -21,15 +25,10 @@ from gr_bench.workers.channel import Message, note_at_work, serve
 def main() -> None:
     """Answer until there is nothing more to ask."""
     at_work = int(sys.argv[1])
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
 
     def judge(request: Message) -> Iterator[Message]:
-        import torch
-
-        from gr_bench.checks.rules import BY_NAME, ask
-        from gr_bench.checks.subject import Subject
-
-        torch.set_num_threads(1)
-        warnings.simplefilter("ignore")
         note_at_work(at_work, [request["rule"]])
         subject = Subject(request["spec"], request["model"], request["compiled"])
         faulthandler.dump_traceback_later(request["timeout_s"])
