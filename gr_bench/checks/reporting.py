@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gr_bench.checks import places
 from gr_bench.checks.outcome import Outcome, Rule, finding, passed
-from gr_bench.checks.side_effects import displaced
+from gr_bench.checks.side_effects import ROUNDING, displaced
 from gr_bench.checks.subject import (
     IMAGES,
     PLAIN,
@@ -79,7 +79,7 @@ def zero_gradient(subject: Subject) -> Outcome:
                 if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
                     words = f"where {what}, that of {name} becomes NaN"
                     return finding(words, places.of_method(method))
-                if not bool((p == value).all()):
+                if not bool(torch.isclose(p, torch.tensor(value), rtol=ROUNDING).all()):
                     return finding(f"where {what}, {name} changes", places.of_method(method))
     return passed("stays finite")
 

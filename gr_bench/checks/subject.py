@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.methods import LossFunction, Method
+from gr_bench.timing.step import EagerSGD
 from gr_bench.workloads.loss import cross_entropy
 
 SEED = 1
@@ -46,7 +47,7 @@ class Problem:
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
+        self.optimizer = EagerSGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def loss(self) -> Tensor:
         """A forward pass."""
@@ -70,7 +71,7 @@ class Problem:
         return dict(self.model.named_parameters())
 
     def direction(self) -> Tensor:
-        """What is in ``p.grad`` as one vector; zeros where there is none."""
+        """The ``p.grad`` of all parameters as one vector; zeros where there is none."""
         return torch.cat(
             [
                 (torch.zeros_like(p) if p.grad is None else p.grad).detach().flatten()

@@ -30,6 +30,7 @@ from gr_bench.checks.subject import (
     relative_error,
     same_bits,
 )
+from gr_bench.timing.step import EagerSGD
 from gr_bench.workloads.loss import cross_entropy
 
 ROUNDING = 1e-6
@@ -141,7 +142,7 @@ def groups(subject: Subject) -> Outcome:
     """An optimizer with a learning rate a group steps by -rate·d in each."""
     problem, twin = image_problem(PLAIN), image_problem(PLAIN)
     rates = [LEARNING_RATE / (1 + i) for i in range(len(problem.parameters))]
-    optimizer = torch.optim.SGD(
+    optimizer = EagerSGD(
         [
             {"params": [p], "lr": rate}
             for p, rate in zip(problem.model.parameters(), rates, strict=True)

@@ -81,7 +81,7 @@ def test_an_exception_in_a_step_is_named_with_its_line_and_nothing_more_is_asked
     ("spec", "words"), [("planted:Hanging", "did not return"), ("planted:Dying", "SIGABRT")]
 )
 def test_a_method_that_does_not_come_back_is_named_with_its_line(spec: str, words: str) -> None:
-    with Checker(timeout_s=2.0) as checker:
+    with Checker(timeout_s=5.0) as checker:
         results = list(checker.check(spec, ["no gradient", "loss"]))
     assert [r.verdict for r in results] == ["finding", "pass"]
     assert words in results[0].words

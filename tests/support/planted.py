@@ -64,7 +64,7 @@ class Drifting(Right):
         with torch.no_grad():
             for p in own:
                 if p.grad is not None:
-                    p.add_(p.grad, alpha=self.rho).sub_(p.grad, alpha=self.rho)
+                    p.add_(self.rho).sub_(self.rho)
         return loss
 
 
