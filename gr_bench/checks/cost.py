@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
@@ -79,13 +81,11 @@ def copies(subject: Subject) -> Outcome:
 
     Memory in :attr:`gr_bench.methods.Method.state` is the method's by right.
     """
-    problem, sgd = _deep(), _deep()
-    method = subject.method(problem)
     steps = subject.span
-    sgd_bytes = _peak(sgd, SGD(), steps)
-    extra = _peak(problem, method, steps) - sgd_bytes
-    parameter_bytes = nbytes(problem.model.parameters())
-    found = extra / parameter_bytes
+    sgd_bytes, _ = _peak(lambda problem: SGD(), steps)
+    peak, method = _peak(subject.method, steps)
+    parameter_bytes = nbytes(_deep().model.parameters())
+    found = (peak - sgd_bytes) / parameter_bytes
     state = nbytes(t for t in tree_leaves(method.state_dict()) if isinstance(t, torch.Tensor))
     words = f"{found:.2f} copies more than SGD"
     if method.needs_second_derivatives:
@@ -105,14 +105,21 @@ def _deep() -> Problem:
     return problem_of(nn.Sequential(*head, *inner, nn.Linear(128, 10, bias=False)))
 
 
-def _peak(problem: Problem, method: Method, steps: int) -> int:
-    """The most bytes that a method's first steps hold at once, with all that it keeps of them."""
+def _peak(build: Callable[[Problem], Method], steps: int) -> tuple[int, Method]:
+    """The most bytes that a method's first steps hold at once, the model's included; the method.
+
+    The model is built inside: memory from before could be freed unseen.
+    """
+    built: list[Method] = []
 
     def work() -> None:
+        problem = _deep()
+        method = build(problem)
+        built.append(method)
         for _ in range(steps):
             problem.backward(method)
 
-    return get_device("cpu").peak_growth(work)
+    return get_device("cpu").peak_growth(work), built[0]
 
 
 def evaluations(subject: Subject) -> Outcome:

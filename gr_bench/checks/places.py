@@ -26,8 +26,11 @@ _DUMPED = re.compile(r'File "(?P<file>.+?)", line (?P<line>\d+) in')
 
 
 def of_method(method: object) -> str | None:
-    """The line at which the method's ``backward`` begins; None where there is no source."""
-    function = inspect.unwrap(type(method).backward)  # type: ignore[attr-defined]
+    """The line at which the method's ``backward`` begins; None where there is no source.
+
+    A method that stands for something else, as an optimizer, may name that as its ``source``.
+    """
+    function = inspect.unwrap(getattr(method, "source", None) or type(method).backward)  # type: ignore[attr-defined]
     try:
         file = inspect.getsourcefile(function)
         line = inspect.getsourcelines(function)[1]
