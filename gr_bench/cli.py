@@ -287,6 +287,7 @@ def check(
     finding, not applicable or not known; a finding says what a user suffers from it, and where.
     """
     from gr_bench import registry
+    from gr_bench.spec import parse
     from gr_bench.units import parse_duration
 
     if all_ == (method is not None):
@@ -295,31 +296,28 @@ def check(
     if method is not None:
         registry.check_method(method)
     if model is not None:
-        registry.MODELS.resolve(registry.parse(model), given=2)
+        registry.MODELS.resolve(parse(model), given=2)
     timeout_s = parse_duration(timeout)
     from gr_bench.checks import page
     from gr_bench.checks.check import Checker
 
     checked = {}
-    console = _console()
     with (
-        console.status("") as status,
+        _console().status("") as status,
         Checker(model=model, compiled=compiled, timeout_s=timeout_s) as checker,
     ):
         for spec in specs:
-            checked[spec] = found = list(
-                checker.check(
-                    spec, progress=lambda rule, spec=spec: status.update(f"{spec}: {rule}")
-                )
-            )
-            if as_json:
-                continue
-            if all_:
-                for line in [*page.findings(found), page.summary(spec, found)]:
+            checked[spec] = []
+            for result in checker.check(spec):
+                status.update(f"{spec}: {result.rule}")
+                checked[spec].append(result)
+            if all_ and not as_json:
+                for line in [*page.findings(checked[spec]), page.summary(spec, checked[spec])]:
                     print(line)
-            else:
-                for line in page.lines(spec, found):
-                    print(line)
+    for spec, results in checked.items():
+        if not (all_ or as_json):
+            for line in page.lines(spec, results):
+                print(line)
     if as_json:
         print(page.as_json(checked))
     if any(result.verdict == "finding" for found in checked.values() for result in found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import IO, Any, Self
@@ -23,9 +23,6 @@ START_S = 60.0
 
 STACK_S = 1.0
 """A process gets so long to write its stack once its time is over."""
-
-ProgressCallback = Callable[[str], None]
-"""Told the rule that is about to be asked."""
 
 
 class Checker:
@@ -65,12 +62,7 @@ class Checker:
     ) -> None:
         self._end()
 
-    def check(
-        self,
-        spec: str,
-        rules: Sequence[str] | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Iterator[Result]:
+    def check(self, spec: str, rules: Sequence[str] | None = None) -> Iterator[Result]:
         """The verdicts on a method, as they become known.
 
         Once no step comes to its end, nothing more is asked.
@@ -78,7 +70,6 @@ class Checker:
         Args:
             spec: the method, as in suites.
             rules: the names of those to ask; by default all.
-            progress: told of each.
 
         Raises:
             RequestError: no such method or model.
@@ -88,8 +79,6 @@ class Checker:
         wanted = [BY_NAME[name] for name in rules] if rules else list(RULES)
         stopped = False
         for rule in wanted:
-            if progress is not None:
-                progress(rule.name)
             if stopped:
                 yield unasked(rule)
                 continue

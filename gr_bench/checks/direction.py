@@ -20,7 +20,7 @@ from gr_bench.checks.subject import (
 )
 from gr_bench.methods import METHODS, Method
 
-ROUNDING = 1e-6
+ROUNDING = 1e-4
 """Relative error, in float64, that a small constant in a norm's denominator explains."""
 
 INERT = 1e-12

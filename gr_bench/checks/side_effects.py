@@ -35,7 +35,9 @@ def parameters(subject: Subject) -> Outcome:
             before = {name: p.detach().clone() for name, p in problem.parameters.items()}
             problem.backward(method)
             if fault := moved(problem.model, before):
-                return finding(f"step {number}: {fault}", places.of_method(method))
+                elsewhere = displaced(problem.model, before)
+                words = f"{elsewhere}, not by rounding" if elsewhere else f"{fault}, by rounding"
+                return finding(f"step {number}: {words}", places.of_method(method))
     return passed("bit for bit as before")
 
 
@@ -278,7 +280,7 @@ RULES = (
         "exception",
         exception,
         "a loop that catches an out-of-memory error, or a notebook that is interrupted, goes on "
-        "from perturbed weights, from statistics of a step that was never taken, or with statistics "
-        "switched off.",
+        "from perturbed weights, from statistics of a step that was never taken, or with "
+        "statistics switched off.",
     ),
 )
