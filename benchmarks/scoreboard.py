@@ -201,7 +201,7 @@ def time_all(packages: Path, out: Path) -> None:
         for name, log in answer["logs"].items():
             logs.setdefault(name, []).append(log)
         print(f"process {replicate + 1} of {REPLICATES}: {answer['rounds']} rounds", flush=True)
-    ratios = {name: asdict(stats.ratio_interval(own)) for name, own in logs.items()}
+    ratios = {name: stats.ratio_interval(own)._asdict() for name, own in logs.items()}
     how = {"model": MODEL, "batch_size": BATCH, "replicates": REPLICATES, "rounds": rounds}
     _update(out, {"timed": {"date": str(date.today()), **how, **_machine(), "ratios": ratios}})
 
@@ -351,8 +351,8 @@ def _how_timed(timed: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Times: `{timed['model']}`, batch {timed['batch_size']}, one thread of {device['name']} "
         f"({device['cores']} cores, {device['capability']}), {timed['date']}; momentum SGD after "
-        f"each method; all in the same rounds ({min(timed['rounds'])} or more a process), geometric "
-        f"means over {timed['replicates']} processes with their 95 % t-intervals."
+        f"each method; all in the same rounds ({min(timed['rounds'])} or more a process), "
+        f"geometric means over {timed['replicates']} processes with their 95 % t-intervals."
     )
 
 
