@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -110,12 +112,16 @@ class Checker:
     def _start(self) -> tuple[WorkerProcess, IO[bytes]]:
         log = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         command = [sys.executable, "-X", "faulthandler", "-m", "gr_bench.checks.worker"]
-        path = {"PYTHONPATH": ":".join(p or "." for p in sys.path)}
+        path = {"PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
         environment = path | dict(self._environment or {})
         worker = WorkerProcess(command, log, environment=environment)
         self._open.enter_context(worker)
-        with suppress(WorkerDied, TookTooLong):
+        try:
             _await_ready(worker)
+        except (WorkerDied, TookTooLong):
+            log.seek(0)
+            told = log.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise RequestError(f"no process to check in: {told or 'it does not start'}") from None
         self._worker = worker, log
         return self._worker
 
@@ -125,8 +131,6 @@ class Checker:
 
 
 def _await_ready(worker: WorkerProcess) -> None:
-    import select
-
     if not select.select([worker.channel], [], [], START_S)[0]:
         raise TookTooLong
     worker.channel.read()
