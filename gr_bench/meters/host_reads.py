@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select")
 """Operators that return what only the device knows: ``.item()``, ``bool()``, a mask."""
+
+INDEXING = ("index", "index_put", "index_put_")
+"""Operators that wait if an index is a mask: they count what is true in it."""
 
 COPYING = {torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
 """Methods that copy to the host; on the CPU they reach no operator."""
@@ -62,9 +66,14 @@ class _Operators(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func.overloadpacket.__name__ in WAITING:
+        name = func.overloadpacket.__name__
+        if name in WAITING or (name in INDEXING and _has_mask(args[1])):
             self._note(str(func))
         return func(*args, **(kwargs or {}))
+
+
+def _has_mask(indices: Sequence[Tensor | None]) -> bool:
+    return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices)
 
 
 class _Methods(TorchFunctionMode):

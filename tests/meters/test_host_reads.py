@@ -15,6 +15,8 @@ WAITING: dict[str, Callable[[Tensor], object]] = {
     "bool": bool,
     "float": float,
     "mask": lambda t: t.view(1)[t.view(1) > 0],
+    "mask of one": lambda t: t[t > 0],
+    "put by mask": lambda t: t.view(1).index_put((t.view(1) > 0,), torch.zeros(1)),
     "alpha": lambda t: torch.add(t, t, alpha=t),
     "cpu": Tensor.cpu,
     "to cpu": lambda t: t.to("cpu"),
@@ -29,6 +31,7 @@ AT_WORK: dict[str, Callable[[Tensor], object]] = {
     "to another dtype": lambda t: t.to(torch.float64),
     "to another tensor": lambda t: t.to(torch.ones(())),
     "to its device": lambda t: t.to(t.device),
+    "index": lambda t: t.view(1)[torch.tensor([0])],
     "where": lambda t: torch.where(t > 0, t, 0.0),
     "shape": lambda t: (t.shape, t.ndim, t.numel()),
 }
