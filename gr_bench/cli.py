@@ -300,8 +300,9 @@ def check(
     timeout_s = parse_duration(timeout)
     from gr_bench.checks import page
     from gr_bench.checks.check import Checker
+    from gr_bench.checks.outcome import Result
 
-    checked = {}
+    checked: dict[str, list[Result]] = {}
     with (
         _console().status("") as status,
         Checker(model=model, compiled=compiled, timeout_s=timeout_s) as checker,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.checks import places
-from gr_bench.checks.outcome import Outcome, Rule, finding, passed
-from gr_bench.checks.side_effects import ROUNDING, displaced
+from gr_bench.checks.outcome import Outcome, Rule, finding, not_applicable, passed
+from gr_bench.checks.side_effects import ROUNDING, Watched, displaced
 from gr_bench.checks.subject import (
     IMAGES,
     PLAIN,
@@ -24,14 +24,21 @@ from gr_bench.checks.subject import (
 
 
 def loss(subject: Subject) -> Outcome:
-    """A step returns the loss at the unperturbed parameters, with its own mask, detached."""
+    """A step returns the loss at the unperturbed parameters, with its own mask, detached.
+
+    Of a step whose only pass is at another point, it is the one there.
+    """
+    elsewhere = False
     for problem in subject.general(WITH_BATCH_NORM, WITH_DROPOUT):
         for number, method in enumerate(subject.steps(problem), 1):
             twin = problem.twin()
             torch.manual_seed(SEED)
             expected = twin.loss().detach()
-            found = problem.backward(method)
+            watched = Watched(problem)
+            found = problem.backward(method, watched)
             where = places.of_method(method)
+            if watched.only_elsewhere:
+                elsewhere, expected = True, watched.losses[0]
             if not isinstance(found, Tensor) or found.shape != expected.shape:
                 return finding(f"step {number} returns {type(found).__name__}, no scalar", where)
             if found.requires_grad:
@@ -41,6 +48,8 @@ def loss(subject: Subject) -> Outcome:
                     f"step {number} returns {float(found):.6f}, the loss is {float(expected):.6f}"
                 )
                 return finding(words, where)
+    if elsewhere:
+        return not_applicable("a step's only pass is elsewhere; the loss is that there")
     return passed("that at the unperturbed parameters")
 
 

@@ -40,6 +40,13 @@ def test_nothing_is_found_on_a_plug_in_that_is_right() -> None:
     assert {r.rule for r in results if r.verdict != "pass"} == {"compile"}
 
 
+def test_a_step_whose_only_pass_is_elsewhere_has_the_loss_there() -> None:
+    results = judged("planted:Elsewhere")
+    assert found(results) == []
+    others = {r.rule: r.verdict for r in results if r.verdict == "not applicable"}
+    assert set(others) == {"loss", "exception"}
+
+
 @pytest.mark.parametrize("spec", registry.METHODS.built_in)
 def test_nothing_is_found_on_a_built_in_method(spec: str) -> None:
     assert found(judged(spec)) == []

@@ -55,6 +55,30 @@ class Right(Method):
 
 
 @dataclass(frozen=True)
+class Elsewhere(Right):
+    """One pass, at (1 + ρ)θ: nobody knows the loss at θ, and nothing else is wrong with it."""
+
+    passes: ClassVar[int] = 1
+    family: ClassVar[str | None] = None
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        with Step(loss_fn, params) as step:
+            ahead = [(p * (1 + self.rho)).detach() for p in step.params]
+            with step.at(step.params, ahead):
+                loss = step.first()
+                loss.backward()
+            return self.told(loss)
+
+
+@dataclass(frozen=True)
+class Misreporting(Elsewhere):
+    """Reports another loss than that of its only pass."""
+
+    def told(self, loss: Tensor) -> Tensor:
+        return 0.9 * loss.detach()
+
+
+@dataclass(frozen=True)
 class Drifting(Right):
     """Comes back by subtracting what it has added."""
 
@@ -390,6 +414,7 @@ DEFECTS: dict[type[Method], str] = {
     Swallowing: "exception",
     Perturbed: "exception",
     TellingTheSecond: "loss",
+    Misreporting: "loss",
     Hiding: "loss not finite",
     Dividing: "zero gradient",
     Insisting: "no gradient",
