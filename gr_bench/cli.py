@@ -275,6 +275,77 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
 
 
 @app.command(
+    short_help="Tell whether a training method is honest.",
+    epilog=_examples(
+        "check 'sam(rho=0.1)'",
+        "check my_module:MyMethod --model 'resnet-18(width=8)'",
+        "check my_module:MyMethod --json",
+        "check --all",
+    ),
+)
+@click.argument("method", required=False)
+@click.option("--all", "all_", is_flag=True, help="Check every built-in method.")
+@click.option(
+    "--model", metavar="MODEL", help="Ask on this model.", show_default="small ones of each kind"
+)
+@click.option("--compile", "compiled", is_flag=True, help="Ask under torch.compile, too.")
+@click.option(
+    "--timeout", metavar="TIME", default="30s", help="The longest that one rule may take."
+)
+@click.option("--json", "as_json", is_flag=True, help='Print {"methods": [...]} instead.')
+def check(
+    method: str | None,
+    all_: bool,
+    model: str | None,
+    compiled: bool,
+    timeout: str,
+    as_json: bool,
+) -> None:
+    """Tell whether METHOD keeps what a training loop relies on: exit code 1 if it does not.
+
+    METHOD is spelled as in suites: a built-in name, or my_module:MyMethod. Each rule says pass,
+    finding, not applicable or not known; a finding says what a user suffers from it, and where.
+    """
+    from gr_bench import registry
+    from gr_bench.spec import parse
+    from gr_bench.units import parse_duration
+
+    if all_ == (method is not None):
+        raise RequestError("give a METHOD, or --all")
+    specs = list(registry.METHODS.built_in) if method is None else [registry.spell_method(method)]
+    if method is not None:
+        registry.check_method(method)
+    if model is not None:
+        registry.MODELS.resolve(parse(model), given=2)
+    timeout_s = parse_duration(timeout)
+    from gr_bench.checks import page
+    from gr_bench.checks.check import Checker
+    from gr_bench.checks.outcome import Result
+
+    checked: dict[str, list[Result]] = {}
+    with (
+        _console().status("") as status,
+        Checker(model=model, compiled=compiled, timeout_s=timeout_s) as checker,
+    ):
+        for spec in specs:
+            checked[spec] = []
+            for result in checker.check(spec):
+                status.update(f"{spec}: {result.rule}")
+                checked[spec].append(result)
+            if all_ and not as_json:
+                for line in [*page.findings(checked[spec]), page.summary(spec, checked[spec])]:
+                    print(line)
+    for spec, results in checked.items():
+        if not (all_ or as_json):
+            for line in page.lines(spec, results):
+                print(line)
+    if as_json:
+        print(page.as_json(checked))
+    if any(result.verdict == "finding" for found in checked.values() for result in found):
+        raise click.exceptions.Exit(FAILED)
+
+
+@app.command(
     short_help="Tell whether HEAD is slower or larger than BASE.",
     epilog=_examples(
         "compare git:main git:HEAD --call bench.py:prepare_step",

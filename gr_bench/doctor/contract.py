@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from gr_bench import registry
+from gr_bench.checks.side_effects import (
+    RANDOM_STATE,
+    Masks,
+    batch_norm_counts,
+    moved,
+    statistics_fault,
+)
+from gr_bench.checks.subject import SEED, WITH_BATCH_NORM, WITH_DROPOUT
 from gr_bench.doctor.check import Check, Tell
 from gr_bench.doctor.steps import step_on
 from gr_bench.meters.device import Device
 from gr_bench.timing.step import TimedStep
 
-M = TypeVar("M", bound=nn.Module)
-
 BATCH = 8
 DATA = f"random(shape=(3, 8, 8), samples={BATCH})"
-WITH_BATCH_NORM = "resnet-8(width=4)"
-WITH_DROPOUT = "mlp(depth=3, width=64, dropout=0.5)"
-
-SEED = 1
-"""Of the masks."""
-
-ROUNDINGS = 1e-4
-"""Relative error of running statistics that another kernel's rounding explains; a second move is
-a thousand times that."""
-
 Judge = Callable[[Device, str], str | None]
 """From a method's spec to what it breaks, in words; None if nothing."""
 
@@ -73,83 +66,38 @@ def _parameters(device: Device, spec: str) -> str | None:
         step = step_on(device, spec, model, DATA, BATCH)
         before = {name: p.detach().clone() for name, p in step.training.model.named_parameters()}
         backward(step)
-        for name, p in step.training.model.named_parameters():
-            if not _same_bits(p.detach(), before[name]):
-                changed = int((p.detach() != before[name]).sum())
-                return f"{changed} entries of {name} are not what they were"
+        if fault := moved(step.training.model, before):
+            return fault
     return None
 
 
 def _batch_norm(device: Device, spec: str) -> str | None:
     """Compare running statistics with those that one forward pass leaves."""
     step, plain = (step_on(device, spec, WITH_BATCH_NORM, DATA, BATCH) for _ in range(2))
+    before = batch_norm_counts(step.training.model)
     backward(step)
     plain.training.forward(plain.batch[0])
-    norms = zip(_of_type(step, _BatchNorm), _of_type(plain, _BatchNorm), strict=True)
-    for own, once in norms:
-        moves = int(_number(own.num_batches_tracked))
-        if moves != 1:
-            return f"statistics moved {moves} times"
-        for found, expected in (
-            (own.running_mean, once.running_mean),
-            (own.running_var, once.running_var),
-        ):
-            assert found is not None
-            assert expected is not None
-            if float((found - expected).norm()) > ROUNDINGS * float(expected.norm()):
-                return "running statistics are not those of one pass"
-    return None
+    return statistics_fault(step.training.model, plain.training.model, before)
 
 
 def _dropout(device: Device, spec: str) -> str | None:
     """Compare the masks of the passes of a step, and the random state after it."""
     step, plain = (step_on(device, spec, WITH_DROPOUT, DATA, BATCH) for _ in range(2))
-    passes: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
-    for module in _of_type(step, nn.Dropout):
-        passes[module] = []
-        module.register_forward_hook(partial(_note_mask, passes))
+    masks = Masks(step.training.model)
     torch.manual_seed(SEED)
     backward(step)
-    for masks in passes.values():
-        first_dropped, first_live = masks[0]
-        for dropped, live in masks[1:]:
-            if bool(((dropped != first_dropped) & live & first_live).any()):
-                return "a later pass draws another mask"
+    if fault := masks.fault():
+        return fault
     after = _random_state(device)
     torch.manual_seed(SEED)
     plain.training.forward(plain.batch[0])
-    if not torch.equal(after, _random_state(device)):
-        return "the random state after a step is not that after one pass"
-    return None
+    return None if torch.equal(after, _random_state(device)) else RANDOM_STATE
 
 
 def backward(step: TimedStep) -> Tensor:
     """The method's part of a step, without the optimizer's."""
     training = step.training
     return training.method.backward(training.loss_on(*step.batch), training.model.parameters())
-
-
-def _note_mask(
-    passes: dict[nn.Module, list[tuple[Tensor, Tensor]]],
-    module: nn.Module,
-    inputs: tuple[Tensor],
-    output: Tensor,
-) -> None:
-    """Note where the output is 0, and where that is the mask's doing."""
-    passes[module].append((output.detach() == 0, inputs[0].detach() != 0))
-
-
-def _of_type(step: TimedStep, kind: type[M]) -> Iterable[M]:
-    return (module for module in step.training.model.modules() if isinstance(module, kind))
-
-
-def _number(tensor: Tensor | None) -> float:
-    assert tensor is not None
-    return float(tensor)
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(*(t.contiguous().view(-1).view(torch.uint8) for t in (a, b)))
 
 
 def _random_state(device: Device) -> Tensor:

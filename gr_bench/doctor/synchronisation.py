@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from gr_bench.checks.subject import WITH_BATCH_NORM, WITH_DROPOUT
 from gr_bench.doctor.check import Check, Tell
-from gr_bench.doctor.contract import BATCH, DATA, WITH_BATCH_NORM, WITH_DROPOUT, judge_methods
+from gr_bench.doctor.contract import BATCH, DATA, judge_methods
 from gr_bench.doctor.steps import step_on
 from gr_bench.meters.device import Device
-
-
-class HostReads(TorchDispatchMode):
-    """Notes, inside its ``with``, every operation whose result the host has to wait for."""
-
-    WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func.overloadpacket.__name__ in self.WAITING:
-            self.found.append(str(func))
-        return func(*args, **(kwargs or {}))
+from gr_bench.meters.host_reads import HostReads
 
 
 def check_synchronisation(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
