@@ -221,6 +221,25 @@ def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
     return data.to(torch.device(cell.device), parameter_dtype(cell.dtype))
 
 
+def require_supported(cell: StepFields, method: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse a cell that cannot work by the nature of its parts.
+
+    Args:
+        cell: whose step it is.
+        method: its method.
+        input_shape: of one example.
+
+    Raises:
+        Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
+            gradient scaler, where there is one; a variant that cannot work.
+    """
+    if cell.compiled and method.needs_second_derivatives:
+        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
+    if cell.dtype == SCALED and not getattr(method, "scalable", False):
+        raise Unsupported(f"{method.name} knows of no gradient scaler, which float16 needs")
+    refuse(cell, method, input_shape)
+
+
 def build_training(
     cell: StepFields,
     data: Dataset,
@@ -246,15 +265,10 @@ def build_training(
 
     Raises:
         RequestError: a name or value that the registry refuses.
-        Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
-            gradient scaler, where there is one; a variant that cannot work.
+        Unsupported: as in :func:`require_supported`.
     """
     method = registry.build_method(cell.spec)
-    if cell.compiled and method.needs_second_derivatives:
-        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
-    if cell.dtype == SCALED and not getattr(method, "scalable", False):
-        raise Unsupported(f"{method.name} knows of no gradient scaler, which float16 needs")
-    refuse(cell, method, data.input_shape)
+    require_supported(cell, method, data.input_shape)
     on = switches(cell.variant)
     device = torch.device(cell.device)
     torch.manual_seed(seed)
