@@ -45,7 +45,9 @@ def outline(text: str) -> Dataset:
     known = KNOWN.get(spec.name)
     if known is None:
         data = registry.build_dataset(text)
-        parts = [_fake(part.inputs, part.targets) for part in (data.train, data.validation, data.test)]
+        parts = [
+            _fake(part.inputs, part.targets) for part in (data.train, data.validation, data.test)
+        ]
         return _dataset(spec.name, parts, data.num_classes)
     registry.DATASETS.resolve(spec)
     signature = registry.DATASETS.signature(spec.name)

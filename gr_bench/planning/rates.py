@@ -142,9 +142,7 @@ class MeasuredRates(Rates):
 
     def step(self, cell: StepCell, threads: int, counted: Footprint) -> StepTime | None:
         """See :meth:`Rates.step`. None for what is no plain step on a CPU."""
-        plain = StepCell(
-            cell.spec, cell.model, cell.dataset, cell.batch_size, "cpu", cell.dtype
-        )
+        plain = StepCell(cell.spec, cell.model, cell.dataset, cell.batch_size, "cpu", cell.dtype)
         if cell != plain:
             return None
         key = (cell.dtype, threads)

@@ -109,9 +109,7 @@ class TimeModel:
         gradient = share / share.sum()
         of_rates = float(gradient @ self._covariance @ gradient)
         spread = math.sqrt(self._between**2 + of_rates)
-        return StepTime(
-            _around(_log_time(self._rates, row), spread, self.workloads - 1), "model"
-        )
+        return StepTime(_around(_log_time(self._rates, row), spread, self.workloads - 1), "model")
 
     @cached_property
     def _rates(self) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,20 @@ def equal_time_cells(
             ratio = times.ratio(timing)
             if ratio is not None and not timing.is_control:
                 ratios[timing.block].add(round(ratio.center, 1))
+    return longer_cells(grid, cells, ratios)
+
+
+def longer_cells(
+    grid: GeneralizationGrid,
+    cells: Sequence[GeneralizationCell],
+    ratios: Mapping[tuple[Any, ...], set[float]],
+) -> list[GeneralizationCell]:
+    """SGD's cells again, for as many times the epochs as the ratios of their timing block say."""
     return [
         replace(cell, epochs=max(1, round(grid.epochs * ratio)))
         for cell in cells
         if cell.is_baseline and cell.epochs == grid.epochs
-        for ratio in sorted(ratios[cell.timing_cell.block])
+        for ratio in sorted(ratios.get(cell.timing_cell.block, ()))
     ]
 
 
