@@ -33,7 +33,7 @@ def make_plan(
     with _Teller() as tell:
         stored: Rates = MeasuredRates(tell) if rates_of is None else StoredRates(rates_of)
         rates = FirstOf(stored, AssumedRates())
-        return Planner(suite, rates, memory and [memory] or _devices(suite), tell).plan()
+        return Planner(suite, rates, (memory and [memory]) or _devices(suite), tell).plan()
 
 
 def _devices(suite: Suite) -> Iterable[tuple[str, int]]:

@@ -6,11 +6,13 @@ cell is for a GPU, since a build of PyTorch for CPUs cannot differentiate others
 otherwise is done here, too: the optimizer works on all parameters at once, and memory comes in
 blocks of 512 bytes.
 
-Neither the workspaces of cuDNN and cuBLAS are seen nor the scratch memory of oneDNN.
+What a kernel takes for itself is not seen: the workspaces of cuDNN and cuBLAS are not in the peak; on
+a CPU that of convolutions is known (:mod:`gr_bench.planning.scratch`).
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -30,6 +32,7 @@ from gr_bench.meters.memory import Memory, measure_memory
 from gr_bench.methods import Method
 from gr_bench.planning.live_storages import LiveStorages
 from gr_bench.planning.outlines import fake_mode, outline
+from gr_bench.planning.scratch import scratch_bytes
 from gr_bench.timing.step import TimedStep, build_step, require_supported
 from gr_bench.timing.variant import CHANNELS_LAST, FUSED, PLAIN, switches
 
@@ -126,13 +129,19 @@ _FIRST: dict[tuple[Any, ...], str] = {}
 
 
 def _kind(method: Method) -> tuple[Any, ...]:
+    """The code that a method runs, but for its numbers: F-GR's and B-GR's is the same."""
+    code = tuple(
+        (name, id(member))
+        for name, member in inspect.getmembers_static(type(method))
+        if not name.startswith("__") and (inspect.isroutine(member) or isinstance(member, property))
+    )
     passes = (method.gradient_evaluations, method.forward_passes, method.cycle)
-    return (type(method), passes, method.keeps_gradient)
+    return (code, passes, method.keeps_gradient)
 
 
 @cache
 def _footprint(cell: StepCell) -> Footprint:
-    device = _Pretended(CUDA_BLOCK_BYTES if cell.on_gpu else 1)
+    device = _Pretended(cell.on_gpu)
     outline(cell.dataset)  # what must be read is read before nothing is real any more
     with fake_mode():
         step = _build(cell)
@@ -231,16 +240,17 @@ def _build(cell: StepCell) -> TimedStep:
 class _Pretended(CPU):
     """A device on which work is followed and not done; it counts over all its work."""
 
-    def __init__(self, block_bytes: int) -> None:
+    def __init__(self, on_gpu: bool) -> None:
         super().__init__("cpu")
-        self._block_bytes = block_bytes
+        self._on_gpu = on_gpu
         self.flops = self.convolution_flops = self.calls = self.touched_bytes = 0
         self.growths: list[int] = []
         """Bytes, one entry for each piece of work."""
 
     def peak_growth(self, work: Work) -> int:
         """The rise of the bytes alive above their level at the start while ``work`` runs."""
-        live, operators = LiveStorages(self._block_bytes), _Operators()
+        live = LiveStorages(CUDA_BLOCK_BYTES) if self._on_gpu else LiveStorages(1, scratch_bytes)
+        operators = _Operators()
         with FlopCounterMode(display=False) as products, operators, live:
             work()
         self.calls += operators.calls

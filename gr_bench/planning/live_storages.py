@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,20 +17,27 @@ class LiveStorages(TorchDispatchMode):
 
     A view has its original's storage, and counts nothing. One from before does not count, and
     neither does its end: the peak is the rise above the level at the start, as a profiler reads it
-    off the allocator. What a kernel takes for itself and gives back is not seen.
+    off the allocator. What a kernel takes for itself and gives back is not seen, and must be told.
 
     Args:
         block_bytes: sizes are rounded up to whole blocks of this.
+        scratch_bytes: of an operator's call, given the operator and its arguments: what it has
+            alive beside its results.
 
     Attributes:
         live_bytes: alive at present.
         peak_bytes: the most alive at once.
     """
 
-    def __init__(self, block_bytes: int = 1) -> None:
+    def __init__(
+        self,
+        block_bytes: int = 1,
+        scratch_bytes: Callable[[Any, Sequence[Any]], int] = lambda func, args: 0,
+    ) -> None:
         super().__init__()
         self.live_bytes = self.peak_bytes = 0
         self._block_bytes = block_bytes
+        self._scratch_bytes = scratch_bytes
         self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(
@@ -40,6 +48,8 @@ class LiveStorages(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         for tensor in _tensors(out):
             self._note(tensor, counts=True)
+        scratch = self._scratch_bytes(func, args)
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes + scratch)
         return out
 
     def _note(self, tensor: Tensor, *, counts: bool) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ from gr_bench.errors import RequestError
 from gr_bench.planning.fake_step import Footprint, StepCell, footprint
 from gr_bench.planning.time_model import Observation, StepTime, TimeModel
 from gr_bench.runs.results import Results
-from gr_bench.stats import Interval, median, ratio_interval
+from gr_bench.stats import Interval, ratio_interval
 
 if TYPE_CHECKING:
-    from pandas import Series
+    pass
 
 Tell = Callable[[str], None]
 
