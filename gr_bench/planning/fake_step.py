@@ -6,8 +6,8 @@ cell is for a GPU, since a build of PyTorch for CPUs cannot differentiate others
 otherwise is done here, too: the optimizer works on all parameters at once, and memory comes in
 blocks of 512 bytes.
 
-What a kernel takes for itself is not seen: the workspaces of cuDNN and cuBLAS are not in the peak; on
-a CPU that of convolutions is known (:mod:`gr_bench.planning.scratch`).
+What a kernel takes for itself is not seen: the workspaces of cuDNN and cuBLAS are not in the peak;
+on a CPU that of convolutions is known (:mod:`gr_bench.planning.scratch`).
 """
 
 from __future__ import annotations

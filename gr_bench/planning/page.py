@@ -212,8 +212,8 @@ def _notes(plan: SuitePlan) -> Iterator[str]:
         yield "Not in it: sharpness, which takes as long as some tens of epochs of each training."
     if any(one.cell.device != "cpu" for one in plan.cells):
         yield (
-            "Not in a peak: the workspaces of cuDNN and cuBLAS; 'fits' leaves a fifth and 1 GiB for "
-            "them and for CUDA itself."
+            "Not in a peak: the workspaces of cuDNN and cuBLAS; 'fits' leaves a fifth and 1 GiB "
+            "for them and for CUDA itself."
         )
 
 

@@ -14,6 +14,7 @@ from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.planning.fake_step import Footprint, StepCell, footprint
 from gr_bench.planning.time_model import Observation, StepTime, TimeModel
+from gr_bench.runs.about import read_about
 from gr_bench.runs.results import Results
 from gr_bench.stats import Interval, ratio_interval
 
@@ -35,7 +36,7 @@ class Rates(ABC):
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     """A device and how it is used: times of another say nothing of it."""
 
     device: str
@@ -45,7 +46,7 @@ class _Setting:
     threads: int
 
     @classmethod
-    def of(cls, cell: StepCell, threads: int) -> _Setting:
+    def of(cls, cell: StepCell, threads: int) -> Setting:
         return cls(cell.device, cell.dtype, cell.compiled, cell.variant, threads)
 
 
@@ -54,38 +55,47 @@ def _workload(cell: StepCell) -> tuple[str, str, int]:
 
 
 class StoredRates(Rates):
-    """By a run's measured steps."""
+    """By a run's measured steps.
+
+    Raises:
+        RequestError: the folder is no run's, or it has no step times.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Read the run.
-
-        Raises:
-            RequestError: the folder is no run's, or it has no step times.
-        """
-        results = Results(folder)
-        of: dict[_Setting, list[Observation]] = defaultdict(list)
-        for row in _timed_rows(results):
-            cell = _step_cell(row)
-            try:
-                counted = footprint(cell)
-            except Exception:  # a plug-in that is not here, or that cannot be counted
-                continue
-            time = (row["time_ms"], row.get("time_ms_low"), row.get("time_ms_high"))
-            center, low, high = (1e-3 * (time[0] if t is None else float(t)) for t in time)
-            setting = _Setting.of(cell, int(row["threads"]))
-            seconds = Interval(center, low, high)
-            of[setting].append(Observation(_workload(cell), cell.spec, counted, seconds))
+        of = observations(folder)
         if not of:
             raise RequestError(f"{folder} has no step times: give a run with step_cost")
         self._models = {setting: TimeModel(own) for setting, own in of.items()}
-        about = results.about
-        device = about["environment"]["device"].get("name", "an unknown device")
+        device = read_about(folder)["environment"]["device"].get("name", "an unknown device")
         self.words = f"times by the run {folder} on {device}"
 
     def step(self, cell: StepCell, threads: int, counted: Footprint) -> StepTime | None:
         """See :meth:`Rates.step`."""
-        model = self._models.get(_Setting.of(cell, threads))
+        model = self._models.get(Setting.of(cell, threads))
         return model and model.predict(counted, _workload(cell), cell.spec)
+
+
+def observations(folder: Path) -> dict[Setting, list[Observation]]:
+    """A run's steps that were timed, with their counts; those that cannot be counted are left out.
+
+    Raises:
+        RequestError: the folder is no run's.
+    """
+    of: dict[Setting, list[Observation]] = defaultdict(list)
+    for row in _timed_rows(Results(folder)):
+        cell = _step_cell(row)
+        try:
+            counted = footprint(cell)
+        except Exception:  # a plug-in that is not here, or that reads numbers
+            continue
+        center, low, high = (
+            1e-3 * float(row[name] if name in row else row["time_ms"])
+            for name in ("time_ms", "time_ms_low", "time_ms_high")
+        )
+        seconds = Interval(center, low, high)
+        found = Observation(_workload(cell), cell.spec, counted, seconds)
+        of[Setting.of(cell, int(row["threads"]))].append(found)
+    return of
 
 
 def _timed_rows(results: Results) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ layout, channels padded to whole blocks, and so is its result before it is copie
 | gradient of the input | g' + w' + x', then x' + x; with a stride, three of x |
 | gradient of the weight | x' + g' + w', then w' + w |
 
-where an input of fewer channels than a block is not copied. In float64 there is no oneDNN, and the
+where an input of fewer channels than a block is not copied. What is not contiguous, as in double
+backpropagation, is copied first. In float64 there is no oneDNN, and the
 input is unfolded: every position with the whole patch that the kernel sees. Read off the profiler's
 allocator events in PyTorch 2.13; ``results/trust/plan_memory.md`` shows how well it holds.
 """
@@ -34,18 +35,26 @@ def scratch_bytes(func: Any, args: Sequence[Any]) -> int:
     """
     if func is _ATEN.convolution.default:
         inputs, weight, _, stride, padding, dilation, transposed, _, groups = args
-        if _is_known(inputs, weight, transposed, groups):
-            return _forward(inputs, weight, stride, padding, dilation)
+        if groups == 1 and not transposed and not _channels_last(inputs):
+            own = _forward(inputs, weight, stride, padding, dilation)
+            return own + _made_contiguous(inputs, weight)
     elif func is _ATEN.convolution_backward.default:
         gradient, inputs, weight, _, stride, _, _, transposed, _, groups, wanted = args
-        if _is_known(inputs, weight, transposed, groups):
-            return _backward(gradient, inputs, weight, stride, wanted)
+        if groups == 1 and not transposed and not _channels_last(inputs):
+            own = _backward(gradient, inputs, weight, stride, wanted)
+            return own + _made_contiguous(gradient, inputs, weight)
     return 0
 
 
-def _is_known(inputs: Tensor, weight: Tensor, transposed: bool, groups: int) -> bool:
-    rows_last = inputs.ndim != 4 or not inputs.is_contiguous(memory_format=torch.channels_last)
-    return not transposed and groups == 1 and (rows_last or inputs.is_contiguous())
+def _channels_last(images: Tensor) -> bool:
+    if images.ndim != 4 or images.is_contiguous():
+        return False
+    return images.is_contiguous(memory_format=torch.channels_last)
+
+
+def _made_contiguous(*tensors: Tensor) -> int:
+    """Bytes of copies of those that are not contiguous."""
+    return sum(tensor.nbytes for tensor in tensors if not tensor.is_contiguous())
 
 
 def _forward(

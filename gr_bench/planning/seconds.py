@@ -1,4 +1,4 @@
-"""Seconds that a suite's cells take, from the times of their steps, by the rules of each experiment.
+"""Seconds that a suite's cells take, from the times of their steps, by each experiment's rules.
 
 All of it is device time, one piece of work after another: trainings that run side by side or as a
 fleet are done sooner.
@@ -57,7 +57,7 @@ class Estimate:
     """By a cell's id; None where it is not known."""
 
     rest: Interval = NOTHING
-    """The time that belongs to no cell: starts of processes, steps that are timed for equal time."""
+    """The time that belongs to no cell: starts of processes, steps timed for equal time."""
 
     @property
     def total(self) -> Interval:
@@ -151,7 +151,7 @@ def _timing(
 
 
 def _flooding(grid: object, cells: Sequence[FloodingCell], step_s: StepSeconds) -> Estimate:
-    """Every step, and after it two or three gradients more if it makes a pair with the one before."""
+    """Every step, and two or three gradients more if it makes a pair with the one before."""
     found = Estimate()
     for cell in cells:
         own = step_s(cell, None)

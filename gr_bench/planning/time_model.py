@@ -8,9 +8,9 @@ the same weight, and held to a wide prior, so that a rate which the measured ste
 one about which nothing is claimed.
 
 The error of a prediction is that of workloads left out: the model is fitted without each in turn,
-and misses it by so much. Steps of one workload are missed alike, so that where another method's step
-on the same workload is known, the prediction is moved by as much as that is missed, and what is left
-of the error is smaller.
+and misses it by so much. Steps of one workload are missed alike: where another method's step on the
+same workload is known, the prediction is moved by as much as that is missed, and what is left of
+the error is smaller.
 """
 
 from __future__ import annotations
