@@ -56,6 +56,22 @@ ZOO = (
 )
 """Model, data set and batch size."""
 
+TIMED = (
+    ("mlp(depth=2, width=64)", "random(shape=(64,), samples=32)", 32),
+    ("mlp(depth=3, width=256)", "random(shape=(64,), samples=256)", 256),
+    ("mlp(depth=8, width=512)", "random(shape=(64,), samples=64)", 64),
+    ("resnet-8", "random(shape=(1, 8, 8), samples=128)", 128),
+    ("resnet-8(width=8)", "random(shape=(1, 40), samples=64)", 64),
+    ("resnet-8(batch_norm=False)", "random(samples=64)", 64),
+    ("resnet-20", "random(shape=(1, 8, 8), samples=64)", 64),
+    ("resnet-18", "random(samples=8)", 8),
+    ("wrn-16-4", "random(samples=8)", 8),
+    ("wrn-28-10", "random(samples=2)", 2),
+    ("vit", "random(samples=32)", 32),
+    ("char-transformer", "random-tokens(samples=16)", 16),
+)
+"""The same of steps that are timed here; none of them is one of the probes."""
+
 WITHIN = 0.05
 """Relative error that a predicted peak should have at most."""
 
@@ -134,7 +150,9 @@ def memory_page(rows: Sequence[Peak]) -> str:
             (
                 f"`{model}`, `{dataset}`, {batch}",
                 len(own),
-                f"{min(r.measured_bytes for r in own) / 1e6:.3g} to {max(r.measured_bytes for r in own) / 1e6:.3g}",
+                " to ".join(
+                    f"{end(r.measured_bytes for r in own) / 1e6:.3g}" for end in (min, max)
+                ),
                 f"{statistics.median(r.error for r in own):+.2%}",
                 f"{min(r.error for r in own):+.2%} to {max(r.error for r in own):+.2%}",
             )
@@ -146,8 +164,9 @@ def memory_page(rows: Sequence[Peak]) -> str:
     lines = [
         "# Peak memory: predicted and measured",
         "",
-        "`python -m benchmarks.plan_accuracy memory results/trust`: the peak of a step as `gr-bench plan` "
-        "has it, from fake tensors, and as the profiler's allocator events have it on a CPU "
+        "`python -m benchmarks.plan_accuracy memory results/trust`: the peak of a step as "
+        "`gr-bench plan` has it, from fake tensors, and as the profiler's allocator events have it "
+        "on a CPU "
         f"({torch.backends.cpu.get_cpu_capability()}, PyTorch {torch.__version__}), one thread.",
         "",
         f"Of {len(rows)} cells {exact} are within 1 % and {len(rows) - len(outside)} within "
@@ -159,8 +178,8 @@ def memory_page(rows: Sequence[Peak]) -> str:
     if outside:
         lines += [f"Beyond {WITHIN:.0%}:", ""]
         lines += [
-            f"- `{r.model}` on `{r.dataset}`, batch {r.batch_size}, `{r.spec}`: {r.predicted_bytes:,} "
-            f"bytes predicted, {r.measured_bytes:,} measured ({r.error:+.1%})"
+            f"- `{r.model}` on `{r.dataset}`, batch {r.batch_size}, `{r.spec}`: "
+            f"{r.predicted_bytes:,} bytes predicted, {r.measured_bytes:,} measured ({r.error:+.1%})"
             for r in outside
         ]
         lines.append("")
@@ -210,7 +229,7 @@ def timed_here() -> Iterator[Time]:
     hold_still("held")
     torch.set_num_threads(1)
     rates, device = MeasuredRates(lambda text: None), get_device("cpu")
-    for model, dataset, batch_size in ZOO:
+    for model, dataset, batch_size in TIMED:
         for spec in ("sgd", "f-gr", "db-gr"):
             cell = StepCell.of(cell_of(spec, model, dataset, batch_size))
             counted = footprint(cell)
@@ -222,7 +241,7 @@ def timed_here() -> Iterator[Time]:
             measured = statistics.median(s.elapsed_s - s.waited_s for s in samples)
             center, low, high = (1e3 * end for end in found.seconds)
             workload = f"{model} / {dataset} / {batch_size}"
-            yield Time("here", "model", workload, spec, center, low, high, 1e3 * measured)
+            yield Time("here", found.source, workload, spec, center, low, high, 1e3 * measured)
 
 
 def time(out: Path, runs: Sequence[Path]) -> None:
@@ -263,10 +282,10 @@ def time_page(rows: Sequence[Time]) -> str:
     lines = [
         "# Time of a step: predicted and measured",
         "",
-        "`python -m benchmarks.plan_accuracy time results/trust RUN...`: steps that runs have measured, "
-        "predicted from the same run's other workloads (*model*) or with the workload's other methods "
-        "(*same workload*); *here*: steps of the zoo, timed after they were predicted from the probes "
-        "that `gr-bench plan` times. Intervals are meant to hold 90 %.",
+        "`python -m benchmarks.plan_accuracy time results/trust RUN...`: steps that runs have "
+        "measured, predicted from the same run's other workloads (*model*) or with the workload's "
+        "other methods (*same workload*); *here*: steps of the zoo, timed after they were predicted "
+        "from the probes that `gr-bench plan` times. Intervals are meant to hold 90 %.",
         "",
         table,
         "",
@@ -275,8 +294,8 @@ def time_page(rows: Sequence[Time]) -> str:
         "Missed:",
         "",
         *(
-            f"- `{r.origin}`, {r.known}: {r.workload}, `{r.spec}`: {r.low_ms:.3g} to {r.high_ms:.3g} ms, "
-            f"measured {r.measured_ms:.3g}"
+            f"- `{r.origin}`, {r.known}: {r.workload}, `{r.spec}`: {r.low_ms:.3g} to "
+            f"{r.high_ms:.3g} ms, measured {r.measured_ms:.3g}"
             for r in rows
             if not r.holds
         ),

@@ -47,6 +47,7 @@ class Setting:
 
     @classmethod
     def of(cls, cell: StepCell, threads: int) -> Setting:
+        """A step's."""
         return cls(cell.device, cell.dtype, cell.compiled, cell.variant, threads)
 
 

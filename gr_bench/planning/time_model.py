@@ -100,16 +100,15 @@ class TimeModel:
         if self.workloads < LEAST_WORKLOADS:
             return None
         row = np.array(counts(footprint))
-        freedom = len(self._observations) - self.workloads
-        if known and freedom:
+        freedom = self.workloads - 1
+        if known and self._within is not None:
             center = _log_time(self._rates, row) + float(np.mean(self._residuals[known]))
-            spread = self._within * math.sqrt(1 + 1 / len(known))
-            return StepTime(_around(center, spread, freedom), "same workload")
+            return StepTime(_around(center, self._within, freedom), "same workload")
         share = row * np.exp(self._rates)
         gradient = share / share.sum()
         of_rates = float(gradient @ self._covariance @ gradient)
         spread = math.sqrt(self._between**2 + of_rates)
-        return StepTime(_around(_log_time(self._rates, row), spread, self.workloads - 1), "model")
+        return StepTime(_around(_log_time(self._rates, row), spread, freedom), "model")
 
     @cached_property
     def _rates(self) -> Array:
@@ -121,11 +120,16 @@ class TimeModel:
         return self._logs - _log_times(self._rates, self._counts)
 
     @cached_property
-    def _within(self) -> float:
-        """Standard deviation of a workload's residuals about their mean."""
-        apart = [self._residuals[own] - self._residuals[own].mean() for own in self._owns()]
-        freedom = len(self._logs) - self.workloads
-        return math.sqrt(sum(float(a @ a) for a in apart) / freedom)
+    def _within(self) -> float | None:
+        """Root mean square of what a workload's other methods miss each of its methods by; None
+        where no workload has several.
+        """
+        missed = [
+            (self._residuals[own] - self._residuals[own].mean()) * len(own) / (len(own) - 1)
+            for own in self._owns()
+            if len(own) > 1
+        ]
+        return math.sqrt(float(np.mean(np.concatenate(missed) ** 2))) if missed else None
 
     @cached_property
     def _between(self) -> float:
