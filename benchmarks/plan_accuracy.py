@@ -284,7 +284,7 @@ def time_page(rows: Sequence[Time]) -> str:
         "",
         "`python -m benchmarks.plan_accuracy time results/trust RUN...`: steps that runs have "
         "measured, predicted from the same run's other workloads (*model*) or with the workload's "
-        "other methods (*same workload*); *here*: steps of the zoo, timed after they were predicted "
+        "other methods (*same workload*); *here*: steps of the zoo, timed once they were predicted "
         "from the probes that `gr-bench plan` times. Intervals are meant to hold 90 %.",
         "",
         table,

@@ -61,6 +61,7 @@ def suite(tmp_path: Path) -> Path:
         "compare -h",
         "bisect -h",
         "history -h",
+        "plan -h",
     ],
 )
 def test_help_has_examples(command: Warm, arguments: str) -> None:
@@ -161,6 +162,16 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
     assert "mine_alone:Plain(gamma=0.5)" in ended.stdout
 
 
+# --- plan
+
+
+def test_plan_tells_what_a_suite_takes_and_runs_nothing(command: Warm, suite: Path) -> None:
+    ended = command("plan", suite, "--device-memory", "8GB", cwd=suite.parent)
+    assert ended.code == 0
+    assert "sgd" in ended.out and "Total: 1 cell" in ended.out
+    assert list(suite.parent.iterdir()) == [suite]
+
+
 # --- wrong requests
 
 NEGATIVE = "step_cost.methods=['sgd', 'f-gr(gamma=-1)']"
@@ -197,6 +208,9 @@ BAD = {
     "budget too short to check": (["doctor", "--budget", "1s"], "at least --budget 5s"),
     "no such device to check": (["doctor", "--device", "gpu"], "use cpu, cuda or cuda:N"),
     "run's budget that is no time": (["run", "smoke", "--budget", "-1s"], "write it as 90s"),
+    "plan of no suite": (["plan", "smok"], "did you mean 'smoke'?"),
+    "plan for no memory": (["plan", "smoke", "--device-memory", "much"], "24GB, 24GiB or 800MB"),
+    "plan by no run": (["plan", "smoke", "--rates", "nowhere"], "no run's folder"),
     "claims of nothing": (["claims", "nowhere"], "no run's folder"),
     "report of nothing": (["report", "nowhere"], "no run's folder"),
     "report of something else": (["report", "."], "no run's folder"),
