@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -166,9 +167,12 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
 
 
 def test_plan_tells_what_a_suite_takes_and_runs_nothing(command: Warm, suite: Path) -> None:
-    ended = command("plan", suite, "--device-memory", "8GB", cwd=suite.parent)
-    assert ended.code == 0
-    assert "sgd" in ended.out and "Total: 1 cell" in ended.out
+    on_gpu = ("--set", "generalization.device=cuda", "--device-memory", "8GB")
+    ended = command("plan", suite, *on_gpu, cwd=suite.parent)
+    assert (ended.code, ended.err) == (0, "")
+    assert "Total: 1 cell" in ended.out and "assumed" in ended.out
+    document = json.loads(command("plan", suite, *on_gpu, "--json", cwd=suite.parent).out)
+    assert [row["fits"] for row in document["cells"]] == [{"8GB": "yes"}]
     assert list(suite.parent.iterdir()) == [suite]
 
 
