@@ -77,8 +77,10 @@ def lines(plan: SuitePlan) -> Iterator[str]:
     collapsed = sum(map(len, groups.values())) > MOST_ROWS
     if not collapsed:
         yield _ROW.format("", "FLOPs", "ratio", "peak", "fits", "a step takes").rstrip()
-    for name, methods in groups.items():
-        yield from textwrap.wrap(_heading(name, methods), WIDTH, subsequent_indent="    ")
+    several = len({experiment for experiment, *_ in groups}) > 1
+    for (experiment, *name), methods in groups.items():
+        where = [experiment, *name] if several else name
+        yield from textwrap.wrap(_heading(where, methods), WIDTH, subsequent_indent="    ")
         if collapsed:
             yield from _collapsed(methods)
         else:
@@ -146,7 +148,7 @@ def _collapsed(methods: dict[tuple[Any, ...], list[PlannedCell]]) -> Iterator[st
         flops = [one.footprint.flops for one in known if one.footprint]
         peaks = [one.footprint.memory.peak_bytes for one in known if one.footprint]
         words += [
-            f"{_range(flops, '')}FLOP a step",
+            f"{_range(flops, 'FLOP')} a step",
             f"peak {_range(peaks, 'B')}",
             f"fits {_fits(known)}",
         ]
@@ -303,7 +305,7 @@ def _hours(seconds: float) -> str:
 
 def _span(interval: Interval) -> str:
     """A step's time from its low to its high end: ``1.2 to 3.4 ms``."""
-    unit, scale = ("s", 1.0) if interval.low >= 1 else ("ms", 1e3)
+    unit, scale = ("s", 1.0) if interval.high >= 1 else ("ms", 1e3)
     return f"{interval.low * scale:.3g} to {interval.high * scale:.3g} {unit}"
 
 
