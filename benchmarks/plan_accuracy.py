@@ -1,14 +1,14 @@
 """Predictions of ``gr-bench plan`` beside what is then measured.
 
     python -m benchmarks.plan_accuracy memory OUT
-    python -m benchmarks.plan_accuracy time OUT RUN...
+    python -m benchmarks.plan_accuracy time OUT RUN... [--here]
 
 *memory*: the peak of a step, for every model of the zoo at a small size and every built-in method,
 as the profiler's allocator events have it on this CPU; ``OUT/plan_memory.json`` and ``.md``.
 
 *time*: step times that stored runs have measured, each predicted from the run's other workloads
 (leave one workload out) and, of workloads known by other methods, from those (leave one cell out);
-and steps of the zoo, predicted from this machine's quick probes and then timed;
+with ``--here`` also steps of the zoo, predicted from this machine's quick probes and then timed;
 ``OUT/plan_time.json`` and ``.md``. A time must lie in its 90 % interval in nine cells of ten.
 """
 
@@ -244,13 +244,14 @@ def timed_here() -> Iterator[Time]:
             yield Time("here", found.source, workload, spec, center, low, high, 1e3 * measured)
 
 
-def time(out: Path, runs: Sequence[Path]) -> None:
+def time(out: Path, runs: Sequence[Path], here: bool) -> None:
     """Predict times and write them."""
     rows: list[Time] = []
     for run in runs:
         for own in observations(run).values():
             rows += left_out(run.name, own)
-    rows += timed_here()
+    if here:
+        rows += timed_here()
     plain = [asdict(row) | {"holds": row.holds} for row in rows]
     write(out / "plan_time.json", json.dumps(plain, indent=1))
     page = time_page(rows)
@@ -322,12 +323,13 @@ def main() -> None:
     parser.add_argument("what", choices=["memory", "time"])
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", type=Path, nargs="*")
+    parser.add_argument("--here", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "memory":
         memory(given.out)
     else:
-        time(given.out, given.runs)
+        time(given.out, given.runs, given.here)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -36,7 +36,7 @@ def make_plan(
         return Planner(suite, rates, (memory and [memory]) or _devices(suite), tell).plan()
 
 
-def _devices(suite: Suite) -> Iterable[tuple[str, int]]:
+def _devices(suite: Suite) -> Sequence[tuple[str, int]]:
     import psutil
 
     if any(cell.device != "cpu" for cell in suite.cells):

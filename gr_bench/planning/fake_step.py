@@ -204,8 +204,8 @@ def _to(
 
     def to(tensor: Tensor) -> Tensor:
         own = dtype if tensor.is_floating_point() else tensor.dtype
-        shape = {"memory_format": memory_format} if tensor.ndim == 4 else {}
-        return tensor.detach().to(dtype=own, **shape)
+        layout = memory_format if tensor.ndim == 4 else torch.preserve_format
+        return tensor.detach().to(dtype=own, memory_format=layout)
 
     for module in network.modules():
         for name, p in list(module._parameters.items()):

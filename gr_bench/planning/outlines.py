@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -106,8 +106,18 @@ def _fake(inputs: Tensor, targets: Tensor) -> Part:
         return Part(*(torch.empty(tuple(t.shape), dtype=t.dtype) for t in (inputs, targets)))
 
 
-def _dataset(name: str, parts: list[Part], num_classes: int) -> Dataset:
-    return Dataset(name, *parts, num_classes, "synthetic", "its shapes alone", "as the real one")
+def _dataset(name: str, parts: Sequence[Part], num_classes: int) -> Dataset:
+    train, validation, test = parts
+    return Dataset(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        num_classes=num_classes,
+        kind="synthetic",
+        source="shapes alone",
+        split="as the data set has it",
+    )
 
 
 def nbytes(data: Dataset) -> int:

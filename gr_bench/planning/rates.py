@@ -73,7 +73,7 @@ class StoredRates(Rates):
     def step(self, cell: StepCell, threads: int, counted: Footprint) -> StepTime | None:
         """See :meth:`Rates.step`."""
         model = self._models.get(Setting.of(cell, threads))
-        return model and model.predict(counted, _workload(cell), cell.spec)
+        return None if model is None else model.predict(counted, _workload(cell), cell.spec)
 
 
 def observations(folder: Path) -> dict[Setting, list[Observation]]:
@@ -106,7 +106,8 @@ def _timed_rows(results: Results) -> Iterator[dict[str, Any]]:
         if table is None or "time_ms" not in table:
             continue
         table = table[table["time_ms"].notna() & ~table["control"].astype(bool)]
-        yield from table.to_dict("records")
+        for row in table.to_dict("records"):
+            yield {str(key): value for key, value in row.items()}
 
 
 def _step_cell(row: dict[str, Any]) -> StepCell:
