@@ -66,7 +66,8 @@ def test_every_built_in_method_can_be_stepped() -> None:
         assert footprint(step_cell(name)).flops > 0, name
 
 
-def test_a_step_on_a_gpu_is_that_of_the_pretended_one(pretended_cuda: object) -> None:
+@pytest.mark.usefixtures("pretended_cuda")
+def test_a_step_on_a_gpu_is_that_of_the_pretended_one() -> None:
     """Rise over a steady step, in blocks, and calls of operators that launch something."""
     from pretended_cuda import Trace
     from torch._subclasses.fake_tensor import FakeTensorMode
