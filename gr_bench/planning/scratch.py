@@ -9,7 +9,7 @@ layout, channels padded to whole blocks, and so is its result before it is copie
 | gradient of the input | g' + w' + x', then x' + x; with a stride, three of x |
 | gradient of the weight | x' + g' + w', then w' + w |
 
-where an input of fewer channels than a block is not copied. What is not contiguous, as in double
+where an input of fewer channels than a block is neither copied nor padded. What is not contiguous, as in double
 backpropagation, is copied first. In float64 there is no oneDNN, and the
 input is unfolded: every position with the whole patch that the kernel sees. Read off the profiler's
 allocator events in PyTorch 2.13; ``results/trust/plan_memory.md`` shows how well it holds.
@@ -91,6 +91,8 @@ def _backward(
             most = max(most, 3 * inputs.nbytes)
     if to_weight:
         copies = _blocked_input(inputs) + blocked_gradient
+        if weight.shape[1] < _block():
+            blocked_weight = weight.nbytes // len(weight) * _padded(len(weight))
         most = max(most, made + blocked_weight + max(copies, weight.nbytes))
         made += weight.nbytes
     return max(0, most - made)

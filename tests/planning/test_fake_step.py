@@ -77,9 +77,10 @@ def test_a_step_on_a_gpu_is_that_of_the_pretended_one() -> None:
     from gr_bench import registry
     from gr_bench.timing.step import build_step
 
+    mode = FakeTensorMode()
     for name in ("sgd", "sam", "f-gr", "db-gr"):
         cell = step_cell(name, "resnet-8(width=16)", device="cuda")
-        with FakeTensorMode():
+        with mode:
             step = build_step(cell, registry)
             step()
             step.training.optimizer.zero_grad()
