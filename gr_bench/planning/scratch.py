@@ -9,10 +9,11 @@ layout, channels padded to whole blocks, and so is its result before it is copie
 | gradient of the input | g' + w' + x', then x' + x; with a stride, three of x |
 | gradient of the weight | x' + g' + w', then w' + w |
 
-where an input of fewer channels than a block is neither copied nor padded. What is not contiguous, as in double
-backpropagation, is copied first. In float64 there is no oneDNN, and the
-input is unfolded: every position with the whole patch that the kernel sees. Read off the profiler's
-allocator events in PyTorch 2.13; ``results/trust/plan_memory.md`` shows how well it holds.
+where an input of fewer channels than a block is not copied, nor its weight's gradient padded. What
+is not contiguous, as in double backpropagation, is copied first. In float64 there is no oneDNN, and
+the input is unfolded: every position with the whole patch that the kernel sees. Read off the
+profiler's allocator events in PyTorch 2.13; ``results/trust/plan_memory.md`` shows how well it
+holds.
 """
 
 from __future__ import annotations
