@@ -202,7 +202,9 @@ def _saved(seconds: Interval, flops: float, plan: SuitePlan) -> str:
 
 def _notes(plan: SuitePlan) -> Iterator[str]:
     if plan.words:
-        yield f"{plan.words[0].upper()}{plan.words[1:]}; intervals are 90 %, totals add them up."
+        sources = {one.time.source for one in plan.cells if one.time}
+        ends = "intervals are 90 %" if sources - {"assumed"} else "no interval is a measured one"
+        yield f"{plan.words[0].upper()}{plan.words[1:]}; {ends}, and totals add up their ends."
     problems = Counter(
         (one.found.status, one.found.reason) for one in plan.cells if isinstance(one.found, Problem)
     )
