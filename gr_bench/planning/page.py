@@ -119,7 +119,8 @@ def _heading(name: Sequence[str], methods: dict[tuple[Any, ...], list[PlannedCel
     own = [one for cells in methods.values() for one in cells]
     counts = {one.footprint.parameters for one in own if one.footprint}
     size = f" · {_count(max(counts))} parameters" if counts else ""
-    return f"{' / '.join(name)}{size} · {_cells(len(own))}, {_time_of(own)}"
+    amount = f"{_cells(len(own))}, {_time_of(own)}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{' / '.join(name)}{size} · {amount}"
 
 
 def _method(cells: Sequence[PlannedCell]) -> str:
