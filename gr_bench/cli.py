@@ -676,6 +676,65 @@ def _put(text: str, file: Path) -> None:
 
 
 @app.command(
+    short_help="Tell what a suite would take, without running it.",
+    epilog=_examples(
+        "plan paper-cost",
+        "plan paper-cost --only '*wrn*' --device-memory 24GB",
+        "plan my.toml --set generalization.epochs=100 --rates runs/pilot",
+        "plan paper-generalization --json | jq .total_s",
+    ),
+)
+@click.argument("suite")
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting, as for run."
+)
+@click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
+@click.option(
+    "--device-memory",
+    metavar="SIZE",
+    help="The memory that things are to fit into, as 24GB or 24GiB.",
+    show_default="common GPUs', or this host's",
+)
+@click.option(
+    "--rates",
+    "rates_of",
+    type=_PATH,
+    metavar="RUN",
+    help="Tell times by this run's measured steps.",
+    show_default="a CPU's by a few steps timed here, a GPU's assumed",
+)
+@click.option("--json", "as_json", is_flag=True, help='Print {"cells": [...], "total_s": ...}.')
+def plan(
+    suite: str,
+    settings: tuple[str, ...],
+    only: str | None,
+    device_memory: str | None,
+    rates_of: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell what SUITE would take, without running it and without a GPU.
+
+    For every cell FLOPs, peak memory, the devices that it fits on and the time, with a 90 %
+    interval; for the suite the time, and what it would save to leave something out. Steps are taken
+    on tensors without data. What cannot be known is not known, and said so.
+    """
+    from gr_bench.planning.capacity import parse_bytes
+    from gr_bench.runs.about import read_about
+    from gr_bench.runs.suite import load_suite
+
+    memory = None if device_memory is None else (device_memory, parse_bytes(device_memory))
+    if rates_of is not None:
+        read_about(rates_of)
+    chosen = load_suite(suite, settings=settings, only=only)
+    from gr_bench.planning import page
+    from gr_bench.planning.command import make_plan
+
+    made = make_plan(chosen, rates_of, memory)
+    for line in [page.as_json(made)] if as_json else page.lines(made):
+        print(line)
+
+
+@app.command(
     short_help="Make tables and figures from what a run has so far.",
     epilog=_examples("report runs/quick", "report runs/quick --format md"),
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -63,6 +64,7 @@ def suite(tmp_path: Path) -> Path:
         "compare -h",
         "bisect -h",
         "history -h",
+        "plan -h",
     ],
 )
 def test_help_has_examples(command: Warm, arguments: str) -> None:
@@ -163,6 +165,19 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
     assert "mine_alone:Plain(gamma=0.5)" in ended.stdout
 
 
+# --- plan
+
+
+def test_plan_tells_what_a_suite_takes_and_runs_nothing(command: Warm, suite: Path) -> None:
+    on_gpu = ("--set", "generalization.device=cuda", "--device-memory", "8GB")
+    ended = command("plan", suite, *on_gpu, cwd=suite.parent)
+    assert (ended.code, ended.err) == (0, "")
+    assert "Total: 1 cell" in ended.out and "assumed" in ended.out
+    document = json.loads(command("plan", suite, *on_gpu, "--json", cwd=suite.parent).out)
+    assert [row["fits"] for row in document["cells"]] == [{"8GB": "yes"}]
+    assert list(suite.parent.iterdir()) == [suite]
+
+
 # --- wrong requests
 
 NEGATIVE = "step_cost.methods=['sgd', 'f-gr(gamma=-1)']"
@@ -211,6 +226,9 @@ BAD = {
     "budget too short to check": (["doctor", "--budget", "1s"], "at least --budget 5s"),
     "no such device to check": (["doctor", "--device", "gpu"], "use cpu, cuda or cuda:N"),
     "run's budget that is no time": (["run", "smoke", "--budget", "-1s"], "write it as 90s"),
+    "plan of no suite": (["plan", "smok"], "did you mean 'smoke'?"),
+    "plan for no memory": (["plan", "smoke", "--device-memory", "much"], "24GB, 24GiB or 800MB"),
+    "plan by no run": (["plan", "smoke", "--rates", "nowhere"], "no run's folder"),
     "claims of nothing": (["claims", "nowhere"], "no run's folder"),
     "report of nothing": (["report", "nowhere"], "no run's folder"),
     "report of something else": (["report", "."], "no run's folder"),

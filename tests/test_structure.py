@@ -16,7 +16,7 @@ ROOT = Path(gr_bench.__file__).parent
 ROOMS = (
     ("cli", "__main__"),
     ("",),  # gr_bench/__init__.py, the front door
-    ("comparison", "claims", "reports", "doctor", "checks"),
+    ("comparison", "claims", "reports", "doctor", "checks", "planning"),
     ("runs", "workers"),
     ("experiments",),
     ("registry", "timing", "source", "peers", "plugins"),

@@ -42,11 +42,14 @@ def count_launches(step: Work) -> int:
 
 def launches(func: Any, args: Any, kwargs: Any, out: Any) -> bool:
     """True if a call of an operator launches something on a GPU."""
-    name = func.overloadpacket.__name__
-    if func.is_view or name in _NO_LAUNCH or name.startswith(("empty", "new_empty")):
-        return False
-    leaves = tree_leaves((args, kwargs, out))
+    leaves = tree_leaves((args, kwargs, out)) if computes(func) else []
     return any(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in leaves)
+
+
+def computes(func: Any) -> bool:
+    """True of an operator that does something to numbers: no view, and no fresh memory."""
+    name = func.overloadpacket.__name__
+    return not (func.is_view or name in _NO_LAUNCH or name.startswith(("empty", "new_empty")))
 
 
 class _Launches(TorchDispatchMode):

@@ -262,6 +262,25 @@ def refuse_data(cell: StepFields, network: nn.Module, data: Dataset) -> None:
     )
 
 
+def require_supported(cell: StepFields, method: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse a cell that cannot work by the nature of its parts.
+
+    Args:
+        cell: whose step it is.
+        method: its method.
+        input_shape: of one example.
+
+    Raises:
+        Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
+            gradient scaler, where there is one; a variant that cannot work.
+    """
+    if cell.compiled and method.needs_second_derivatives:
+        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
+    if cell.dtype == SCALED and not getattr(method, "scalable", False):
+        raise Unsupported(f"{method.name} knows of no gradient scaler, which float16 needs")
+    refuse(cell, method, input_shape)
+
+
 def build_training(
     cell: StepFields,
     data: Dataset,
@@ -287,16 +306,11 @@ def build_training(
 
     Raises:
         RequestError: a name or value that the registry refuses.
-        Unsupported: a method that differentiates twice, in a compiled cell; one that knows of no
-            gradient scaler, where there is one; a variant or an optimizer that cannot work with
-            the rest; a model that says that it does not take such data.
+        Unsupported: as in :func:`require_supported` and :func:`refuse_data`; an optimizer that
+            cannot work with the rest.
     """
     method = registry.build_method(cell.spec)
-    if cell.compiled and method.needs_second_derivatives:
-        raise Unsupported(f"{method.name} differentiates twice, which torch.compile does not allow")
-    if cell.dtype == SCALED and not getattr(method, "scalable", False):
-        raise Unsupported(f"{method.name} knows of no gradient scaler, which float16 needs")
-    refuse(cell, method, data.input_shape)
+    require_supported(cell, method, data.input_shape)
     on = switches(cell.variant)
     device = torch.device(cell.device)
     torch.manual_seed(seed)

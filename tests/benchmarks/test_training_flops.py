@@ -15,7 +15,8 @@ from gr_bench.runs.suite import build_suite, load_suite
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.training_flops import Arithmetic, arithmetic, training
+from benchmarks.training_flops import arithmetic
+from gr_bench.planning.trainings import Arithmetic, training
 
 FIRST, LATER = 2 * 3072 * 8, 2 * 8 * 10
 """FLOPs of the layers' forward products for one image."""

@@ -36,7 +36,7 @@ def random_images(
             torch.randint(num_classes, (count,), generator=generator),
         )
 
-    train, validation, test = (part(count) for count in _sizes(samples))
+    train, validation, test = (part(count) for count in part_sizes(samples))
     return Dataset(
         name="random",
         train=train,
@@ -72,7 +72,7 @@ def random_tokens(
         tokens = torch.randint(vocabulary, (count, length + 1), generator=generator)
         return Part(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
 
-    train, validation, test = (part(count) for count in _sizes(samples))
+    train, validation, test = (part(count) for count in part_sizes(samples))
     return Dataset(
         name="random-tokens",
         train=train,
@@ -85,6 +85,6 @@ def random_tokens(
     )
 
 
-def _sizes(samples: int) -> tuple[int, int, int]:
+def part_sizes(samples: int) -> tuple[int, int, int]:
     """Sizes of the train, validation and test parts."""
     return samples, max(1, samples // 4), max(1, samples // 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,7 @@ def timing_blocks(
         timing = cell.timing_cell
         twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
         for twin in twins:
-            sort = (parse(twin.spec).frame, registry.cycle(twin.spec))
-            chosen_cells.setdefault((twin.block, twin.role, *sort), twin)
+            chosen_cells.setdefault((twin.role, *_step_key(twin)), twin)
     able = [cell for cell in chosen_cells.values() if cell.id not in failed]
     return [block for block in blocks_of(able) if any(cell.is_baseline for cell in block)]
 
@@ -137,18 +136,38 @@ def equal_time_cells(
     grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
 ) -> list[GeneralizationCell]:
     """Cells again, for the epochs that there is time for in the trainings that they are compared
-    with: the baseline's for slower methods, and faster methods' for the baseline.
+    with, by the times that were measured: see :func:`longer_cells`.
+    """
+    times, blocks = BlockTimes(records), timing_blocks(grid, cells, records)
+    found = {timing.id: times.ratio(timing) for block in blocks for timing in block}
+    ratios = {id_: ratio.center for id_, ratio in found.items() if ratio is not None}
+    return longer_cells(grid, cells, blocks, ratios)
+
+
+def longer_cells(
+    grid: GeneralizationGrid,
+    cells: Sequence[GeneralizationCell],
+    blocks: Sequence[Sequence[GeneralizationCell]],
+    ratios: Mapping[str, float],
+) -> list[GeneralizationCell]:
+    """Cells again, for more epochs: the baseline's for slower methods, and faster methods' for the
+    baseline.
+
+    Args:
+        grid: that they are from.
+        cells: its trainings.
+        blocks: of timing cells (:func:`timing_blocks`).
+        ratios: the time of a timing cell's step over the baseline's, by its id, where it is known.
     """
     factors: dict[tuple[Any, ...], set[float]] = defaultdict(set)
-    times = BlockTimes(records)
-    for block in timing_blocks(grid, cells, records):
+    for block in blocks:
         baseline = next(cell for cell in block if cell.is_baseline)
         for timing in block:
-            ratio = times.ratio(timing)
-            if ratio is None or timing.is_control:
+            if timing.is_control or timing.id not in ratios:
                 continue
-            faster = round(ratio.center, 1) < 1
-            factor = 1 / ratio.center if faster else ratio.center
+            ratio = ratios[timing.id]
+            faster = round(ratio, 1) < 1
+            factor = 1 / ratio if faster else ratio
             factors[_step_key(timing if faster else baseline)].add(round(factor, 1))
     return [
         replace(cell, epochs=round(grid.epochs * factor))
@@ -160,7 +179,8 @@ def equal_time_cells(
 
 def _step_key(cell: GeneralizationCell) -> tuple[Any, ...]:
     """The common part of cells whose steps one timing stands for."""
-    return (cell.timing_cell.block, cell.is_baseline, parse(cell.spec).name)
+    kind = (parse(cell.spec).frame, registry.cycle(cell.spec))
+    return (cell.timing_cell.block, cell.is_baseline, *kind)
 
 
 def units(

@@ -1,0 +1,295 @@
+"""Plans of suites: what cells take, and what it saves to leave something out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import training as training_cell
+
+from gr_bench.errors import RequestError
+from gr_bench.experiments.block_times import START_S
+from gr_bench.experiments.generalization.planning.work import training_flops
+from gr_bench.planning import page
+from gr_bench.planning.fake_step import StepCell, footprint
+from gr_bench.planning.plan import Planner, SuitePlan
+from gr_bench.planning.rates import AssumedRates, Rates, StoredRates
+from gr_bench.planning.time_model import StepTime
+from gr_bench.planning.trainings import training
+from gr_bench.runs.suite import build_suite
+from gr_bench.stats import Interval
+
+GB = 10**9
+IMAGES = "random(shape=(3, 8, 8), samples=64)"
+STEP_COST = {
+    "methods": ["sgd", "f-gr", "db-gr"],
+    "models": ["mlp(depth=2, width=16)", "resnet-8(width=8)"],
+    "datasets": [IMAGES],
+    "batch_sizes": [8, 32],
+    "seconds_per_block": 2.0,
+}
+TRAININGS = {
+    "methods": ["sgd", "f-gr(gamma=[0.1, 0.2, 0.3])"],
+    "models": ["mlp(depth=2, width=16)"],
+    "datasets": [IMAGES],
+    "batch_sizes": [8],
+    "seeds": [0, 1],
+    "epochs": 5,
+}
+
+
+class Proportional(Rates):
+    """A nanosecond a FLOP, or half and double of that."""
+
+    words = "times by a nanosecond a FLOP"
+
+    def step(self, cell: Any, threads: int, counted: Any) -> StepTime:
+        s = 1e-9 * counted.flops
+        return StepTime(Interval(s, s / 2, 2 * s), "model")
+
+
+class Nothing(Rates):
+    words = ""
+
+    def step(self, cell: Any, threads: int, counted: Any) -> None:
+        return None
+
+
+def plan_of(
+    rates: Rates | None = None,
+    devices: Any = (("8 GB", 8 * GB),),
+    **experiments: dict[str, Any],
+) -> SuitePlan:
+    data = {"title": "S"} | {key: [grid] for key, grid in experiments.items()}
+    suite = build_suite("s", data)
+    return Planner(suite, rates or Proportional(), devices, lambda text: None).plan()
+
+
+# --- trainings
+
+
+@pytest.mark.parametrize("spec", ["sgd", "f-gr", "f-gr(gamma=0)", "db-gr"])
+@pytest.mark.parametrize("model", ["mlp(depth=6, width=256)", "resnet-8(width=8)", "wrn-16-4"])
+def test_arithmetic_agrees_with_the_estimate_that_units_are_made_by(model: str, spec: str) -> None:
+    """That one gives every layer three products a gradient: the first one has less."""
+    cell = training_cell(spec, model=model, dataset=IMAGES, batch_size=8, epochs=3)
+    assert training(cell, 1).steps == pytest.approx(training_flops(cell), rel=0.15)
+
+
+def test_a_trainings_time_is_its_steps_and_its_evaluations() -> None:
+    """Five epochs of eight steps; with a nanosecond a FLOP time is arithmetic."""
+    plan = plan_of(generalization=TRAININGS)
+    assert len(plan.cells) == 8
+    for one in plan.cells:
+        assert one.total.center == pytest.approx(1e-9 * one.total_flops)
+        assert one.total_flops == training(one.cell, 1).total
+        assert one.total.high / one.total.low == pytest.approx(4)
+    assert plan.total.center == pytest.approx(START_S + 1e-9 * plan.total_flops)
+
+
+def test_of_a_choice_one_setting_is_paid_for() -> None:
+    """Four candidates on one seed, without the test part; then SGD and one F-GR on two seeds."""
+    plan = plan_of(generalization=TRAININGS | {"select": True, "selection_seeds": [7]})
+    trainings = [training(one.cell, 1) for one in plan_of(generalization=TRAININGS).cells]
+    sgd, f_gr = trainings[0], trainings[-1]
+    chosen = [one.total_flops for one in plan.cells if one.cell.role == "chosen"]
+    assert len(chosen) == 8
+    assert sum(chosen) == pytest.approx(2 * (sgd.total + f_gr.total))
+    candidates = [one.total_flops for one in plan.cells if one.cell.role == "candidate"]
+    assert len(candidates) == 4
+    steps = sgd.steps + 3 * f_gr.steps
+    assert steps < sum(candidates) < sgd.total + 3 * f_gr.total
+
+
+def test_equal_time_adds_sgd_for_as_long_as_the_others_take() -> None:
+    plan = plan_of(generalization=TRAININGS | {"equal_time": True})
+    assert {one.cell.epochs for one in plan.cells if one.cell.spec == "sgd"} == {5, 10}
+    assert plan.total.center > START_S + 1e-9 * plan.total_flops  # steps are timed, too
+
+
+# --- step cost
+
+
+def test_a_blocks_time_is_that_of_its_least_replicates_and_at_most_that_of_its_most() -> None:
+    plan = plan_of(step_cost=STEP_COST)
+    blocks, least, most = 4, 5, 20
+    assert plan.total.center >= blocks * least * 2.0 + (1 + least) * START_S
+    assert plan.total.low <= plan.total.center
+    assert plan.total.high >= blocks * most * 2.0 + (1 + most) * START_S
+    assert plan.total.center == pytest.approx(
+        (1 + least) * START_S + sum(one.total.center for one in plan.cells)
+    )
+
+
+def test_slow_steps_take_their_least_rounds() -> None:
+    class Slow(Rates):
+        words = ""
+
+        def step(self, cell: Any, threads: int, counted: Any) -> StepTime:
+            return StepTime(Interval(10.0, 10.0, 10.0), "model")
+
+    one = STEP_COST | {"models": ["mlp(depth=2, width=16)"], "batch_sizes": [8]}
+    plan = plan_of(Slow(), step_cost=one)
+    assert plan.total.center > 5 * 5 * 4 * 10.0  # replicates, rounds, methods and the control
+
+
+def test_a_block_needs_the_room_of_all_its_methods() -> None:
+    """While one steps, the others keep what lasts."""
+    plan = plan_of(step_cost=STEP_COST | {"batch_sizes": [8], "device": "cuda"})
+    own = [one for one in plan.cells if one.cell.model.startswith("resnet")]
+    (needed,) = {one.needed_bytes for one in own}
+    assert len(own) == 4
+    others = sum(one.footprint.lasting_bytes for one in own)
+    assert needed > others
+    assert needed > max(one.footprint.memory.peak_bytes for one in own)
+
+
+def test_verdicts_are_given_for_every_device() -> None:
+    devices = (("tiny", 1000), ("8 GB", 8 * GB))
+    plan = plan_of(devices=devices, step_cost=STEP_COST)
+    assert {tuple(one.fits.values()) for one in plan.cells} == {("no", "yes")}
+
+
+# --- savings
+
+
+def test_savings_are_the_difference_that_leaving_out_makes() -> None:
+    plan = plan_of(step_cost=STEP_COST, generalization=TRAININGS)
+    found = {one.name: one.seconds for one in plan.savings}
+    assert [one.seconds.center for one in plan.savings] == sorted(
+        (one.seconds.center for one in plan.savings), reverse=True
+    )
+    smaller = plan_of(
+        step_cost=STEP_COST | {"models": ["mlp(depth=2, width=16)"]}, generalization=TRAININGS
+    )
+    saved = plan.total.center - smaller.total.center
+    assert found["resnet-8(width=8)"].center == pytest.approx(saved)
+    assert {"batch 32", "db-gr", "f-gr", "step_cost", "generalization"} <= found.keys()
+    assert "sgd" not in found  # everything is divided by it
+
+
+# --- what is not known
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("plugged_plans:Reading", "not known", "reads a number off a tensor"),
+        ("plugged:Raises", "not known", "RuntimeError: <b>no</b> such | luck"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_planned_says_why_and_the_others_go_on(
+    method: str, status: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(step_cost=STEP_COST | {"methods": ["sgd", method], "batch_sizes": [8]})
+    lost = [one for one in plan.cells if one.footprint is None]
+    assert len(lost) == 2 and plan.without_time == 2
+    assert {one.found.status for one in lost} == {status}
+    assert all(reason in one.found.reason for one in lost)
+    assert all(one.footprint for one in plan.cells if one.cell.spec == "sgd")
+    assert capsys.readouterr().out == ""
+    text = "\n".join(page.lines(plan))
+    assert "at least" in text
+    assert f"2 cells {status}: " in text
+
+
+def test_what_cannot_work_is_unsupported() -> None:
+    grid = STEP_COST | {"methods": ["sgd", "db-gr"], "compiled": [True]}
+    plan = plan_of(AssumedRates(), step_cost=grid | {"device": "cuda"})
+    status = {one.cell.spec: getattr(one.found, "status", "ok") for one in plan.cells}
+    assert status == {"sgd": "ok", "db-gr(gamma=0.1)": "unsupported"}
+    (row, *_) = json.loads(page.as_json(plan))["cells"]
+    assert row["flops"] > 0 and row["peak_memory_bytes"] is None  # its compiler's own matter
+
+
+def test_an_experiment_that_ends_when_it_has_converged_has_no_time() -> None:
+    plan = plan_of(implicit_bias={"methods": ["sgd"], "problems": ["sparse-regression"]})
+    assert plan.without_time == len(plan.cells) > 0
+    assert "times are not known" in " ".join(page.lines(plan))
+
+
+def test_without_rates_there_is_arithmetic_and_no_time() -> None:
+    plan = plan_of(Nothing(), generalization=TRAININGS | {"equal_time": True})
+    assert plan.total_flops > 0
+    assert plan.without_time == len(plan.cells)
+    assert {one.cell.epochs for one in plan.cells if one.cell.spec == "sgd"} == {5, 10}
+
+
+def test_a_gpus_time_is_an_assumption_and_says_so() -> None:
+    plan = plan_of(AssumedRates(), step_cost=STEP_COST | {"device": "cuda"})
+    assert {one.time.source for one in plan.cells} == {"assumed"}
+    assert "assumed" in "\n".join(page.lines(plan))
+    here = plan_of(AssumedRates(), step_cost=STEP_COST)
+    assert here.without_time == len(here.cells)
+
+
+# --- rates of a run
+
+
+def test_a_runs_own_steps_are_told_as_they_were_measured(small_run: Any) -> None:
+    """The run has two workloads: too few to say anything of a third."""
+    rates = StoredRates(small_run.folder)
+    cell = StepCell(
+        "sgd", "mlp(depth=2, width=8)", "random(shape=(4,), samples=64)", 8, "cpu", "float32"
+    )
+    found = rates.step(cell, 1, footprint(cell))
+    assert found.source == "measured"
+    assert found.seconds.low <= found.seconds.center <= found.seconds.high
+    assert str(small_run.folder) in rates.words
+    for other in ({"threads": 2}, {"model": "mlp(depth=3, width=8)"}):
+        changed = StepCell(**vars(cell) | {k: v for k, v in other.items() if k != "threads"})
+        assert rates.step(changed, other.get("threads", 1), footprint(changed)) is None
+
+
+def test_a_run_without_step_times_is_refused(tmp_path: Path) -> None:
+    from synthetic import run_of, trained
+
+    cell = training_cell("sgd")
+    folder = run_of(tmp_path / "run", trained(cell, train=(1.0, 0.5), test=(1.0, 0.5)))
+    with pytest.raises(RequestError, match="no step times"):
+        StoredRates(folder)
+
+
+# --- the page
+
+
+def test_lines_have_at_most_80_columns_and_every_method() -> None:
+    plan = plan_of(step_cost=STEP_COST)
+    lines = list(page.lines(plan))
+    assert max(map(len, lines)) <= 80
+    assert sum("db-gr" in line for line in lines) == 4 + 1
+    assert any(line.startswith("Total: 16 cells") for line in lines)
+
+
+def test_many_rows_become_workloads() -> None:
+    many = STEP_COST | {"models": [f"mlp(depth=2, width={8 * k})" for k in range(1, 16)]}
+    lines = list(page.lines(plan_of(step_cost=many)))
+    assert max(map(len, lines)) <= 80
+    assert sum("3 methods" in line for line in lines) == 30
+
+
+def test_json_has_the_columns_of_tables_and_null_for_what_is_not_known() -> None:
+    grid = STEP_COST | {"methods": ["sgd", "f-gr", "plugged:Raises"], "batch_sizes": [8]}
+    document = json.loads(page.as_json(plan_of(step_cost=grid)))
+    rows = document["cells"]
+    ok = next(row for row in rows if row["method"] == "f-gr")
+    assert ok["gamma"] == 0.1 and ok["rho"] is None
+    assert ok["flop_ratio"] == pytest.approx(2) and ok["fits"] == {"8 GB": "yes"}
+    parts = ("parameter", "gradient", "optimizer_state", "method", "rest")
+    assert ok["peak_memory_bytes"] == sum(ok[f"{part}_bytes"] for part in parts)
+    assert ok["time_ms_low"] < ok["time_ms"] < ok["time_ms_high"]
+    lost = next(row for row in rows if row["method"] == "plugged:Raises")
+    assert lost["status"] == "not known" and lost["flops"] is None
+    assert document["total_s_low"] <= document["total_s"] <= document["total_s_high"]
+    assert document["cells_without_time"] == 2
+    assert all(math.isfinite(one["saved_s"]) for one in document["savings"])
+
+
+def test_a_suites_budget_bounds_its_time() -> None:
+    suite = build_suite("s", {"title": "S", "budget": "30s", "step_cost": [STEP_COST]})
+    plan = Planner(suite, Proportional(), (), lambda text: None).plan()
+    assert plan.total == Interval(30.0, 30.0, 30.0)
+    assert "budget of 30 s" in " ".join(page.lines(plan))
