@@ -101,7 +101,6 @@ class _LossInParts:
                 loss = part()
                 (loss / len(self._parts)).backward()
                 losses.append(loss.detach())
-                del loss  # and its graph, before the next one is made
             found = [p.grad for p in self._params]
         finally:
             for p, own in zip(self._params, before, strict=True):
