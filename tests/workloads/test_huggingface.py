@@ -138,6 +138,8 @@ def test_splits_are_the_parts_and_others_are_left_out() -> None:
     for path in ("splits", "hub"):
         data = build(f"huggingface(path={path!r})")
         assert [len(data.train), len(data.validation), len(data.test)] == [16, 4, 6]
+    snapshot({"everything": pictures()}, "one")
+    assert len(build("huggingface(path='one')").train) == 12
     save_dict_to_disk({"train": rows(), "dev": rows(6), "test": rows(4)}, "three")
     data = build("huggingface(path='three', inputs=('a', 'b'))")
     assert [len(data.train), len(data.validation), len(data.test)] == [20, 6, 4]

@@ -330,21 +330,22 @@ def test_folders_and_images_that_cannot_be_used_are_refused() -> None:
 TEXT = "".join(RANDOM.choice(list("abcdé \n"), 1000))
 
 
-def test_a_text_is_cut_into_parts_one_after_the_other() -> None:
+@pytest.mark.parametrize("length", [16, 11, 9])  # 99 characters to predict in a part: all or most
+def test_a_text_is_cut_into_parts_one_after_the_other(length: int) -> None:
     Path("x.txt").write_text(TEXT, encoding="utf-8")
-    data = registry.build_dataset("text(path='x.txt', length=16, validation=0.1, test=0.2)")
-    assert data.num_classes == 7 and data.input_shape == (16,)
+    data = registry.build_dataset(f"text(path='x.txt', length={length}, validation=0.1, test=0.2)")
+    assert data.num_classes == 7 and data.input_shape == (length,)
     characters = sorted(set(TEXT))
     assert data.classes == tuple(map(repr, characters))
     at = 0
     for part, size in zip(parts(data), (700, 100, 200), strict=True):
         own = TEXT[at : at + size]
-        samples = (size - 1) // 16
+        samples = (size - 1) // length
         assert len(part) == samples
         read = ["".join(characters[token] for token in row) for row in part.inputs]
-        assert "".join(read) == own[: 16 * samples]
+        assert "".join(read) == own[: length * samples]
         following = ["".join(characters[token] for token in row) for row in part.targets]
-        assert "".join(following) == own[1 : 16 * samples + 1]
+        assert "".join(following) == own[1 : length * samples + 1]
         at += size
     assert data.split == "70/10/20 % train/validation/test, one after the other in the text"
 
