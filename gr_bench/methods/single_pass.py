@@ -1,7 +1,8 @@
 """Methods of one gradient a step, at a point that earlier directions lead to.
 
-They cost what SGD costs, and an addition. The price is that L is never evaluated at θ: running
-statistics, dropout masks and the loss that :meth:`Method.backward` returns are those at θ'.
+A step has one gradient, as SGD's, and some arithmetic on the parameters, which counts where the
+batch or the model is small. L is never evaluated at θ: running statistics, dropout masks and the
+loss that :meth:`Method.backward` returns are those at θ'.
 """
 
 from __future__ import annotations
