@@ -146,6 +146,8 @@ def evaluations(subject: Subject) -> Outcome:
     cycle()
     calls[0] = 0
     flops = count_flops(cycle)
+    if one is None or flops is None:
+        return not_known("its arithmetic cannot be counted (see gr_bench.meters.flops)")
     found = flops / one / method.cycle
     declared = method.gradient_evaluations
     forwards = calls[0] / method.cycle

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.methods import LossFunction, Method
-from gr_bench.timing.step import EagerSGD
+from gr_bench.optimizers.eager import SGD as EagerSGD
 from gr_bench.workloads.loss import cross_entropy
 
 SEED = 1

@@ -30,7 +30,7 @@ from gr_bench.checks.subject import (
     relative_error,
     same_bits,
 )
-from gr_bench.timing.step import EagerSGD
+from gr_bench.optimizers.eager import SGD as EagerSGD
 from gr_bench.workloads.loss import cross_entropy
 
 ROUNDING = 1e-6
@@ -146,7 +146,8 @@ def groups(subject: Subject) -> Outcome:
         [
             {"params": [p], "lr": rate}
             for p, rate in zip(problem.model.parameters(), rates, strict=True)
-        ]
+        ],
+        lr=LEARNING_RATE,
     )
     one, two = (subject.method(p, 1) for p in (problem, twin))
     problem.backward(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -187,7 +188,9 @@ class Method(ABC):
 
         Exact, for comparisons at equal cost: a method whose steps differ says so itself.
         """
-        return done * self.gradient_evaluations
+        if self.period is None or self.gradient_evaluations == 1:
+            return done * self.gradient_evaluations
+        return done + (self.passes - 1) * math.ceil(done / self.cycle)
 
     @property
     def forward_passes(self) -> float:

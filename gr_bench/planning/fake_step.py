@@ -28,6 +28,7 @@ from gr_bench.experiments.cell import Cell
 from gr_bench.meters.counters import computes
 from gr_bench.meters.cpu import CPU
 from gr_bench.meters.device import Work
+from gr_bench.meters.flops import FORMULAS, read_flops
 from gr_bench.meters.memory import Memory, measure_memory
 from gr_bench.methods import Method
 from gr_bench.optimizers import SGD
@@ -43,6 +44,10 @@ CUDA_BLOCK_BYTES = 512
 
 PLAIN_GRADIENT = "sgd"
 """The method whose step is one gradient, as that of an evaluation is."""
+
+
+class NotCounted(ValueError):
+    """Arithmetic of a step that cannot be counted."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def footprint(cell: StepCell) -> Footprint:
     Raises:
         RequestError: a name or value that the registry refuses, or data that cannot be had.
         Unsupported: the cell cannot work, by the nature of its parts.
+        NotCounted: its arithmetic cannot be told.
         Exception: whatever the cell's code raises on fake tensors, as where it reads a value.
     """
     return _footprint(replace(cell, spec=alike(cell.spec)))
@@ -183,7 +189,11 @@ def forward_flops(cell: StepCell) -> int:
         Exception: as :func:`footprint` does.
     """
     outline(cell.dataset)
-    with fake_mode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with (
+        fake_mode(),
+        torch.no_grad(),
+        FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter,
+    ):
         step = _build(replace(cell, spec=PLAIN_GRADIENT))
         step.training.model.eval()
         step.training.loss_on(*step.batch)()
@@ -259,14 +269,15 @@ class _Pretended(CPU):
         """The rise of the bytes alive above their level at the start while ``work`` runs."""
         live = LiveStorages(CUDA_BLOCK_BYTES) if self._on_gpu else LiveStorages(1, scratch_bytes)
         operators = _Operators()
-        with FlopCounterMode(display=False) as products, operators, live:
-            work()
+        with live, operators:
+            found = read_flops(work)
+        if found.uncounted:
+            raise NotCounted(f"the FLOPs of {', '.join(found.uncounted)} are not counted")
         self.calls += operators.calls
         self.touched_bytes += operators.touched_bytes
-        self.flops += products.get_total_flops()
-        of_all = products.get_flop_counts().get("Global", {})
+        self.flops += found.counted
         self.convolution_flops += sum(
-            count for operator, count in of_all.items() if "conv" in str(operator)
+            count for operator, count in found.by_operator.items() if "conv" in operator
         )
         self.growths.append(live.peak_bytes)
         return live.peak_bytes

@@ -324,4 +324,4 @@ def _reason(error: Exception) -> str:
         return f"it reads a number off a tensor ({text}), and there are none before it runs"
     if name == "DynamicOutputShapeException":
         return f"a shape depends on numbers ({text}), and there are none before it runs"
-    return f"{name}: {text}".removeprefix("RequestError: ")
+    return f"{name}: {text}".removeprefix("RequestError: ").removeprefix("NotCounted: ")

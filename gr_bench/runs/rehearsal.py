@@ -167,5 +167,5 @@ def _count_calls(training: Training) -> Callable[[], int]:
 
         return loss
 
-    training.loss_on = loss_on  # type: ignore[method-assign]
+    training.loss_on = loss_on  # type: ignore[method-assign, assignment]
     return lambda: count

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from host_reads import HostReads
+
+from gr_bench.meters.host_reads import HostReads
 
 
 @pytest.mark.parametrize(

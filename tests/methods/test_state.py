@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from host_reads import HostReads
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten_with_path
 
+from gr_bench.meters.host_reads import HostReads
 from gr_bench.methods import METHODS, Method
 
 STATEFUL = [

@@ -105,4 +105,4 @@ class Combinator(Method):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See :meth:`Method.load_state_dict`."""
         super().load_state_dict({key: value for key, value in state.items() if key != INSIDE})
-        self.method.load_state_dict(state[INSIDE])
+        self.method.load_state_dict(state.get(INSIDE, {}))
