@@ -127,7 +127,6 @@ def test_a_torn_last_line_is_passed_over_and_cut_off(tmp_path: Path, torn: int) 
         b"3",
         b"[]",
         b"\xff\xfe",
-        b'{"experiment": "none", "cell": {}, "kind": "x", "data": {}}',
         b'{"experiment": "generalization", "cell": {"colour": 1}, "kind": "x", "data": {}}',
     ],
 )
