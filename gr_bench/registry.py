@@ -216,12 +216,13 @@ class Registry:
             why = rules.import_hint(error)
             raise RequestError(f"{self.kind} {where!r} cannot be imported: {why}") from error
 
-    def resolve(self, spec: Spec, *, given: int = 0) -> Callable[..., Any]:
+    def resolve(self, spec: Spec, *, given: int = 0, complete: bool = True) -> Callable[..., Any]:
         """The spec's parameters checked by name, and what builds it.
 
         Args:
             spec: name and parameters.
             given: how many leading positional arguments the caller will supply.
+            complete: False if the caller will supply more by name, and looks for what is missing.
 
         Returns:
             A function of the ``given`` arguments. What is built in is imported when it is called.
@@ -244,7 +245,7 @@ class Registry:
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
         for parameter in taken:
-            if _is_needed(parameter) and parameter.name not in spec.parameters:
+            if complete and _is_needed(parameter) and parameter.name not in spec.parameters:
                 raise RequestError(f"{self.kind} {str(spec)!r} lacks its {parameter.name}")
         return partial(self._build, spec.name, **spec.parameters)
 
@@ -566,18 +567,14 @@ def resolve_optimizer(text: str) -> Callable[..., Any]:
         RequestError: unknown name or parameter, or one that is missing.
     """
     spec = parse(text)
-    build = OPTIMIZERS.resolve(spec, given=1)
+    build = OPTIMIZERS.resolve(spec, given=1, complete=False)
     free = list(OPTIMIZERS.signature(spec.name).parameters.values())[1:]
     any_name = any(p.kind is p.VAR_KEYWORD for p in free)
     if "lr" in spec.parameters:
         raise RequestError(f"optimizer {text!r}: leave lr out, learning_rates has them")
     if not any_name and "lr" not in {p.name for p in free}:
         raise RequestError(f"optimizer {text!r} takes no lr, by which it would get a learning rate")
-    required = [
-        p.name
-        for p in free
-        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    required = [p.name for p in free if _is_needed(p)]
     if missing := [name for name in required if name not in {"lr", *spec.parameters}]:
         hint = ": name it among methods" if BASE_OPTIMIZER & {*missing} else ""
         raise RequestError(f"optimizer {text!r} needs {' and '.join(missing)}{hint}")

@@ -162,7 +162,7 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
         timeout=60,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "mine_alone:Plain(gamma=0.5)" in ended.stdout
+    assert "/ plain(gamma=0.5) /" in ended.stdout
 
 
 # --- plan

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Any, Self
 
+from gr_bench import registry
 from gr_bench.checks.outcome import Outcome, Result, finding
 from gr_bench.errors import RequestError
 from gr_bench.units import duration
@@ -93,7 +94,7 @@ class Checker:
         worker, log = self._worker or self._start()
         log.seek(0)
         log.truncate()
-        worker.channel.send({"spec": spec, "rule": rule, **self._subject})
+        worker.channel.send({"spec": registry.METHODS.placed(spec), "rule": rule, **self._subject})
         try:
             answer = worker.channel.answer(self._timeout_s + STACK_S)
         except TookTooLong:

@@ -47,7 +47,9 @@ class Problem:
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimizer = EagerSGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
+        self.optimizer = EagerSGD(
+            self.model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=0.0
+        )
 
     def loss(self) -> Tensor:
         """A forward pass."""

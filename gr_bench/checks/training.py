@@ -148,6 +148,8 @@ def groups(subject: Subject) -> Outcome:
             for p, rate in zip(problem.model.parameters(), rates, strict=True)
         ],
         lr=LEARNING_RATE,
+        momentum=0.0,
+        weight_decay=0.0,
     )
     one, two = (subject.method(p, 1) for p in (problem, twin))
     problem.backward(one)

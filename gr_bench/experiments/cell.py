@@ -110,7 +110,9 @@ def without_sources(cell: C) -> C:
     """The cell whatever the sources of its plug-ins, to be compared with others."""
     if not cell.sources:
         return cell
-    return dataclasses.replace(cell, method_source="", model_source="", dataset_source="")
+    return dataclasses.replace(
+        cell, method_source="", optimizer_source="", model_source="", dataset_source=""
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

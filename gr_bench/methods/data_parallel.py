@@ -53,7 +53,7 @@ class PerWorker:
     def __init__(
         self, loss_fn: Callable[[], Tensor], model: DistributedDataParallel, method: Method
     ) -> None:
-        if method.cycle > 1:
+        if method.cycle > 1 and method.period is None:  # LookSAM averages its own directions
             raise ValueError(f"a perturbation per worker needs steps that are alike: {method}")
         if model.static_graph and method.forward_passes > 1:
             raise ValueError("a perturbation per worker needs static_graph=False")

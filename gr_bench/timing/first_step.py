@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..methods.base import Method
+from ..optimizers.convention import Convention
 
 if TYPE_CHECKING:
     from .step import Training
@@ -67,6 +68,9 @@ def first_step(training: Training) -> Iterator[None]:
     Raises:
         ContractBroken: as in :meth:`FirstStep.check`, from inside the step.
     """
+    if training.convention is Convention.CLOSURE:  # its gradients come inside its step
+        yield
+        return
     first = FirstStep(training.method, training.model.parameters())
 
     def check(*_: Any) -> None:

@@ -38,7 +38,7 @@ def test_json(command: Warm) -> None:
     ended = command("check", "planted:Halving", "--json")
     assert ended.code == 1
     (method,) = json.loads(ended.out)["methods"]
-    assert method["method"] == "planted:Halving(rho=0.05)"
+    assert method["method"] == "Halving(rho=0.05)"
     assert [r["rule"] for r in method["rules"]] == [rule.name for rule in RULES]
     (found,) = [r for r in method["rules"] if r["verdict"] == "finding"]
     assert found["rule"] == "formula"

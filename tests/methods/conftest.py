@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gr_bench.methods import (
     METHODS,
     Clipped,
+    Combinator,
     Every,
     Late,
     LossFunction,
@@ -177,8 +178,12 @@ def _make_problem() -> Callable[[nn.Module | str], Problem]:
 
 
 def begin_again(method: Method) -> None:
-    """Let the method forget its steps, so that the next one is a training's first."""
-    method.load_state_dict({})
+    """Let the method forget its steps, so that the next one is a training's first.
+
+    One that is made of others does the same in every step here, and stays in its training.
+    """
+    if not isinstance(method, Combinator):
+        method.load_state_dict({})
 
 
 def first_passes(method: Method) -> int:

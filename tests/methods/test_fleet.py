@@ -134,5 +134,5 @@ def test_methods_of_different_classes_are_no_fleet() -> None:
 
 def test_runs_whose_cycles_differ_are_no_fleet() -> None:
     """One branch is taken for all runs."""
-    with pytest.raises(ValueError, match="k is not the same for all runs"):
+    with pytest.raises(ValueError, match="runs differ in k"):
         stack([get("looksam", k=2), get("looksam", k=3)])

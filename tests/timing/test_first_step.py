@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.methods import METHODS, SGD, LossFunction, Method, get
+from gr_bench.optimizers.eager import SGD as EagerSGD
 from gr_bench.timing.first_step import ContractBroken, FirstStep, first_step
-from gr_bench.timing.step import EagerSGD, Training
+from gr_bench.timing.step import Training
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def a_step(method: Method, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """The parameters after a step of learning rate 0.1, the first of which is looked at."""
     torch.manual_seed(0)
     model = nn.Linear(3, 2).to(dtype)
-    optimizer = EagerSGD(model.parameters(), lr=0.1)
+    optimizer = EagerSGD(model.parameters(), lr=0.1, momentum=0.0, weight_decay=0.0)
     training = Training(model, model, optimizer, method)
     with first_step(training):
         training.step(torch.ones(4, 3, dtype=dtype), torch.tensor([0, 1, 1, 0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -42,7 +43,9 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
     cell = StepCostCell
     records = (Check, Counters, Times)
     options = (CheckOptions, CountersOptions, TimesOptions)
-    later_columns: ClassVar = {"step_cost": {"uncounted_operators": None}}
+    later_columns: ClassVar = {
+        "step_cost": {"uncounted_operators": None, "gradient_evaluations": math.nan}
+    }
 
     def cells(self, grid: StepCostGrid) -> list[StepCostCell]:
         """One cell for every point of the grid, variant and allocator, and the controls."""

@@ -287,7 +287,7 @@ def _cost_model(table: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
         equal = equal.mask(missing, NOT_KNOWN)
     shown["equal"] = equal.where(read, "-")
     shown["FLOP ratio"] = _resting_on_flops(table, "flop_ratio", "{:.3f}")
-    evaluations = table.get("gradient_evaluations", pd.Series(math.nan, table.index))
+    evaluations = table["gradient_evaluations"]
     shown["limit"] = [
         _limit(spec, float(stored)) for spec, stored in zip(table["spec"], evaluations, strict=True)
     ]

@@ -46,6 +46,7 @@ MEASURED = (
     "time_ratio_high",
     "flops",
     "uncounted_operators",
+    "gradient_evaluations",
     "predicted_flops",
     "flop_ratio",
     "efficiency",
@@ -76,10 +77,6 @@ MEASURED = (
 )
 
 
-NEWER = ("gradient_evaluations",)
-"""Columns that older runs have not."""
-
-
 def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     """A row a cell; ``control`` rows are the baseline timed a second time.
 
@@ -99,7 +96,7 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     just its arithmetic. ``extra_parameter_copies`` = (peak - baseline's
     peak)/P. ``predicted_flops`` and the bounds ``predicted_copies_low`` and ``_high``, over SGD,
     are those of :mod:`~gr_bench.experiments.step_cost.cost_model`. ``gradient_evaluations`` are
-    a step's, as the method counts them (no column in older runs). ``flops_per_s`` is achieved,
+    a step's, as the method counts them (empty in older runs). ``flops_per_s`` is achieved,
     ``machine_flops_per_s`` that of a matrix product in the same rounds, ``machine_share`` their
     quotient. ``resident_bytes`` is the process's resident memory after the step. ``waiting_share``
     is the part of the timed wall time in which the process waited for a processor that others had,
@@ -146,8 +143,7 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
             finite = cell.id not in counters or counters[cell.id].finite
             row["status"] = "ok" if finite else "loss is not finite"
         rows.append(row)
-    columns = (*MEASURED, *(column for column in NEWER if any(column in row for row in rows)))
-    return in_order(build_table(rows, columns), "control")
+    return in_order(build_table(rows, MEASURED), "control")
 
 
 def _target(times: BlockTimes, block: Sequence[StepCostCell]) -> float:

@@ -197,7 +197,7 @@ def test_extra_memory_lies_within_its_bounds_with_other_optimizers(
     own = {"model": "mlp(depth=4, width=128)", "batch_size": batch_size, "optimizer": optimizer}
     table = StepCost().tables([counters(cost(method, **own)) for method in METHODS])["step_cost"]
     bounded = table[table["predicted_copies_low"].notna()].set_index("method")
-    assert {"sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr"} == set(bounded.index)
+    assert {"sam", "f-gr", "b-gr", "c-gr", "flooding", "db-gr"} <= set(bounded.index)
     slack = 256 / counters(cost(**own)).parameter_bytes
     for method, row in bounded.iterrows():
         extra = row["extra_parameter_copies"]
