@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench.experiments.columns import build_table, cell_columns
 from gr_bench.experiments.step_cost.tables import MEMORY
+from gr_bench.optimizers import SGD
 from gr_bench.planning.plan import PlannedCell, Problem, SuitePlan
 from gr_bench.stats import Interval
 
@@ -109,6 +110,7 @@ def _groups(
             "" if cell.threads == 1 else f"{cell.threads} threads",
             "compiled" if cell.compiled else "",
             "" if cell.variant == "plain" else cell.variant,
+            "" if cell.optimizer == SGD else cell.optimizer,
         )
         name = (cell.experiment, cell.model, cell.dataset, *size, cell.device, *filter(None, how))
         found[name].setdefault((cell.spec,), []).append(one)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.methods import SAM, SGD, Method
-from gr_bench.peers.wrapped import as_method
+from gr_bench.peers.wrapped import WrappedOptimizer
 
 PACKAGE = "pytorch_optimizer"
 WORKING = {
@@ -160,11 +160,12 @@ def test_what_the_package_does_wrong_is_not_put_right() -> None:
 
 
 def test_a_wrapped_optimizer_is_a_value() -> None:
-    cls = as_method(registry.METHODS._elsewhere("plugged_optimizers:Doubling"))
+    cls = registry.METHODS.find("plugged_optimizers:Doubling")
+    assert issubclass(cls, WrappedOptimizer)
     assert cls() == cls(factor=2)
     assert cls() != cls(factor=3)
-    assert str(cls(factor=3)) == "Doubling(factor=3)"
-    spelled = "plugged_optimizers:Doubling(factor=2)"
+    assert str(cls(factor=3)) == "plugged_optimizers.Doubling(factor=3)"
+    spelled = "plugged_optimizers.Doubling(factor=2)"
     assert registry.spell_method("plugged_optimizers:Doubling") == spelled
     assert registry.spell_method(spelled) == spelled
 

@@ -12,6 +12,7 @@ from gr_bench import registry
 from gr_bench.errors import RequestError
 from gr_bench.planning.outlines import CIFAR_SIZES, KNOWN, nbytes, outline
 from gr_bench.workloads.datasets.cifar import CIFAR10, CIFAR100, Distribution, cifar10
+from gr_bench.workloads.datasets.layouts import FILES
 
 SMALL = [
     "random",
@@ -61,8 +62,8 @@ def test_cifars_split_is_the_one_that_its_reader_makes(tmp_path: Path) -> None:
     assert sizes == [size // 100 for size in CIFAR_SIZES]
 
 
-def test_everything_built_in_but_the_digits_is_known_by_its_parameters() -> None:
-    assert {*KNOWN} == {*registry.DATASETS.built_in} - {"digits"}
+def test_everything_built_in_but_digits_and_files_is_known_by_its_parameters() -> None:
+    assert {*KNOWN} == {*registry.DATASETS.built_in} - {"digits", *FILES}
 
 
 def test_an_unknown_data_set_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,15 @@ from gr_bench import registry
 
 
 @pytest.fixture(autouse=True)
-def no_names() -> None:
+def no_names() -> Iterator[None]:
     """Names are those that a test admits itself."""
-    for things in registry.REGISTRIES:
-        things.admitted.clear()
+    before = [(things.admitted, dict(things.admitted)) for things in registry.REGISTRIES]
+    for admitted, _ in before:
+        admitted.clear()
+    yield
+    for admitted, names in before:
+        admitted.clear()
+        admitted.update(names)
 
 
 @pytest.fixture

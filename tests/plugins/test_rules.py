@@ -67,7 +67,7 @@ REFUSED = {
     ),
     "a parameter that is needed": (
         "@dataclass(frozen=True)\nclass Mine(SGD):\n    scale: float",
-        "missing a required argument: 'scale'",
+        "'mine.py:Mine' lacks its scale",
     ),
     "a constructor that ends the program": ("def Mine(): raise SystemExit", "SystemExit"),
 }

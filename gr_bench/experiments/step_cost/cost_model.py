@@ -180,9 +180,10 @@ class MemoryBounds:
     both gradients, it holds the first one, another P, through the second pass, in place of what SGD
     has of its gradient at its own peak: nothing if that lies at the start of the backward pass, and
     everything if it lies in the optimizer. So does one that needs the first gradient for its state,
-    which itself is there at all times. Double backpropagation has the graphs of both backward
-    passes, g and γ·g alive at once and, at the end, g, γ·g, the new gradient and, on a CPU, one
-    more of the largest parameter.
+    which itself is there at all times; one that projects a gradient makes products of the size of
+    the largest parameter. Double backpropagation has the graphs of both backward passes, g and γ·g
+    alive at once and, at the end, g, γ·g, the new gradient and, on a CPU, one more of the largest
+    parameter.
     """
 
     extra_low_bytes: int | None = None
@@ -210,6 +211,8 @@ def memory_bounds(training: Training, batch: tuple[Tensor, Tensor]) -> MemoryBou
     if isinstance(method, ELSEWHERE):
         memory = nbytes(t for t in tree_leaves(method.state_dict()) if isinstance(t, Tensor))
         held = 2 if method.keeps_gradient else 1
+        if isinstance(method, GSAM | LookSAM):
+            kept += max(p.nbytes for p in params)
         return MemoryBounds(size + memory, held * size + memory + kept)
     if isinstance(method, Flooding):
         return MemoryBounds(0, kept)

@@ -30,6 +30,11 @@ CHANGES = {
     "sharpness": True,
     "role": "candidate",
     "baseline": "sam(rho=0.05)",
+    "data": "0123",
+    "method_source": "method:Mine@01",
+    "optimizer_source": "optimizer:Mine@01",
+    "model_source": "model:mine@01",
+    "dataset_source": "dataset:mine@01",
 }
 """Another value of every field; that of the method has other numbers alone."""
 
@@ -54,7 +59,9 @@ def test_every_field_is_part_of_the_identity() -> None:
 
 
 def test_runs_of_a_fleet_differ_in_seed_rate_and_numbers_alone() -> None:
-    assert fields_that_change("fleet_key") == set(CHANGES) - {"spec", "seed", "learning_rate"}
+    assert fields_that_change("fleet_key") == set(CHANGES) - {
+        *("spec", "method_source", "seed", "learning_rate")
+    }
     assert training("sam").fleet_key != CELL.fleet_key
 
 
@@ -68,17 +75,23 @@ def test_runs_whose_cycles_differ_are_no_fleet() -> None:
 
 
 def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> None:
-    free = {"spec", "seed", "learning_rate", "role", "sharpness"}
+    free = {"spec", "method_source", "seed", "learning_rate", "role", "sharpness"}
     assert fields_that_change("selection_group") == set(CHANGES) - free
     assert training("sam").selection_group != CELL.selection_group
 
 
-STEP = {"model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"}
-OPTIMIZER = {"momentum", "weight_decay", "optimizer"}
+STEP = {
+    *("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"),
+    *("data", "model_source", "dataset_source"),
+}
+OPTIMIZER = {"momentum", "weight_decay", "optimizer", "optimizer_source"}
 
 
 def test_a_step_is_timed_once_for_all_trainings_that_make_such_steps() -> None:
-    assert fields_that_change("timing_cell") == {"spec", "baseline"} | STEP | OPTIMIZER
+    assert (
+        fields_that_change("timing_cell")
+        == {"spec", "method_source", "baseline"} | STEP | OPTIMIZER
+    )
     assert CELL.timing_cell.timing_cell == CELL.timing_cell
     assert CELL.timing_cell.role == "timing"
 

@@ -114,7 +114,7 @@ def timing_blocks(
         timing = cell.timing_cell
         twins = [timing, replace(timing, role="control")] if timing.is_baseline else [timing]
         for twin in twins:
-            chosen_cells.setdefault((twin.role, *_step_key(twin)), twin)
+            chosen_cells.setdefault((twin.block, twin.role, *_step_kind(twin)), twin)
     able = [cell for cell in chosen_cells.values() if cell.id not in failed]
     return [block for block in blocks_of(able) if any(cell.is_baseline for cell in block)]
 
@@ -179,8 +179,12 @@ def longer_cells(
 
 def _step_key(cell: GeneralizationCell) -> tuple[Any, ...]:
     """The common part of cells whose steps one timing stands for."""
-    kind = (parse(cell.spec).frame, registry.cycle(cell.spec))
-    return (cell.timing_cell.block, cell.is_baseline, *kind)
+    return (cell.timing_cell.block, cell.is_baseline, *_step_kind(cell))
+
+
+def _step_kind(cell: GeneralizationCell) -> tuple[str, int]:
+    """All of a method that decides how long its step takes."""
+    return parse(cell.spec).frame, registry.cycle(cell.spec)
 
 
 def units(

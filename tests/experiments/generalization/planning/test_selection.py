@@ -255,7 +255,7 @@ def test_the_numbers_of_a_method_from_elsewhere_are_chosen_like_any_others() -> 
     cells = EXPERIMENT.cells(grid)
     assert len({cell.spec for cell in cells}) == 5
     done = measured([cell for cell in cells if cell.role == "candidate"])
-    (best,) = (setting for group, setting in chosen(done).items() if group[0] == "plugged:Tuned")
+    (best,) = (setting for group, setting in chosen(done).items() if group[0] == "tuned")
     assert "harm=0" in best[0]
     (job,) = EXPERIMENT.pending(grid, cells, done)
     finals = [cell for unit in job.units for cell in unit.cells]
