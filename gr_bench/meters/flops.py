@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,9 +39,6 @@ class Flops:
     uncounted: tuple[str, ...] = ()
     """The names of operators that do arithmetic and have none, in alphabetical order."""
 
-    by_operator: Mapping[str, int] = field(default_factory=dict)
-    """Those that are counted."""
-
     @property
     def total(self) -> int | None:
         """Those of the whole step; None if some are not counted."""
@@ -59,9 +56,7 @@ def read_flops(step: Work) -> Flops:
     # entered first, it is asked last: for what the counter could not take apart any further
     with _Uncounted(counter.flop_registry) as seen, counter:
         step()
-    of_all = counter.get_flop_counts().get("Global", {})
-    by_operator = {str(operator): int(count) for operator, count in of_all.items()}
-    return Flops(int(counter.get_total_flops()), tuple(sorted(seen.names)), by_operator)
+    return Flops(int(counter.get_total_flops()), tuple(sorted(seen.names)))
 
 
 def is_arithmetic(namespace: str, name: str) -> bool:

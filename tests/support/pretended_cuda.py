@@ -92,8 +92,8 @@ def install() -> None:
     plain = torch.optim.SGD.__init__
 
     def with_foreach(self: torch.optim.SGD, *given: Any, **named: Any) -> None:
-        if not named.get("fused"):
-            named.setdefault("foreach", True)
+        if not named.get("fused") and named.get("foreach") is None:
+            named["foreach"] = True
         plain(self, *given, **named)
 
     torch.optim.SGD.__init__ = with_foreach
