@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 import matplotlib as mpl
@@ -25,6 +26,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 PANEL = (3.6, 2.7)
 """Width and height of one panel, in inches."""
+
+TITLE_WIDTH = 40
+"""Characters in a line of a panel's title."""
 
 _colors: dict[str, str] = {}
 """Of the methods that :func:`set_look` was told of."""
@@ -164,7 +168,12 @@ def _words(key: str, value: object) -> str:
 
 def two_lines(title: str) -> str:
     """A panel's title, its first part (the model) on a line of its own."""
-    return title.replace(" · ", "\n", 1)
+    return wrapped(title.replace(" · ", "\n", 1))
+
+
+def wrapped(title: str) -> str:
+    """A panel's title in lines that are no wider than the panel."""
+    return "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in title.splitlines())
 
 
 def value_range(values: pd.Series, number: str) -> str:

@@ -15,7 +15,7 @@ from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
-from gr_bench.runs.about import PLUGINS, read_about, sources, write_about
+from gr_bench.runs.about import DATA, PLUGINS, read_about, sources, write_about
 from gr_bench.runs.store import COMPRESSED_JOURNAL, current, journal_of, latest, read_journal
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ class Results:
     @property
     def missing(self) -> list[str]:
         """Experiments of its suite whose package is not installed here: they are in no report."""
-        named = [key for key, grids in self.about["suite"].items() if grids and key != "only"]
+        named = [
+            key for key, grids in self.about["suite"].items() if grids and key not in ("only", DATA)
+        ]
         return [name for name in named if name not in all_experiments()]
 
     @cached_property

@@ -162,7 +162,7 @@ def _results(table: pd.DataFrame) -> Figure:
             ax.grid(axis="y", visible=False)
             ax.set_xlabel(title)
             if row == 0:
-                ax.set_title(workload)
+                ax.set_title(style.wrapped(workload))
     return figure
 
 
@@ -194,7 +194,7 @@ def _curves(curves: pd.DataFrame) -> Figure:
             if column != "validation_accuracy":
                 ax.set_yscale("log")
             if row == 0:
-                ax.set_title(workload)
+                ax.set_title(style.wrapped(workload))
     style.method_legend(figure, specs)
     return figure
 
@@ -215,7 +215,7 @@ def _against_cost(table: pd.DataFrame) -> Figure:
             ax.set(xlabel=title, ylabel="" if place else "test accuracy (%)")
             ax.set_xlim(left=0)
             if row == 0:
-                ax.set_title(workload)
+                ax.set_title(style.wrapped(workload))
     style.method_legend(figure, specs)
     return figure
 
@@ -264,7 +264,7 @@ def _to_target(table: pd.DataFrame) -> Figure:
         ax.set_ylim(len(specs) - 0.4, -0.6)
         ax.grid(axis="y", visible=False)
         ax.set_xlim(left=0)
-        ax.set_title(f"{workload}\nto {100 * part['target'].iloc[0]:.4g} %")
+        ax.set_title(f"{style.wrapped(workload)}\nto {100 * part['target'].iloc[0]:.4g} %")
         ax.set_xlabel("time, one run (s)" if timed else "gradient evaluations")
     return figure
 
