@@ -502,9 +502,10 @@ def _spell_method(spec: Spec) -> str:
         name = things.admit(spec.name)
         spec = replace(spec, name=name, inner=parse(inside) if inside else None)
         method, thing = _build_method(spec), things.find(name)
-        parameters = method.parameters
-        if not inspect.isclass(thing):
-            takes = [*inspect.signature(thing).parameters.values()][bool(inside) :]
+        takes = [*inspect.signature(thing).parameters.values()][bool(inside) :]
+        if inspect.isclass(thing):
+            parameters = {p.name: getattr(method, p.name) for p in takes}
+        else:
             defaults = {p.name: p.default for p in takes if p.default is not p.empty}
             parameters = defaults | spec.parameters
         rules.check_parameters(str(spec), parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class Problem:
     ) -> Tensor:
         """The method's part of a step, from a fixed random state; returns what it returns."""
         torch.manual_seed(seed)
-        return method.backward(loss_fn or self.loss, self.model.parameters())
+        loss = _InParts(self, loss_fn or self.loss)
+        return method.backward(loss, self.model.parameters())
 
     def advance(self) -> None:
         """The optimizer's part of a step; afterwards there is no gradient."""
@@ -84,6 +86,34 @@ class Problem:
     def twin(self) -> Problem:
         """A problem of its own in the same state, with a new optimizer."""
         return Problem(copy.deepcopy(self.model), self.inputs, self.targets)
+
+
+class _InParts:
+    """A problem's loss that a method may also take of micro-batches (see
+    :class:`gr_bench.methods.DivisibleLoss`), whatever is noted around it.
+    """
+
+    def __init__(self, problem: Problem, loss_fn: LossFunction) -> None:
+        self._problem = problem
+        self._loss_fn = loss_fn
+
+    def __call__(self) -> Tensor:
+        return self._loss_fn()
+
+    def parts(self, count: int) -> list[LossFunction]:
+        problem = self._problem
+        if len(problem.inputs) % count:
+            raise ValueError(f"a mini-batch of {len(problem.inputs)} has no {count} equal parts")
+        pieces = zip(problem.inputs.chunk(count), problem.targets.chunk(count), strict=True)
+        return [partial(self._of, *piece) for piece in pieces]
+
+    def _of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        problem, whole = self._problem, (self._problem.inputs, self._problem.targets)
+        problem.inputs, problem.targets = inputs, targets
+        try:
+            return self._loss_fn()
+        finally:
+            problem.inputs, problem.targets = whole
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ def test_a_training_begins_with_its_length_and_its_parameters_names() -> None:
     data = load_data(cell, registry)
     method = build_training(cell, data, registry, steps=12).method
     assert method.state == {"step": 0, "steps": 12}
-    assert method.method.state == {"fixed": [1, 3]}
+    inside, params = method.method, method.method._fixed.values()
+    assert (inside.name, [*params]) == ("without", [False, True, False, True])
     with pytest.raises(
         ValueError, match=r"'\*norm' matches none of the parameters, hidden.0.weight"
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -53,6 +53,11 @@ class _Mask(Combinator):
     method: Method
     names: str | tuple[str, ...] = "vectors"
 
+    _fixed: dict[int, bool] = field(
+        default_factory=dict, init=False, repr=False, compare=False, kw_only=True
+    )
+    """By the ``id`` of every parameter, True if it stays where it is."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.method.maskable:
@@ -84,25 +89,28 @@ class _Mask(Combinator):
                     f"{self.name}: {pattern!r} matches none of the parameters, {_some([*params])}"
                 )
             found |= own
-        fixed = [place for place, name in enumerate(params) if (name in found) == self.fixes]
-        if len(fixed) == len(params):
+        fixed = {id(p): (name in found) == self.fixes for name, p in params.items()}
+        if all(fixed.values()):
             raise ValueError(f"{self.name}: no parameter is left to be perturbed")
-        self.state["fixed"] = fixed
+        object.__setattr__(self, "_fixed", fixed)
         self.method.begin(params, steps)
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`.
 
         Raises:
-            RuntimeError: :meth:`begin` was not called.
+            RuntimeError: :meth:`begin` was not called, or with other parameters.
         """
-        if "fixed" not in self.state:
+        params = list(params)
+        if not all(id(p) in self._fixed for p in params):
             raise RuntimeError(
                 f"{self.name} must know the parameters' names: call begin(params, steps) first"
             )
-        params = list(params)
-        fixed = FixedParameters(loss_fn, (params[place] for place in self.state["fixed"]))
+        fixed = FixedParameters(loss_fn, (p for p in params if self._fixed[id(p)]))
         return self.method.backward(fixed, params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_fixed": {}}
 
 
 def _some(names: list[str]) -> str:

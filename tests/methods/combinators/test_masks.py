@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -203,3 +205,23 @@ def test_a_method_that_knows_nothing_of_it_is_refused(plug_in) -> None:
 def test_the_names_must_be_known(mlp) -> None:
     with pytest.raises(RuntimeError, match="without must know the parameters' names"):
         mlp.step(Without(get("sam")))
+
+
+def test_parameters_are_known_by_what_they_are_and_not_by_their_place(mlp) -> None:
+    """As where only those are given that are trained."""
+    method = begun(Without(get("sam")), mlp)
+    first, *rest = mlp.params
+    first.requires_grad_(False)
+    given = [p for p in mlp.params if p.requires_grad]
+    torch.manual_seed(1)
+    method.backward(mlp.loss, given)
+    found = [p.grad.clone() for p in given]
+    torch.manual_seed(1)
+    method.backward(mlp.loss, mlp.params)
+    assert all(a.equal(p.grad) for a, p in zip(found, rest, strict=True))
+
+
+def test_other_parameters_than_it_was_told_of_are_refused(mlp) -> None:
+    method = begun(Without(get("sam")), mlp)
+    with pytest.raises(RuntimeError, match="must know the parameters' names"):
+        copy.deepcopy(method).backward(mlp.loss, mlp.params)
