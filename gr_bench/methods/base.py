@@ -88,6 +88,10 @@ class Method(ABC):
     """True if it leaves parameters where they are that the loss function has as ``fixed`` (see
     :class:`gr_bench.methods.Without`)."""
 
+    clippable: ClassVar[bool] = False
+    """True if its ascent grows with the gradient, and is kept to the length that the loss function
+    has as ``longest`` (see :class:`gr_bench.methods.Clipped`)."""
+
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
 

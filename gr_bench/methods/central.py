@@ -13,7 +13,7 @@ from .base import Method, Number, is_zero, require_at_least_zero, require_positi
 from .fleet import differentiate
 from .scaling import LossScale
 from .step import LossFunction, Step
-from .two_point import keep_share, offset
+from .two_point import keep_share, offset, shortened
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class CentralGR(Method):
     stackable: ClassVar[bool] = True
     scalable: ClassVar[bool] = True
     maskable: ClassVar[bool] = True
+    clippable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least_zero(gamma=self.gamma)
@@ -56,7 +57,8 @@ class CentralGR(Method):
                 gradients = [p.grad for p in moved if p.grad is not None]
                 scale.unscale(reached)
                 with torch.no_grad():
-                    elsewhere = offset(moved, gradients, self.epsilon, self)
+                    epsilon = shortened(self.epsilon, step.longest, gradients, self)
+                    elsewhere = offset(moved, gradients, epsilon, self)
                 keep_share(reached, 1.0, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), weight * scale.value)

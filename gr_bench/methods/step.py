@@ -72,6 +72,8 @@ class Step:
         self.given = list({id(p): p for p in params}.values())
         self.params = [p for p in self.given if p.requires_grad]
         self._fixed: frozenset[int] = getattr(loss_fn, "fixed", frozenset())
+        self.longest: float | Tensor | None = getattr(loss_fn, "longest", None)
+        """The norm of the gradient that is ascended by, at most; None if it may be any."""
         self._norms: dict[_BatchNorm, bool] = {}  # batch norms, and whether they track statistics
         self._norm_copies: list[Copies] = []
         self._others: dict[nn.Module, list[_SavedBuffer]] = {}

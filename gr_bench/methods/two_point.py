@@ -47,10 +47,13 @@ class TwoPoint(Method):
     def scale(self, gradients: list[Tensor]) -> Number:
         """s, the step to the second point: a number, or a 0-d tensor that depends on g."""
 
-    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
-        """θ' = θ + s·g, in memory of its own; ``p.grad`` is g."""
+    def perturbed(self, params: list[Tensor], longest: Number | None = None) -> list[Tensor]:
+        """θ' = θ + s·g, in memory of its own; ``p.grad`` is g, here of the norm ``longest`` at most
+        where the method is ``clippable``.
+        """
         gradients = [p.grad for p in params if p.grad is not None]
-        return offset(params, gradients, self.scale(gradients), self)
+        scale = shortened(self.scale(gradients), longest, gradients, self)
+        return offset(params, gradients, scale, self)
 
     def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
         """See :meth:`Method.backward`."""
@@ -63,7 +66,7 @@ class TwoPoint(Method):
             if moved and not is_zero(self.weight):
                 scale.unscale(reached)
                 with torch.no_grad():
-                    elsewhere = self.perturbed(moved)
+                    elsewhere = self.perturbed(moved, step.longest)
                 keep_share(reached, 1 - self.weight, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), self.weight * scale.value)
@@ -140,6 +143,15 @@ def _each(value: Number, like: list[Tensor]) -> list[Tensor]:
     if isinstance(value, Tensor):
         return per_run_each(value, like)
     return [torch.full((), value, dtype=t.dtype, device=t.device) for t in like]
+
+
+def shortened(
+    scale: Number, longest: Number | None, gradients: list[Tensor], method: Method
+) -> Number:
+    """scale·min(1, longest/‖gradients‖): the multiple of gradients that are kept to a norm."""
+    if longest is None or not method.clippable:
+        return scale
+    return scale * radius_over_norm(longest, gradients, method).clamp(max=1)
 
 
 def radius_over_norm(radius: Number, tensors: list[Tensor], method: Method) -> Tensor:
@@ -219,6 +231,7 @@ class _OneSidedGR(TwoPoint):
     """Gradient regularization by a one-sided finite difference: s = ±ε, c = ±γ/ε."""
 
     sign: ClassVar[int]
+    clippable: ClassVar[bool] = True
     penalty: ClassVar[str | None] = "gamma"
     gamma: Number = 0.1
     epsilon: Number = 0.05
@@ -305,6 +318,7 @@ class UnnormalizedSAM(_PerturbedGradient):
     """
 
     name: ClassVar[str] = "unnormalized-sam"
+    clippable: ClassVar[bool] = True
     stackable: ClassVar[bool] = True
 
     def scale(self, gradients: list[Tensor]) -> Number:
@@ -387,7 +401,7 @@ class ASAM(_PerturbedGradient):
         """ρ/‖Tg‖, given Tg."""
         return radius_over_norm(self.rho, gradients, self)
 
-    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
+    def perturbed(self, params: list[Tensor], longest: Number | None = None) -> list[Tensor]:
         """θ' = θ + ρ·T²g/‖Tg‖; T enters squared, so that the sign of θ does not matter."""
         # c = 1: the gradient's memory is let go after this, so T·g can take its place.
         scaled = [p.grad.mul_(p) for p in params if p.grad is not None]

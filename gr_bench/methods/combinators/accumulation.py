@@ -89,6 +89,7 @@ class _LossInParts:
         self._parts = loss_fn.parts(count)
         self._params = list({id(p): p for p in params if p.requires_grad}.values())
         self.fixed: frozenset[int] = getattr(loss_fn, "fixed", frozenset())
+        self.longest = getattr(loss_fn, "longest", None)
 
     def __call__(self) -> Tensor:
         """The loss; differentiating it hands over the gradient, once."""

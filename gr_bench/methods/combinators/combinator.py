@@ -66,6 +66,11 @@ class Combinator(Method):
         return self.method.maskable
 
     @property
+    def clippable(self) -> bool:  # type: ignore[override]
+        """See :attr:`Method.clippable`."""
+        return self.method.clippable
+
+    @property
     def cycle(self) -> int:
         """See :attr:`Method.cycle`."""
         return self.method.cycle

@@ -70,3 +70,59 @@ def test_each_run_of_a_fleet_is_clipped_by_its_own_norm() -> None:
 def test_a_norm_is_positive(norm) -> None:
     with pytest.raises(ValueError, match="norm must be a finite number > 0"):
         Clipped(get("sam"), norm=norm)
+
+
+# --- the ascent
+
+
+def ascended(problem, norm: float, epsilon: float, gamma: float, sign: int = 1) -> torch.Tensor:
+    """One-sided d with g kept to a norm in θ', by autograd."""
+    torch.manual_seed(1)
+    g = torch.autograd.grad(problem.loss(), problem.params)
+    length = torch.cat([one.flatten() for one in g]).norm().item()
+    short = sign * epsilon * min(1.0, norm / length)
+    with torch.no_grad():
+        for p, one in zip(problem.params, g, strict=True):
+            p.add_(one, alpha=short)
+    torch.manual_seed(1)
+    there = torch.autograd.grad(problem.loss(), problem.params)
+    c = sign * gamma / epsilon
+    return torch.cat([((1 - c) * a + c * b).flatten() for a, b in zip(g, there, strict=True)])
+
+
+@pytest.mark.parametrize("norm", [0.05, 1e6])
+@pytest.mark.parametrize(("name", "sign"), [("f-gr", 1), ("b-gr", -1)])
+def test_the_ascent_is_by_a_shorter_gradient(name, sign, norm, make_problem) -> None:
+    method = Clipped(get(name, gamma=0.3, epsilon=0.2), norm=norm, of="ascent")
+    found = make_problem("mlp").direction(method)
+    expected = ascended(make_problem("mlp"), norm, 0.2, 0.3, sign)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_central_difference_is_shortened_to_both_sides(make_problem) -> None:
+    method = Clipped(get("c-gr", gamma=0.3, epsilon=0.2), norm=0.05, of="ascent")
+    found = make_problem("mlp").direction(method)
+    ahead, back = (ascended(make_problem("mlp"), 0.05, 0.2, 0.3, sign) for sign in (1, -1))
+    torch.testing.assert_close(found, (ahead + back) / 2, rtol=1e-10, atol=1e-12)
+
+
+def test_each_run_of_a_fleet_ascends_by_its_own() -> None:
+    methods = [
+        Clipped(get("f-gr", gamma=0.5, epsilon=0.5), norm=norm, of="ascent") for norm in (1.0, 9.0)
+    ]
+    p = nn.Parameter(torch.tensor([[3.0, 4.0], [3.0, 4.0]], dtype=torch.float64))
+    stack(methods).backward(lambda: (p**2 / 2).sum(1), [p])
+    # c = 1: d = θ', and g = θ is 5 long
+    expected = [[3 + 0.5 * 0.6, 4 + 0.5 * 0.8], [4.5, 6.0]]
+    torch.testing.assert_close(p.grad, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["sgd", "sam", "asam", "gnp", "db-gr", "gsam"])
+def test_an_ascent_of_given_length_is_not_clipped(name: str) -> None:
+    with pytest.raises(ValueError, match="no ascent that grows with the gradient"):
+        Clipped(get(name), of="ascent")
+
+
+def test_it_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="of must be 'direction' or 'ascent', not 'loss'"):
+        Clipped(get("f-gr"), of="loss")
