@@ -149,7 +149,10 @@ def load(where: str, folder: str = "") -> Any:
         raise ValueError("write my_file.py:Thing or package.module:Thing")
     loaded = load_module(module, folder)
     if module.endswith(".py"):
-        return reduce(getattr, thing.split("."), loaded)
+        try:
+            return reduce(getattr, thing.split("."), loaded)
+        except AttributeError:
+            raise AttributeError(f"there is no {thing} in it") from None
     return pkgutil.resolve_name(where)
 
 
