@@ -77,13 +77,14 @@ def zero_gradient(subject: Subject) -> Outcome:
         model = nn.Linear(4, 2)
         for p in model.parameters():
             nn.init.constant_(p, value)
-        method = subject.method(problem_of(model))
+        problem = problem_of(model)
+        method = subject.method(problem)
 
         def bowl(model: nn.Module = model, value: float = value) -> Tensor:
             return torch.stack([(p - value).square().sum() for p in model.parameters()]).sum()
 
         for _ in range(subject.span):
-            method.backward(bowl, model.parameters())
+            problem.backward(method, bowl)
             for name, p in model.named_parameters():
                 if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
                     words = f"where {what}, that of {name} becomes NaN"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -57,12 +57,16 @@ class Problem:
         return cross_entropy(self.model(self.inputs), self.targets)
 
     def backward(
-        self, method: Method, loss_fn: LossFunction | None = None, seed: int = SEED
+        self,
+        method: Method,
+        loss_fn: LossFunction | None = None,
+        seed: int = SEED,
+        params: Iterable[Tensor] | None = None,
     ) -> Tensor:
         """The method's part of a step, from a fixed random state; returns what it returns."""
         torch.manual_seed(seed)
         loss = _InParts(self, loss_fn or self.loss)
-        return method.backward(loss, self.model.parameters())
+        return method.backward(loss, self.model.parameters() if params is None else params)
 
     def advance(self) -> None:
         """The optimizer's part of a step; afterwards there is no gradient."""

@@ -126,8 +126,8 @@ def frozen(subject: Subject) -> Outcome:
         first = next(some.model.parameters())
         before = first.detach().clone()
         some.backward(one)
-        torch.manual_seed(SEED)
-        two.backward(alone.loss, [p for p in alone.model.parameters() if p.requires_grad])
+        trained = [p for p in alone.model.parameters() if p.requires_grad]
+        alone.backward(two, params=trained)
         where = places.of_method(one)
         if not same_bits(first, before):
             return finding("a frozen parameter is moved", where)
@@ -169,9 +169,8 @@ def tied(subject: Subject) -> Outcome:
     once, twice = _tied(), _tied()
     for one, two in zip(subject.steps(once), subject.steps(twice), strict=True):
         once.backward(one)
-        torch.manual_seed(SEED)
         listed = list(twice.model.parameters())
-        two.backward(twice.loss, [*listed, *listed])
+        twice.backward(two, params=[*listed, *listed])
         if not torch.equal(once.direction(), twice.direction()):
             return finding("a parameter listed twice is moved twice", places.of_method(one))
     return passed("treated as one")
