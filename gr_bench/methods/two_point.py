@@ -47,10 +47,15 @@ class TwoPoint(Method):
     def scale(self, gradients: list[Tensor]) -> Number:
         """s, the step to the second point: a number, or a 0-d tensor that depends on g."""
 
-    def perturbed(self, params: list[Tensor], longest: Number | None = None) -> list[Tensor]:
-        """θ' = θ + s·g, in memory of its own; ``p.grad`` is g, here of the norm ``longest`` at most
-        where the method is ``clippable``.
-        """
+    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
+        """θ' = θ + s·g, in memory of its own; ``p.grad`` is g."""
+        gradients = [p.grad for p in params if p.grad is not None]
+        return offset(params, gradients, self.scale(gradients), self)
+
+    def _perturbed_within(self, params: list[Tensor], longest: Number | None) -> list[Tensor]:
+        """The same, with g of the norm ``longest`` at most where the method is ``clippable``."""
+        if longest is None or not self.clippable:
+            return self.perturbed(params)
         gradients = [p.grad for p in params if p.grad is not None]
         scale = shortened(self.scale(gradients), longest, gradients, self)
         return offset(params, gradients, scale, self)
@@ -66,7 +71,7 @@ class TwoPoint(Method):
             if moved and not is_zero(self.weight):
                 scale.unscale(reached)
                 with torch.no_grad():
-                    elsewhere = self.perturbed(moved, step.longest)
+                    elsewhere = self._perturbed_within(moved, step.longest)
                 keep_share(reached, 1 - self.weight, scale.value)
                 with step.at(moved, elsewhere):
                     differentiate(self, step.again(), self.weight * scale.value)
@@ -149,7 +154,7 @@ def shortened(
     scale: Number, longest: Number | None, gradients: list[Tensor], method: Method
 ) -> Number:
     """scale·min(1, longest/‖gradients‖): the multiple of gradients that are kept to a norm."""
-    if longest is None or not method.clippable:
+    if longest is None:
         return scale
     return scale * radius_over_norm(longest, gradients, method).clamp(max=1)
 
@@ -401,7 +406,7 @@ class ASAM(_PerturbedGradient):
         """ρ/‖Tg‖, given Tg."""
         return radius_over_norm(self.rho, gradients, self)
 
-    def perturbed(self, params: list[Tensor], longest: Number | None = None) -> list[Tensor]:
+    def perturbed(self, params: list[Tensor]) -> list[Tensor]:
         """θ' = θ + ρ·T²g/‖Tg‖; T enters squared, so that the sign of θ does not matter."""
         # c = 1: the gradient's memory is let go after this, so T·g can take its place.
         scaled = [p.grad.mul_(p) for p in params if p.grad is not None]
