@@ -123,7 +123,7 @@ def test_a_name_of_another_suite_is_not_known(write: Write) -> None:
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
         ("def broken(:", "invalid syntax"),
         (METHOD.replace("(frozen=True)", ""), r"write @dataclass\(frozen=True\)"),
-        ("Other = 1", "has no attribute 'Mine'"),
+        ("Other = 1", "there is no Mine in it"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_a_request_error(
