@@ -30,7 +30,7 @@ GRID: dict[str, Any] = {
 
 
 def suite(**settings: Any) -> Suite:
-    return build_suite({"title": "x", "generalization": [GRID | settings]}, "x")
+    return build_suite("x", {"title": "x", "generalization": [GRID | settings]})
 
 
 def cells(of: Suite) -> list[GeneralizationCell]:
