@@ -186,6 +186,19 @@ def test_a_training_on_several_splits_goes_on_to_the_same_result(
         assert replace(again[cell_id], training_s=0.0) == replace(record, training_s=0.0)
 
 
+def test_what_is_left_of_a_fleet_goes_on_with_the_splits_of_all(tmp_path: Path) -> None:
+    """Those who have a record are trained along, on their splits: last digits depend on it."""
+    cells = runs("sam", epochs=4)
+    whole = results(train_all(cells, "fleet"))
+    going = train_all(cells, "fleet", tmp_path, 0.0)
+    assert isinstance(next(going), Progress)
+    going.close()  # type: ignore[attr-defined]
+    rest = results(train_all(cells[2:], "fleet", tmp_path, 0.0))
+    assert rest.keys() == {cell.id for cell in cells[2:]}
+    for cell_id, record in rest.items():
+        assert replace(record, training_s=0.0) == replace(whole[cell_id], training_s=0.0)
+
+
 def test_a_run_that_diverges_leaves_runs_on_other_splits_alone() -> None:
     cells = runs()
     wild = [cells[0], replace(cells[1], learning_rate=1e200), *cells[2:]]
