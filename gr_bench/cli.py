@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from gr_bench.errors import RequestError, unknown
+from gr_bench.errors import RequestError, printable, unknown
 from gr_bench.version import __version__
 
 if TYPE_CHECKING:
@@ -803,6 +803,29 @@ def claims(folder: Path) -> None:
         print(page)
 
 
+@app.command(
+    short_help="Set aside damaged lines of a run's journal.",
+    epilog=_examples("repair runs/quick", "repair runs/quick && gr-bench run quick"),
+)
+@click.argument("folder", type=_PATH, metavar="RUN")
+def repair(folder: Path) -> None:
+    """Set aside the lines of a run's journal that cannot be read; RUN is its folder.
+
+    They go to damaged-lines.txt, byte for byte. Running the suite again measures what they had.
+    """
+    from gr_bench.runs.repair import DAMAGED
+    from gr_bench.runs.repair import repair as set_aside
+
+    found = set_aside(folder)
+    for number, why in found.damaged.items():
+        print(f"line {number}: {printable(why)}")
+    if not found.damaged:
+        print(f"{found.journal}: nothing to repair, {found.kept} lines can be read")
+        return
+    print(f"{found.journal}: {found.kept} lines kept, {len(found.damaged)} set aside")
+    print(folder / DAMAGED)
+
+
 def main() -> None:
     """Run the command line; whatever is wrong with a request ends in one line and exit code 2."""
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
@@ -839,5 +862,5 @@ def _end_unread() -> NoReturn:
 
 
 def _wrong(message: str) -> int:
-    print(f"gr-bench: {' '.join(message.split())}", file=sys.stderr)
+    print(f"gr-bench: {printable(message)}", file=sys.stderr)
     return WRONG_REQUEST

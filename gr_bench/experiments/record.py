@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gr_bench.errors import Unsupported
+from gr_bench.errors import Unsupported, printable
 from gr_bench.experiments.cell import Cell
 from gr_bench.meters.conditions import Conditions
 
@@ -44,6 +44,9 @@ class Failure(Record):
     lacks: str | None = None
     """The kind of record that could not be had, of a cell that may still give others; None of a
     cell that is given up."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
 
     @property
     def status(self) -> str:
