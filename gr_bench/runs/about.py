@@ -58,7 +58,8 @@ def read_about(folder: Path) -> dict[str, Any]:
         if key in about and not isinstance(about[key], kind):
             own, right = _json_kind(about[key]), _json_kind(kind())
             raise RequestError(
-                f"{folder / RUN} is not a run's description: its {key!r} is {own} and must be {right}"
+                f"{folder / RUN} is not a run's description: its {key!r} is {own} and must be "
+                f"{right}"
             )
     for plugin in about.get(PLUGINS, ()):
         if not (isinstance(plugin, dict) and {"kind", "name", "where", "source"} <= plugin.keys()):
