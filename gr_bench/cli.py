@@ -804,6 +804,34 @@ def claims(folder: Path) -> None:
 
 
 @app.command(
+    short_help="Put runs of one suite from several machines together.",
+    epilog=_examples(
+        "merge node-1/run node-2/run --out runs/whole",
+        "run cpu --only 'step_cost*' --out a && gr-bench run cpu --only 'gen*' --out b",
+    ),
+)
+@click.argument("folders", type=_PATH, metavar="RUN RUN...", nargs=-1, required=True)
+@click.option("--out", type=_PATH, metavar="DIR", required=True, help="The folder to make.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Put runs of one suite together, each of which may have measured a part of it (run --only).
+
+    Every record keeps the run that it is from. A ratio is always of times from one process. Step
+    times of one cell from several runs are replicates if the conditions were the same; other
+    results of one cell must be equal.
+    """
+    from gr_bench.runs.merge import merge as put_together
+
+    found = put_together(folders, out)
+    for name, count in found.records.items():
+        print(f"{count:>7} records from {printable(name)}")
+    if found.replicated:
+        print(f"{found.replicated:>7} cells with replicates from several runs")
+    if found.alike:
+        print(f"{found.alike:>7} results that two runs have alike, kept once")
+    print(f"next: gr-bench report {out}")
+
+
+@app.command(
     short_help="Set aside damaged lines of a run's journal.",
     epilog=_examples("repair runs/quick", "repair runs/quick && gr-bench run quick"),
 )

@@ -25,6 +25,10 @@ class Record:
     conditions: Conditions | None = None
     """Of the process that measured it."""
 
+    origin: str | None = None
+    """The run that it was merged from, as ``run.json`` names it; None of one that was measured
+    here."""
+
     @classmethod
     def from_0_1(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The fields, but for the cell, of a record of gr-bench 0.1."""

@@ -19,6 +19,9 @@ DATA = "data"
 PLUGINS = "plugins"
 """The entry of ``run.json`` with the plug-ins of the suite, as they were when it was run last."""
 
+MERGED = "merged"
+"""The entry of ``run.json`` with the runs that a merge was made from."""
+
 Plain = dict[str, Any]
 
 SHAPE: dict[str, type] = {
@@ -29,6 +32,7 @@ SHAPE: dict[str, type] = {
     "environment": dict,
     "cells": int,
     PLUGINS: list,
+    MERGED: list,
     "tables": dict,
 }
 """Keys of ``run.json`` that are read, and the kind of their values."""
@@ -94,6 +98,11 @@ def earlier_run(folder: Path, suite: Plain, plugins: Iterable[Plain] = ()) -> di
     """
     if (folder / RUN).exists():
         about = read_about(folder)
+        if MERGED in about:
+            raise RequestError(
+                f"{folder} is a merge of runs, and nothing is measured into it: go on with those, "
+                "and merge again"
+            )
         if suite_by_names(about) == suite_by_names({"suite": suite, PLUGINS: list(plugins)}):
             return about
         own = about["suite"] | {DATA: None}

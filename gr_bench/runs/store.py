@@ -34,12 +34,17 @@ class Store:
         self.records = read_journal(folder)
         self._journal = journal
 
-    def append(self, record: Record) -> None:
-        """Write a record to the journal and to the disk, before anything else happens."""
+    def append(self, record: Record, *, at_once: bool = True) -> None:
+        """Write a record to the journal and, if ``at_once``, to the disk before anything else."""
         self._journal.write(encode(record) + "\n")
+        if at_once:
+            self.flush()
+        self.records.append(record)
+
+    def flush(self) -> None:
+        """Have what was written on the disk."""
         self._journal.flush()
         os.fsync(self._journal.fileno())
-        self.records.append(record)
 
     @property
     def current(self) -> list[Record]:
