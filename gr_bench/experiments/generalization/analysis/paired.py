@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr_bench import stats
 from gr_bench.crossed import Components, crossed_mean
+from gr_bench.experiments.generalization.bits import decode_bits
 from gr_bench.experiments.generalization.record import Training
 
 Quantity = Literal["test_accuracy", "test_loss", "gap_accuracy", "gap_loss"]
@@ -79,7 +80,7 @@ def paired_comparison(
             accuracy.
     """
     both = pair_up(own, base)
-    splits = len({_split(record) for record, _ in both})
+    splits = len({record.cell.split_seed for record, _ in both})
     apart = [_value(a, quantity) - _value(b, quantity) for a, b in both]
     if not both:
         return PairedComparison(nan, nan, nan, nan, 0, 0, "")
@@ -90,18 +91,14 @@ def paired_comparison(
         components = found.components if len(both) > 1 else None
         return PairedComparison(*ends, p, len(both), splits, OVER_SAMPLES, components)
     if splits > 1:
-        ends, p = stats.corrected_resampled_t(apart, TEST_OVER_TRAIN)
+        ends, p = stats.corrected_resampled_t(apart, _test_over_train(both[0][0]))
         return PairedComparison(*ends, p, len(both), splits, OVER_SPLITS)
     ends, p = stats.t_interval(apart), stats.p_value(apart)
     return PairedComparison(*ends, p, len(both), splits, OVER_SEEDS)
 
 
 def _key(record: Training) -> tuple[int, int]:
-    return record.cell.seed, _split(record)
-
-
-def _split(record: Training) -> int:
-    return int(getattr(record.cell, "split_seed", 0))
+    return record.cell.seed, record.cell.split_seed
 
 
 def _value(record: Training, quantity: Quantity) -> float:
@@ -115,6 +112,15 @@ def _value(record: Training, quantity: Quantity) -> float:
     return nan if value is None else value
 
 
+def _test_over_train(record: Training) -> float:
+    """n_test/n_train, where n_train is what the batches of an epoch hold."""
+    if record.test_part is None:
+        return TEST_OVER_TRAIN
+    cell = record.cell
+    trained_on = record.steps / cell.epochs * cell.batch_size
+    return float(decode_bits(record.test_part).sum()) / trained_on
+
+
 def _hit_differences(
     both: Sequence[tuple[Training, Training]],
 ) -> NDArray[np.float64] | None:
@@ -123,27 +129,13 @@ def _hit_differences(
     """
     rows = []
     for own, base in both:
-        part, hits, others, other_hits = (
-            getattr(record, name, None)
-            for record in (own, base)
-            for name in ("test_part", "test_hits")
-        )
-        if part is None or part != others or hits is None or other_hits is None:
+        if own.test_part is None or own.test_part != base.test_part:
             return None
-        members = _bits(part)
+        if own.test_hits is None or base.test_hits is None:
+            return None
+        members = decode_bits(own.test_part)
+        count = int(members.sum())
         row = np.full(len(members), nan)
-        row[members] = 1.0 * _bits(hits)[: members.sum()] - _bits(other_hits)[: members.sum()]
+        row[members] = 1.0 * decode_bits(own.test_hits, count) - decode_bits(base.test_hits, count)
         rows.append(row)
-    longest = max(map(len, rows))
-    table = np.full((len(rows), longest), nan)
-    for line, row in zip(table, rows, strict=True):
-        line[: len(row)] = row
-    return table
-
-
-def _bits(text: str) -> NDArray[np.bool_]:
-    import base64
-    import zlib
-
-    packed: Any = zlib.decompress(base64.b64decode(text))
-    return np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)
+    return np.array(rows)
