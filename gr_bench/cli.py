@@ -281,7 +281,7 @@ def _calibrate_generalization(budget_s: float, out: Path | None) -> None:
     with BudgetBar(budget_s) as progress:
         try:
             for study in studies.null_studies(budget_s, progress):
-                done.append(study)  # noqa: PERF402 - one by one: an interruption keeps them
+                done.append(study)
         except KeyboardInterrupt:
             interrupted = True
     for line in studies.write_findings(done, out or studies.FOLDER, budget_s):
