@@ -160,7 +160,7 @@ def pool_records(pool: int, seeds: int) -> dict[str, dict[str, list[Training]]]:
 
 
 def _trained(train_all: Any, cells: Sequence[GeneralizationCell]) -> list[Training]:
-    found = [r for r in train_all(cells, "fleet", evaluate_every=10**6) if not hasattr(r, "part")]
+    found = [r for r in train_all(cells, "fleet", evaluate_every=10**6) if isinstance(r, Training)]
     return sorted(found, key=lambda record: record.cell.seed)
 
 
