@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -782,7 +783,7 @@ def plan(
     for line in [page.as_json(made)] if as_json else page.lines(made):
         print(line)
     if not as_json and (note := seeds_note(chosen)):
-        print(note)
+        print(textwrap.fill(note, page.WIDTH, break_on_hyphens=False))
 
 
 @app.command(
