@@ -14,6 +14,7 @@ from gr_bench.experiments.generalization.calibration.power import (
     planted,
     share_found,
     spread_of,
+    wrong_share,
 )
 from gr_bench.experiments.generalization.calibration.study import Study
 from gr_bench.experiments.generalization.record import Training
@@ -50,16 +51,18 @@ STUDIES = [null_study(number) for number in range(20)]
 
 def test_wrong_predictions_alone_are_mended() -> None:
     hits = np.arange(TESTED) % 4 > 0
-    (found,) = planted([right(hits)], 0.05, np.random.default_rng(0))
+    (found,) = planted([right(hits)], 0.5, np.random.default_rng(0))
     mended = decode_bits(found.test_hits or "", TESTED)
     assert mended[hits].all()
-    assert found.test_accuracy == mended.mean() > 0.75
+    assert found.test_accuracy == mended.mean() > 0.8
+    assert not mended.all()
 
 
 def test_a_planted_gain_is_its_size_on_average() -> None:
     random = np.random.default_rng(0)
     records = [right(random.random(TESTED) < 0.8) for _ in range(300)]
-    found = planted(records, 0.02, random)
+    pairs = [(record, record) for record in records]
+    found = planted(records, 0.02 / wrong_share(pairs), random)
     gains = [
         (a.test_accuracy or 0) - (b.test_accuracy or 0) for a, b in zip(found, records, strict=True)
     ]
@@ -68,7 +71,7 @@ def test_a_planted_gain_is_its_size_on_average() -> None:
 
 def test_more_than_every_wrong_prediction_cannot_be_mended() -> None:
     with pytest.raises(ValueError, match="wrong"):
-        planted([right(ALL)], 0.01, np.random.default_rng(0))
+        share_found([(right(ALL), right(ALL))], 0.01, 1, 1, np.random.default_rng(0))
 
 
 def test_the_spread_is_pooled_over_studies_of_splits_by_seed() -> None:
