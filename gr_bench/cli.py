@@ -278,7 +278,8 @@ def _calibrate_generalization(budget_s: float, out: Path | None) -> None:
     from gr_bench.units import require_budget
 
     require_budget(budget_s, studies.LEAST_S, "studies")
-    done, interrupted = [], False
+    done: list[Any] = []
+    interrupted = False
     with BudgetBar(budget_s) as progress:
         try:
             for study in studies.null_studies(budget_s, progress):
