@@ -18,12 +18,14 @@ Bengio's; ``crossed``, over runs and test samples (``gr_bench.crossed``). All of
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -266,7 +268,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     own = vars(arguments)
     out = own.pop("out")
-    write_answers(out / "splits.json", everything(**own))
+    with TemporaryDirectory() as cache:  # the pools are of no use to anyone else
+        os.environ["XDG_CACHE_HOME"] = cache
+        found = everything(**own)
+    write_answers(out / "splits.json", found)
 
 
 if __name__ == "__main__":
