@@ -13,7 +13,8 @@ from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
     Role,
-    of_sgd,
+    momentum,
+    settings,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning import plan
@@ -42,38 +43,35 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     }
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
-        """One cell for every point of the grid, setting of the training, learning rate and seed.
+        """One cell for every point of the grid, setting of the training and seed.
 
         Where the numbers are to be chosen, those of the candidates first; of the others, only the
-        chosen ones will be measured.
+        chosen ones will be measured. With trials, what they are is known from the start.
         """
         parts: list[tuple[Role, Sequence[int]]] = [("run", grid.seeds)]
         if grid.select:
             parts = [("candidate", grid.selection_seeds), ("chosen", grid.seeds)]
+        workloads = [
+            point | {"schedule": schedule, "augmentation": augmentation, "label_noise": noise}
+            for point, schedule, augmentation, noise in itertools.product(
+                grid.points(), grid.schedules, grid.augmentations, grid.label_noise
+            )
+        ]
         return [
             GeneralizationCell(
                 seed=seed,
                 epochs=epochs,
-                learning_rate=learning_rate,
-                **of_sgd(grid, point["optimizer"]),
-                schedule=schedule,
-                augmentation=augmentation,
-                label_noise=noise,
+                momentum=momentum(grid, workload["optimizer"]),
                 sharpness=grid.sharpness and role != "candidate",
                 role=role,
                 baseline=grid.baseline,
-                **point,
+                tuned=grid.trials is not None,
+                **workload | setting._asdict(),
             )
             for role, seeds in parts
-            for point, schedule, augmentation, noise, learning_rate, seed in itertools.product(
-                grid.points(),
-                grid.schedules,
-                grid.augmentations,
-                grid.label_noise,
-                grid.learning_rates,
-                seeds,
-            )
-            for epochs in plan.epochs(grid, point["spec"])
+            for workload in workloads
+            for setting, seed in itertools.product(settings(grid, workload), seeds)
+            for epochs in plan.epochs(grid, setting.spec)
         ]
 
     def pending(

@@ -63,7 +63,7 @@ def candidates(records: Sequence[Record]) -> dict[tuple[Any, ...], list[Candidat
     return {group: sorted(them, key=lambda one: one.rank) for group, them in found.items()}
 
 
-def chosen(records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[str, float]]:
+def chosen(records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """Every selection group's setting to go on with; one in which nothing was trained has none."""
     return {
         group: ranked[0].cell.setting
