@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -35,11 +36,12 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
     later_columns: ClassVar = {
-        table: {"baseline": "sgd"}
-        for table in (
-            *("generalization", "training_curves", "comparison", "time_to_target"),
-            "step_times",
-        )
+        **{
+            table: {"baseline": "sgd", "tuned": False}
+            for table in ("generalization", "training_curves", "comparison", "time_to_target")
+        },
+        "step_times": {"baseline": "sgd"},
+        "selection": dict.fromkeys(("weight_decay", "rank", "test_accuracy"), math.nan),
     }
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
@@ -129,7 +131,9 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``generalization``, a row a training; ``training_curves``, a row an evaluated epoch.
 
-        Candidates are in neither: ``selection`` has a row for each of their settings.
+        Candidates are in neither: ``selection`` has a row for each of their settings, and where
+        they are trials, ``tuning_curves`` what so many of them find, ``tuning_budgets`` what a
+        study with so many would have concluded.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
         and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
         method.
@@ -137,16 +141,23 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
         from gr_bench.experiments.generalization.analysis.time_to_target import time_to_target
+        from gr_bench.experiments.generalization.analysis.tuning import (
+            tuning_budgets,
+            tuning_curves,
+        )
 
         timed = tables.step_times(records)
         runs = tables.generalization(records, timed)
         curves = tables.training_curves(records)
+        compared = comparison(runs)
         return {
             "generalization": runs,
             "training_curves": curves,
-            "comparison": comparison(runs),
+            "comparison": compared,
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
+            "tuning_curves": tuning_curves(records),
+            "tuning_budgets": tuning_budgets(records, compared),
             "step_times": timed,
         }
 

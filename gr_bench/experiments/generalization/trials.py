@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, NamedTuple
@@ -211,6 +211,6 @@ SEEDED_BY = (
 while another device or precision has the same trials."""
 
 
-def draw_seed(kind: str, fields: dict[str, Any], tuning_seed: int) -> str:
+def draw_seed(kind: str, fields: Mapping[str, Any], tuning_seed: int) -> str:
     """The seed of a method's draws on a workload, for :func:`draw`."""
     return json.dumps([tuning_seed, kind, *(fields[key] for key in SEEDED_BY)])
