@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -44,7 +45,6 @@ def test_numbers_are_those_of_the_scale_to_three_digits(own: Range, part: float)
     else:
         exact = (1 - part) * own.low + part * own.high
     assert own.at(part) == pytest.approx(exact, rel=0.0051)
-    assert own.at(part) in (own.low, own.high) or len(f"{own.at(part):.15g}".strip("0")) <= 25
     assert own.at(part) in (own.low, own.high, float(f"{own.at(part):.3g}"))
 
 
@@ -81,10 +81,8 @@ def test_a_bad_range_in_a_spec_is_named_with_the_spec() -> None:
 
 @given(st.text())
 def test_any_text_is_a_range_or_a_request_error(text: str) -> None:
-    try:
+    with contextlib.suppress(RequestError):
         parse_range(text)
-    except RequestError:
-        pass
 
 
 def test_numbers_take_the_places_of_ranges_and_ranges_go_back_to_theirs() -> None:

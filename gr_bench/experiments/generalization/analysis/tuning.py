@@ -144,7 +144,7 @@ def tuning_curves(records: Sequence[Record]) -> pd.DataFrame:
         count = len(own.accuracies)
         for k, center in enumerate(own.curve, 1):
             interval = expanded(own.resampled[:, k - 1], float(center), count)
-            row = {"trials": k, "all_trials": count, "diverged": own.diverged}
+            row: dict[str, Any] = {"trials": k, "all_trials": count, "diverged": own.diverged}
             row |= {"test_accuracy": center, "low": interval.low, "high": interval.high}
             rows.append(_head(own.cell) | row)
     return in_order(build_table(rows, [*OF_TUNING, *CURVE]), *OF_TUNING, "trials")
@@ -197,8 +197,8 @@ def tuning_budgets(records: Sequence[Record], compared: pd.DataFrame) -> pd.Data
                 apart = own.resampled[:, k - 1] - base.resampled[:, k - 1]
                 found = expanded(apart, center, count)
                 ends = {"difference": center, "low": found.low, "high": found.high}
-                row = {"cost": cost, "baseline_epochs": length, "trials": k} | ends
-                rows.append(head | row | {"said": _said(found)})
+                row = {"cost": cost, "baseline_epochs": length, "trials": k}
+                rows.append({**head, **row, **ends, "said": _said(found)})
     return in_order(build_table(rows, [*OF_TUNING, *BUDGET]), *OF_TUNING, "cost", "trials")
 
 
