@@ -50,7 +50,7 @@ def test_numbers_are_those_of_the_scale_to_three_digits(own: Range, part: float)
 
 def test_both_ends_are_reached() -> None:
     for own in (Range("log", 0.0123456, 0.5), Range("uniform", -1.23456, 7.65432)):
-        assert (own.at(0), own.at(1)) == (pytest.approx(own.low, rel=5e-3), own.high)
+        assert (own.at(0), own.at(1)) == pytest.approx((own.low, own.high), rel=5e-3)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def tuning_budgets(records: Sequence[Record], compared: pd.DataFrame) -> pd.Data
 
 
 def _workload(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tunings have in common that are compared: all but the method and the epochs."""
+    """The common part of tunings that are compared: all but the method and the epochs."""
     return tuple(str(fields[key]) for key in (*columns.WORKLOAD, *OF_TUNING[1:]))
 
 
