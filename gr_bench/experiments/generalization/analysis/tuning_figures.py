@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -34,6 +35,10 @@ def tuning_curves(table: pd.DataFrame, workload: tuple[str, ...]) -> Figure:
             )
             low, high = 100 * own["low"], 100 * own["high"]
             ax.fill_between(own["trials"], low, high, color=color, alpha=0.12, linewidth=0)
+        # the curves fill the panel; a band of few trials may be many times as wide
+        least, most = (100 * value for value in (part["test_accuracy"].min(), part["high"].max()))
+        most = max(most, 100 * part["test_accuracy"].max()) if np.isfinite(most) else 100.0
+        ax.set_ylim(least - 0.3 * (most - least) - 0.1, most + 0.05 * (most - least) + 0.1)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="trials", ylabel="" if place else "test accuracy (%)")
         ax.set_title(style.wrapped(title))
