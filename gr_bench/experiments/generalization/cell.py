@@ -55,9 +55,9 @@ class GeneralizationCell(TimedCell):
     """True if the Hessian of the training loss is looked at when the run is over."""
 
     role: Role = "run"
-    """``candidate``: trained to choose by, the test part unread unless ``tuned``; ``chosen``: trained
-    with the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
-    ``control``: the baseline's step, timed a second time."""
+    """``candidate``: trained to choose by, the test part unread unless ``tuned``; ``chosen``:
+    trained with the choice; ``run``: there is no choice; ``timing``: not trained, its step is
+    timed; ``control``: the baseline's step, timed a second time."""
 
     baseline: str = added_later("sgd")
     """The method that the others are compared with: spelled in full, or where numbers are chosen
