@@ -23,6 +23,10 @@ from gr_bench.experiments.generalization.trials import (
 from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
+from gr_bench.workloads.datasets import FIXED
+
+SEEDS = ("seed", "split_seed")
+"""The fields by which runs of one setting differ, and by which runs of two are paired."""
 
 WEIGHT_DECAY = 1e-4
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
@@ -67,6 +71,10 @@ class GeneralizationCell(TimedCell):
     """True if its setting is one of the ``trials`` that every method has alike: the weight decay is
     then chosen, too, and of a candidate the test part is read at its end, for the tuning curve."""
 
+    split_seed: int = added_later(0)
+    """The split of the data: 0 is the data set's own, others are drawn anew
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`)."""
+
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of a cell of gr-bench 0.1, which called the role ``timing`` ``timed``."""
@@ -91,16 +99,16 @@ class GeneralizationCell(TimedCell):
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """The common part of the cells of one comparison: all but the method and the seed."""
-        return tuple(pair for pair in super().workload if pair[0] != "seed")
+        """The common part of the cells of one comparison: all but the method and the seeds."""
+        return tuple(pair for pair in super().workload if pair[0] not in SEEDS)
 
     @property
     def fleet_key(self) -> tuple[Any, ...]:
-        """The common part of cells that can be one fleet: all but seed, rates and numbers.
+        """The common part of cells that can be one fleet: all but seeds, rates and numbers.
 
         What a step does is decided by the host, so that the length of a method's cycle is common.
         """
-        own = ("seed", "learning_rate", "weight_decay")
+        own = (*SEEDS, "learning_rate", "weight_decay")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
         return (parse(self.spec).frame, registry.cycle(self.spec), *alike)
 
@@ -110,6 +118,7 @@ class GeneralizationCell(TimedCell):
         return replace(
             self,
             seed=0,
+            split_seed=0,
             epochs=1,
             learning_rate=0.0,
             weight_decay=self._timed_decay,
@@ -151,6 +160,7 @@ class GeneralizationCell(TimedCell):
         role = "" if self.role == "run" else f" ({self.role})"
         decay = f"wd {self.weight_decay:g} / " if self.tuned and self.weight_decay else ""
         how = f"lr {self.learning_rate:g} / {decay}{self.epochs} epochs / seed {self.seed}"
+        how += f" / split {self.split_seed}" if self.split_seed else ""
         return f"{super().__str__()}{noise} / {how}{role}"
 
 
@@ -233,6 +243,12 @@ class GeneralizationGrid(OptimizerGrid):
     tuning_seed: Annotated[int, Field(ge=0)] = 0
     """Decides, beside the method and the workload, which settings are drawn."""
 
+    splits: Annotated[int, Field(ge=0)] | Literal["by seed"] = 0
+    """The split of the data into train, validation and test parts: ``by seed``, the split with the
+    number of the seed; or the split of this number for all seeds, of which 0 is the data set's own
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`). By seed, numbers are chosen on split 0:
+    its validation part is every split's, and no sample of it is trained on or tested."""
+
     baseline: str = "sgd"
     """The method that every other one is compared with; it must be one of ``methods``, unless it is
     SGD. Where numbers are chosen (``select``), it is a method's name, as ``sam``: with the numbers
@@ -299,6 +315,13 @@ class GeneralizationGrid(OptimizerGrid):
         if own and baseline not in own and baseline != "sgd":
             raise ValueError(f"{baseline!r} is not among the methods: {', '.join(own)}")
         return baseline
+
+    @model_validator(mode="after")
+    def _parts_that_are_drawn(self) -> Self:
+        fixed = [text for text in self.datasets if parse(text).name in FIXED]
+        if self.splits and fixed:
+            raise ValueError(f"the parts of dataset {fixed[0]!r} are fixed: write splits = 0")
+        return self
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+PER_RUN = ("generalization", "training_curves")
+"""The tables with rows of single trainings."""
+
+
 class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     """Train every cell; read the test part once, at the end."""
 
@@ -38,6 +42,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     later_columns: ClassVar = {
         **{
             table: {"baseline": "sgd", "tuned": False}
+            | ({"split_seed": 0} if table in PER_RUN else {})
             for table in ("generalization", "training_curves", "comparison", "time_to_target")
         },
         "step_times": {"baseline": "sgd"},
@@ -62,6 +67,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return [
             GeneralizationCell(
                 seed=seed,
+                split_seed=plan.split_seed(grid, role, seed),
                 epochs=epochs,
                 momentum=momentum(grid, workload["optimizer"]),
                 sharpness=grid.sharpness and role != "candidate",

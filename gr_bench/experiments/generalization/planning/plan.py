@@ -17,6 +17,7 @@ from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
+    Role,
     has_fleet,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
@@ -61,6 +62,17 @@ def _evaluations(text: str) -> float:
     if spec.ranges:
         text = str(spec.drawn(itertools.repeat(0.5)))
     return registry.gradient_evaluations(text)
+
+
+def split_seed(grid: GeneralizationGrid, role: Role, seed: int) -> int:
+    """The split on which a training is done.
+
+    Numbers are chosen on one split for all seeds, so that a method has one setting. By seed it is
+    split 0: no split trains on its validation part or tests on it.
+    """
+    if grid.splits != "by seed":
+        return grid.splits
+    return 0 if role == "candidate" else seed
 
 
 def _is_baseline(grid: GeneralizationGrid, spec: str) -> bool:
