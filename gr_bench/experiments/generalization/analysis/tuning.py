@@ -196,9 +196,9 @@ def tuning_budgets(records: Sequence[Record], compared: pd.DataFrame) -> pd.Data
                 center = float(own.curve[k - 1] - base.curve[k - 1])
                 apart = own.resampled[:, k - 1] - base.resampled[:, k - 1]
                 found = expanded(apart, center, count)
-                ends = {"difference": center, "low": found.low, "high": found.high}
-                row = {"cost": cost, "baseline_epochs": length, "trials": k}
-                rows.append({**head, **row, **ends, "said": _said(found)})
+                told: dict[str, Any] = {"cost": cost, "baseline_epochs": length, "trials": k}
+                told |= {"difference": center, "low": found.low, "high": found.high}
+                rows.append(head | told | {"said": _said(found)})
     return in_order(build_table(rows, [*OF_TUNING, *BUDGET]), *OF_TUNING, "cost", "trials")
 
 
