@@ -160,7 +160,7 @@ def draw(space: Space, count: int, seed: str) -> tuple[tuple[int, Setting], ...]
     They are at the points of Sobol's sequence (1967), scrambled by ``seed`` as Matoušek has it
     (J. Complexity, 1998), in turn (``scipy.stats.qmc.Sobol``): spread more evenly than random ones,
     and each alone uniform. What is there already is passed over. The first trials are the same
-    whatever ``count`` is, so that a study with more of them goes on from one with fewer.
+    whatever ``count`` is, so that a study with more of them has all those of one with fewer.
 
     Args:
         space: of one method.

@@ -105,7 +105,6 @@ def test_workloads_and_methods_have_draws_of_their_own() -> None:
 
 @pytest.mark.parametrize(("fewer", "more"), [(3, 8), (8, 16), (5, 40)])
 def test_more_trials_begin_with_those_of_fewer(fewer: int, more: int) -> None:
-    """So that a run goes on with what it has."""
     few, many = candidates(trials=fewer), candidates(trials=more)
     assert {cell.id for cell in few} < {cell.id for cell in many}
 
