@@ -234,7 +234,7 @@ class GeneralizationGrid(OptimizerGrid):
     """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
 
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[int, Field(ge=1, le=1000)] | None = None
     """With ``select``, the settings that are tried of every method, alike for all: its numbers, the
     learning rate and the weight decay, drawn from lists, as ``rho=[0.1, 0.2]``, without repetition,
     and from ranges, as ``rho=log(0.01, 0.5)`` or ``uniform(0.8, 0.99)``

@@ -30,12 +30,13 @@ def _spelled(spec: Spec) -> str:
 
 
 def _known_methods(texts: list[str]) -> list[str]:
-    found = []
+    found: dict[str, None] = {}
     for spec in (spec for text in texts for spec in expand(text)):
-        found.append(_spelled(spec) if spec.ranges else registry.spell_method(str(spec)))
-        if found.count(found[-1]) > 1:
-            raise ValueError(f"method {found[-1]!r} is named twice")
-    return found
+        own = _spelled(spec) if spec.ranges else registry.spell_method(str(spec))
+        if own in found:
+            raise ValueError(f"method {own!r} is named twice")
+        found[own] = None
+    return list(found)
 
 
 Methods = Annotated[Names, AfterValidator(_known_methods)]
