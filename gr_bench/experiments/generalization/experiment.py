@@ -45,7 +45,10 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             | ({"split_seed": 0} if table in PER_RUN else {})
             for table in ("generalization", "training_curves", "comparison", "time_to_target")
         },
-        "step_times": {"baseline": "sgd"},
+        **{
+            table: {"baseline": "sgd"}
+            for table in ("step_times", "tuning_curves", "tuning_budgets")
+        },
         "selection": dict.fromkeys(("weight_decay", "rank", "test_accuracy"), math.nan),
     }
 
