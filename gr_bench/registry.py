@@ -244,6 +244,11 @@ class Registry:
                 raise RequestError(
                     f"{self.kind} {spec.name!r} has no parameter {key!r}: it takes {takes}"
                 )
+        if ranges := spec.ranges:
+            raise RequestError(
+                f"{self.kind} {str(spec)!r} has the range {ranges[0]}: only a generalization with "
+                "trials draws from ranges, and for methods; list numbers, as [0.1, 0.3]"
+            )
         for parameter in taken:
             if complete and _is_needed(parameter) and parameter.name not in spec.parameters:
                 raise RequestError(f"{self.kind} {str(spec)!r} lacks its {parameter.name}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gr_bench.errors import RequestError
+from gr_bench.ranges import Range, from_call, is_range
 
 _NAME = re.compile(r"\s*([\w.:/-]+)\s*")
 _KEYWORD = re.compile(r"\s*(?:[^\W\d]\w*\s*=|\)|\*\*)")
@@ -28,7 +30,7 @@ class Spec:
     ``late(sam(rho=0.1), share=0.2)``.
 
     Values are Python literals; a sequence is written as a tuple, since a list stands for several
-    specs (see :func:`expand`).
+    specs (see :func:`expand`). A range (:mod:`gr_bench.ranges`) stands for numbers to be drawn.
     """
 
     name: str
@@ -66,6 +68,30 @@ class Spec:
             found[key] = value
         return found
 
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The ranges among its values, from the inside out."""
+        inside = () if self.inner is None else self.inner.ranges
+        return (*inside, *(value for _, value in self.arguments if isinstance(value, Range)))
+
+    def drawn(self, parts: Iterator[float]) -> Spec:
+        """The spec with every range replaced by the number that the next of ``parts`` leads to."""
+        inner = None if self.inner is None else self.inner.drawn(parts)
+        pairs = (
+            (key, value.at(next(parts)) if isinstance(value, Range) else value)
+            for key, value in self.arguments
+        )
+        return replace(self, arguments=tuple(pairs), inner=inner)
+
+    def with_ranges_of(self, other: Spec) -> Spec:
+        """The spec with the ranges of another one that is made of the same things."""
+        own = {key: value for key, value in other.arguments if isinstance(value, Range)}
+        inner = self.inner
+        if inner is not None and other.inner is not None:
+            inner = inner.with_ranges_of(other.inner)
+        pairs = ((key, own.get(key, value)) for key, value in self.arguments)
+        return replace(self, arguments=tuple(pairs), inner=inner)
+
     def __str__(self) -> str:
         arguments = [f"{key}={value!r}" for key, value in self.arguments]
         inside = ", ".join(arguments if self.inner is None else [str(self.inner), *arguments])
@@ -77,10 +103,12 @@ def parse(text: str) -> Spec:
 
     Raises:
         RequestError: the text is not of the form ``name(key=value, ...)`` or
-            ``name(spec, key=value, ...)``.
+            ``name(spec, key=value, ...)``, or a range in it has bad ends.
     """
     try:
         spec, end = _read(text, 0)
+    except RequestError as error:
+        raise RequestError(f"{text!r}: {error}") from error
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise _not_a_spec(text) from error
     if end != len(text):
@@ -127,10 +155,15 @@ def _keywords(text: str) -> tuple[tuple[str, Any], ...]:
     call = ast.parse(f"_({text})", mode="eval").body
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise ValueError("no keywords")
-    pairs = [(str(k.arg), ast.literal_eval(k.value)) for k in call.keywords if k.arg]
+    pairs = [(str(k.arg), _value(k.value)) for k in call.keywords if k.arg]
     if len(pairs) != len(call.keywords) or len(dict(pairs)) != len(pairs):
         raise ValueError("no keyword, or one twice")
     return tuple(pairs)
+
+
+def _value(node: ast.expr) -> Any:
+    """A literal, or a range."""
+    return from_call(node) if is_range(node) else ast.literal_eval(node)
 
 
 def expand(text: str) -> list[Spec]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.claims.base import Case, Claim, Evidence, measured_by
-from gr_bench.experiments.generalization.analysis.tables import WORKLOAD
+from gr_bench.experiments.generalization.analysis.tables import WORKLOAD, without_choices
 from gr_bench.stats import Interval
 
 MARGIN = 1.0
@@ -29,12 +29,7 @@ def _opponents(own: pd.Series, others: pd.DataFrame) -> pd.DataFrame:
 def _pairs(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """A case's name, F-GR's runs at the largest ε of a workload, and an opponent's."""
     table = evidence.tables.get("generalization", pd.DataFrame(columns=WORKLOAD))
-    # each method's chosen learning rate is part of what was chosen
-    rates = table["learning_rate"].astype(object)
-    chosen = table["role"] == "chosen"
-    for _, group in table.assign(learning_rate=rates.mask(chosen, "chosen")).groupby(
-        WORKLOAD, sort=False, dropna=False
-    ):
+    for _, group in without_choices(table, "chosen").groupby(WORKLOAD, sort=False, dropna=False):
         forward = group[group["method"] == "f-gr"]
         forward = forward[forward["epsilon"] == forward["epsilon"].max()]
         others = group[group["method"].isin(["b-gr", "db-gr"])]

@@ -33,6 +33,7 @@ SETTINGS = (
     "label_noise",
     "role",
     "baseline",
+    "tuned",
     "threads",
     "dtype",
     "device",

@@ -162,6 +162,7 @@ def _words(key: str, value: object) -> str:
         "compiled": "compiled {}",
         "allocator": "{} allocator",
         "baseline": "against {}",
+        "tuned": "equal tuning {}",
     }
     return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
 

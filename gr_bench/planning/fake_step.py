@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from gr_bench import registry
+from gr_bench.errors import RequestError
 from gr_bench.experiments.cell import Cell
 from gr_bench.meters.counters import computes
 from gr_bench.meters.cpu import CPU
@@ -35,6 +36,7 @@ from gr_bench.optimizers import SGD
 from gr_bench.planning.live_storages import LiveStorages
 from gr_bench.planning.outlines import fake_mode, outline
 from gr_bench.planning.scratch import scratch_bytes
+from gr_bench.spec import parse
 from gr_bench.timing.step import TimedStep, build_step, require_supported
 from gr_bench.timing.variant import CHANNELS_LAST, FUSED, PLAIN, switches
 
@@ -68,10 +70,14 @@ class StepCell:
     def of(cls, cell: Cell, spec: str | None = None) -> StepCell:
         """A cell's, for its method or another.
 
-        ``cuda:1`` counts as ``cuda``.
+        ``cuda:1`` counts as ``cuda``; and a method whose numbers are drawn, as one with its usual
+        numbers where these change nothing, since no two cells would be alike.
         """
+        own = cell.spec
+        if getattr(cell, "tuned", False):
+            own = _with_usual_numbers(own)
         return cls(
-            spec=spec or cell.spec,
+            spec=spec or own,
             model=cell.model,
             dataset=cell.dataset,
             batch_size=cell.batch_size,
@@ -86,6 +92,17 @@ class StepCell:
     def on_gpu(self) -> bool:
         """True if the step is for a GPU."""
         return self.device != "cpu"
+
+
+@cache
+def _with_usual_numbers(spec: str) -> str:
+    """The method with the innermost numbers by default, if its steps take as many passes."""
+    try:
+        usual = registry.spell_method(parse(spec).frame)
+        passes = [(registry.cycle(s), registry.gradient_evaluations(s)) for s in (usual, spec)]
+    except RequestError:  # a number that has no default
+        return spec
+    return usual if passes[0] == passes[1] else spec
 
 
 @dataclass(frozen=True)

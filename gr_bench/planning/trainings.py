@@ -49,7 +49,7 @@ def training(cell: GeneralizationCell, evaluate_every: int) -> Arithmetic:
     with_gradient = len(data.train) * footprint(plain).flops / batch
     forward = forward_flops(plain) / batch
     times = math.ceil(cell.epochs / evaluate_every)
-    test = 0 if cell.role == "candidate" else len(data.test) * forward
+    test = len(data.test) * forward if cell.reads_test_part else 0
     return Arithmetic(steps, times * (with_gradient + len(data.validation) * forward) + test)
 
 

@@ -293,6 +293,7 @@ def build_training(
     learning_rate: float = 0.0,
     momentum: float = MOMENTUM,
     weight_decay: float = WEIGHT_DECAY,
+    own_weight_decay: float | None = None,
     steps: int | None = None,
 ) -> Training:
     """A fresh model (initialised from ``seed``) with the cell's method and optimizer.
@@ -304,7 +305,8 @@ def build_training(
         seed: of the model.
         learning_rate: of the optimizer.
         momentum: of SGD, as is the next, where the cell's spelling of it has none.
-        weight_decay: other optimizers have their own.
+        weight_decay: other optimizers have their own,
+        own_weight_decay: or this, where their spelling has none.
         steps: in the training that the method is told of; one cycle of the method's if it is timed.
 
     Raises:
@@ -324,7 +326,7 @@ def build_training(
     )
     of_sgd: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay}
     optimizer, convention = _build_optimizer(
-        cell, network.parameters(), registry, learning_rate, of_sgd
+        cell, network.parameters(), registry, learning_rate, of_sgd, own_weight_decay
     )
     forward = network
     if cell.compiled:
@@ -344,6 +346,7 @@ def _build_optimizer(
     registry: StepRegistry,
     learning_rate: float,
     of_sgd: dict[str, Any],
+    own_weight_decay: float | None,
 ) -> tuple[torch.optim.Optimizer, Convention]:
     """The cell's optimizer of ``params``, and its convention.
 
@@ -359,6 +362,8 @@ def _build_optimizer(
         return EagerSGD(params, learning_rate, fused=fused, **of_sgd), Convention.PLAIN
     is_sgd = cell.optimizer.partition("(")[0] == SGD
     settings = dict(of_sgd) if is_sgd else {}
+    if not is_sgd and own_weight_decay is not None:
+        settings["weight_decay"] = own_weight_decay
     if FUSED in on:
         settings["fused"] = True
     if CUDA_GRAPH in on and not is_sgd:

@@ -91,7 +91,7 @@ def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
     ]
     results = load(run_of(tmp_path, counted(cost()), *records))
     before = {name: table.copy() for name, table in results.tables.items()}
-    added = {"baseline", "uncounted_operators"}
+    added = {"baseline", "uncounted_operators", "tuned", "rank"}
     for name, table in before.items():
         results.tables[name] = table.drop(columns=[c for c in table if c in added])
     results.write_parquet()
@@ -100,6 +100,7 @@ def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
     for name, table in before.items():
         assert {*found.tables[name]} == {*table}, name
     assert set(found.comparison["baseline"]) == {"sgd"}
+    assert set(found.comparison["tuned"]) == {False}
     assert found.step_cost["uncounted_operators"].isna().all()
     for experiment in found.experiments.values():
         assert experiment.summaries(found.tables)
@@ -108,7 +109,7 @@ def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     results = load(run_of(tmp_path, RECORDS[-1]))
     names = "generalization, training_curves, comparison, time_to_target, selection, "
-    names += "step_times, failures"
+    names += "tuning_curves, tuning_budgets, step_times, failures"
     with pytest.raises(AttributeError, match=f"it has {names}"):
         _ = results.step_cost
 

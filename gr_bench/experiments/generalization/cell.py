@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -9,6 +10,16 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell, added_later
+from gr_bench.experiments.generalization.trials import (
+    Decays,
+    Methods,
+    Rates,
+    Setting,
+    Space,
+    draw,
+    draw_seed,
+    numbers,
+)
 from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
@@ -17,6 +28,7 @@ from gr_bench.workloads.datasets import FIXED
 SEEDS = ("seed", "split_seed")
 """The fields by which runs of one setting differ, and by which runs of two are paired."""
 
+WEIGHT_DECAY = 1e-4
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
 
@@ -31,9 +43,11 @@ class GeneralizationCell(TimedCell):
     epochs: int
     learning_rate: float
     momentum: float | None
-    """Of SGD, as is the weight decay; None with another optimizer, which names its own."""
+    """Of SGD; None with another optimizer, which names its own."""
 
     weight_decay: float | None
+    """Of SGD; of another optimizer None, unless it is drawn (``tuned``)."""
+
     schedule: str = "cosine"
     """Of the learning rate (:mod:`gr_bench.experiments.generalization.training.schedules`)."""
 
@@ -45,13 +59,17 @@ class GeneralizationCell(TimedCell):
     """True if the Hessian of the training loss is looked at when the run is over."""
 
     role: Role = "run"
-    """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
-    the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
-    ``control``: the baseline's step, timed a second time."""
+    """``candidate``: trained to choose by, the test part unread unless ``tuned``; ``chosen``:
+    trained with the choice; ``run``: there is no choice; ``timing``: not trained, its step is
+    timed; ``control``: the baseline's step, timed a second time."""
 
     baseline: str = added_later("sgd")
     """The method that the others are compared with: spelled in full, or where numbers are chosen
     its name, whatever was chosen for it."""
+
+    tuned: bool = added_later(False)
+    """True if its setting is one of the ``trials`` that every method has alike: the weight decay is
+    then chosen, too, and of a candidate the test part is read at its end, for the tuning curve."""
 
     split_seed: int = added_later(0)
     """The split of the data: 0 is the data set's own, others are drawn anew
@@ -66,13 +84,18 @@ class GeneralizationCell(TimedCell):
     @property
     def selection_group(self) -> tuple[Any, ...]:
         """The common part of settings to choose from: method, model, data, but not the numbers."""
-        own = ("learning_rate", "role", "sharpness")
+        own = {"learning_rate", "role", "sharpness"} | ({"weight_decay"} if self.tuned else set())
         return (parse(self.spec).kind, *(pair for pair in self.workload if pair[0] not in own))
 
     @property
-    def setting(self) -> tuple[str, float]:
-        """The choice: the method with its numbers, and the learning rate."""
-        return (self.spec, self.learning_rate)
+    def setting(self) -> tuple[Any, ...]:
+        """The choice: the method with its numbers, the learning rate and what else is chosen."""
+        return (self.spec, self.learning_rate, *([self.weight_decay] if self.tuned else []))
+
+    @property
+    def reads_test_part(self) -> bool:
+        """True if the test part is read at its end: not of candidates, but for trials."""
+        return self.role != "candidate" or self.tuned
 
     @property
     def workload(self) -> tuple[Any, ...]:
@@ -81,11 +104,11 @@ class GeneralizationCell(TimedCell):
 
     @property
     def fleet_key(self) -> tuple[Any, ...]:
-        """The common part of cells that can be one fleet: all but seeds, rate and numbers.
+        """The common part of cells that can be one fleet: all but seeds, rates and numbers.
 
         What a step does is decided by the host, so that the length of a method's cycle is common.
         """
-        own = (*SEEDS, "learning_rate")
+        own = (*SEEDS, "learning_rate", "weight_decay")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
         return (parse(self.spec).frame, registry.cycle(self.spec), *alike)
 
@@ -98,12 +121,21 @@ class GeneralizationCell(TimedCell):
             split_seed=0,
             epochs=1,
             learning_rate=0.0,
+            weight_decay=self._timed_decay,
+            tuned=False,
             schedule="constant",
             augmentation="none",
             label_noise=0.0,
             sharpness=False,
             role="timing",
         )
+
+    @property
+    def _timed_decay(self) -> float | None:
+        """The weight decay that stands for all that are drawn."""
+        if not self.tuned:
+            return self.weight_decay
+        return None if self.momentum is None else WEIGHT_DECAY
 
     @property
     def block(self) -> tuple[Any, ...]:
@@ -126,7 +158,8 @@ class GeneralizationCell(TimedCell):
             return f"{super().__str__()} ({self.role})"
         noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
-        how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
+        decay = f"wd {self.weight_decay:g} / " if self.tuned and self.weight_decay else ""
+        how = f"lr {self.learning_rate:g} / {decay}{self.epochs} epochs / seed {self.seed}"
         how += f" / split {self.split_seed}" if self.split_seed else ""
         return f"{super().__str__()}{noise} / {how}{role}"
 
@@ -142,15 +175,51 @@ def has_fleet(optimizer: str) -> bool:
     return takes is not None and spec.parameters.keys() <= takes
 
 
-def of_sgd(grid: GeneralizationGrid, optimizer: str) -> dict[str, Any]:
-    """Momentum and weight decay of a cell: the grid's, or those that SGD is spelled with; of other
-    optimizers None.
+def momentum(grid: GeneralizationGrid, optimizer: str) -> float | None:
+    """The momentum of a cell: the grid's, or that which SGD is spelled with; of others None."""
+    spec = parse(optimizer)
+    found: float = spec.parameters.get("momentum", grid.momentum)
+    return found if spec.name == SGD else None
+
+
+def decays(grid: GeneralizationGrid, optimizer: str) -> Sequence[float | None] | str:
+    """The weight decays of an optimizer's cells: the grid's, unless it is spelled with its own; of
+    one that is not SGD None, unless the grid lists some and it takes them.
     """
     spec = parse(optimizer)
-    if spec.name != SGD:
-        return {"momentum": None, "weight_decay": None}
-    own = {"momentum": grid.momentum, "weight_decay": grid.weight_decay}
-    return {key: spec.parameters.get(key, value) for key, value in own.items()}
+    own = grid.weight_decays
+    if spec.name == SGD:
+        if "weight_decay" in spec.parameters:
+            return [spec.parameters["weight_decay"]]
+        return [grid.weight_decay] if own is None else own
+    takes = "weight_decay" in registry.OPTIMIZERS.signature(spec.name).parameters
+    return own if own is not None and takes and "weight_decay" not in spec.parameters else [None]
+
+
+def space(grid: GeneralizationGrid, kind: str, optimizer: str) -> Space:
+    """All settings that the grid allows of a method."""
+    rates = numbers(grid.learning_rates)
+    return Space(
+        tuple(spec for spec in grid.methods if parse(spec).kind == kind),
+        tuple(rate for rate in rates if rate is not None),
+        numbers(decays(grid, optimizer)),
+    )
+
+
+def settings(grid: GeneralizationGrid, fields: Mapping[str, Any]) -> list[Setting]:
+    """The settings of a method on a workload: all that are listed, or the trials of it.
+
+    Args:
+        grid: that they are from.
+        fields: of a cell, ``spec`` one of the grid's methods.
+    """
+    spec, optimizer = fields["spec"], fields["optimizer"]
+    kind = parse(spec).kind
+    own = space(grid, kind, optimizer)
+    if grid.trials is None:
+        return [setting for place, setting in own.listed() if own.specs[place] == spec]
+    drawn = draw(own, grid.trials, draw_seed(kind, fields, grid.tuning_seed))
+    return [setting for place, setting in drawn if own.specs[place] == spec]
 
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -159,10 +228,20 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 class GeneralizationGrid(OptimizerGrid):
     """Trainings to be done."""
 
+    methods: Methods
     seeds: Seeds = [0, 1, 2, 3, 4]
     select: bool = False
     """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """With ``select``, the settings that are tried of every method, alike for all: its numbers, the
+    learning rate and the weight decay, drawn from lists, as ``rho=[0.1, 0.2]``, without repetition,
+    and from ranges, as ``rho=log(0.01, 0.5)`` or ``uniform(0.8, 0.99)``
+    (:mod:`gr_bench.experiments.generalization.trials`). Without it, all that are listed."""
+
+    tuning_seed: Annotated[int, Field(ge=0)] = 0
+    """Decides, beside the method and the workload, which settings are drawn."""
 
     splits: Annotated[int, Field(ge=0)] | Literal["by seed"] = 0
     """The split of the data into train, validation and test parts: ``by seed``, the split with the
@@ -194,11 +273,17 @@ class GeneralizationGrid(OptimizerGrid):
     baseline the faster one is also trained for as many times the epochs as the other's steps take
     longer, to the nearest tenth."""
 
-    learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1]
+    learning_rates: Rates = [0.1]
+    """A list, or with ``trials`` a range: ``"log(0.01, 0.5)"``."""
+
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of ``sgd``, unless ``optimizers`` spells it otherwise, as is the weight decay."""
 
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = WEIGHT_DECAY
+    weight_decays: Decays = None
+    """A list, or with ``trials`` a range, in the place of ``weight_decay``; also of optimizers
+    other than ``sgd`` that take one and are not spelled with it."""
+
     schedules: Annotated[list[Literal["cosine", "constant", "step"]], Field(min_length=1)] = [
         "cosine"
     ]
@@ -246,4 +331,33 @@ class GeneralizationGrid(OptimizerGrid):
                 f"seed {both[0]} is among seeds and selection_seeds: what is chosen on a seed must "
                 "not be judged on it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _trials_to_choose_from(self) -> Self:
+        if self.trials is None:
+            rates = (self.learning_rates, self.weight_decays)
+            drawn = [text for text in rates if isinstance(text, str)]
+            drawn += [spec for spec in self.methods if parse(spec).ranges]
+            if drawn:
+                raise ValueError(
+                    f"{drawn[0]!r} has a range: say how many settings are drawn from it, as in "
+                    "trials = 16, with select = true; or list numbers"
+                )
+            if self.select and self.weight_decays is not None:
+                raise ValueError(
+                    "weight_decays are chosen among trials: add trials = 16, or fix one, "
+                    f"weight_decay = {WEIGHT_DECAY:g}"
+                )
+            return self
+        if not self.select:
+            raise ValueError("trials are what is chosen from: add select = true")
+        for kind in dict.fromkeys(parse(spec).kind for spec in self.methods):
+            for optimizer in self.optimizers:
+                size = space(self, kind, optimizer).size
+                if size < self.trials:
+                    raise ValueError(
+                        f"{kind} has {size:.0f} of {self.trials} trials: list more learning_rates, "
+                        'weight_decays or numbers, or give a range, as "log(0.01, 0.5)"'
+                    )
         return self

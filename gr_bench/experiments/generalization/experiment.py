@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,8 @@ from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
     Role,
-    of_sgd,
+    momentum,
+    settings,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
 from gr_bench.experiments.generalization.planning import plan
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 
 
 LATER: dict[str, dict[str, Any]] = {
-    "generalization": {"split_seed": 0},
-    "training_curves": {"split_seed": 0},
-    "comparison": {"splits": 1, "interval": "seeds alone"},
-    "time_to_target": {},
+    "generalization": {"split_seed": 0, "tuned": False},
+    "training_curves": {"split_seed": 0, "tuned": False},
+    "comparison": {"splits": 1, "interval": "seeds alone", "tuned": False},
+    "time_to_target": {"tuned": False},
+    "selection": dict.fromkeys(("weight_decay", "rank", "test_accuracy"), math.nan),
     "step_times": {},
 }
 """By table, columns that older runs lack, with what theirs would be."""
@@ -43,42 +46,42 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     cell = GeneralizationCell
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
-    later_columns: ClassVar = {table: {"baseline": "sgd", **own} for table, own in LATER.items()}
+    later_columns: ClassVar = {
+        table: own if table == "selection" else {"baseline": "sgd", **own}
+        for table, own in LATER.items()
+    }
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
-        """One cell for every point of the grid, setting of the training, learning rate and seed.
+        """One cell for every point of the grid, setting of the training and seed.
 
         Where the numbers are to be chosen, those of the candidates first; of the others, only the
-        chosen ones will be measured.
+        chosen ones will be measured. With trials, what they are is known from the start.
         """
         parts: list[tuple[Role, Sequence[int]]] = [("run", grid.seeds)]
         if grid.select:
             parts = [("candidate", grid.selection_seeds), ("chosen", grid.seeds)]
+        workloads = [
+            point | {"schedule": schedule, "augmentation": augmentation, "label_noise": noise}
+            for point, schedule, augmentation, noise in itertools.product(
+                grid.points(), grid.schedules, grid.augmentations, grid.label_noise
+            )
+        ]
         return [
             GeneralizationCell(
                 seed=seed,
                 split_seed=plan.split_seed(grid, role, seed),
                 epochs=epochs,
-                learning_rate=learning_rate,
-                **of_sgd(grid, point["optimizer"]),
-                schedule=schedule,
-                augmentation=augmentation,
-                label_noise=noise,
+                momentum=momentum(grid, workload["optimizer"]),
                 sharpness=grid.sharpness and role != "candidate",
                 role=role,
                 baseline=grid.baseline,
-                **point,
+                tuned=grid.trials is not None,
+                **workload | setting._asdict(),
             )
             for role, seeds in parts
-            for point, schedule, augmentation, noise, learning_rate, seed in itertools.product(
-                grid.points(),
-                grid.schedules,
-                grid.augmentations,
-                grid.label_noise,
-                grid.learning_rates,
-                seeds,
-            )
-            for epochs in plan.epochs(grid, point["spec"])
+            for workload in workloads
+            for setting, seed in itertools.product(settings(grid, workload), seeds)
+            for epochs in plan.epochs(grid, setting.spec)
         ]
 
     def pending(
@@ -136,7 +139,9 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     def tables(self, records: Sequence[Record]) -> dict[str, DataFrame]:
         """``generalization``, a row a training; ``training_curves``, a row an evaluated epoch.
 
-        Candidates are in neither: ``selection`` has a row for each of their settings.
+        Candidates are in neither: ``selection`` has a row for each of their settings, and where
+        they are trials, ``tuning_curves`` what so many of them find, ``tuning_budgets`` what a
+        study with so many would have concluded.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
         and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
         method.
@@ -144,16 +149,23 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
         from gr_bench.experiments.generalization.analysis.time_to_target import time_to_target
+        from gr_bench.experiments.generalization.analysis.tuning import (
+            tuning_budgets,
+            tuning_curves,
+        )
 
         timed = tables.step_times(records)
         runs = tables.generalization(records, timed)
         curves = tables.training_curves(records)
+        compared = comparison(runs, records)
         return {
             "generalization": runs,
             "training_curves": curves,
-            "comparison": comparison(runs, records),
+            "comparison": compared,
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
+            "tuning_curves": tuning_curves(records),
+            "tuning_budgets": tuning_budgets(records, compared),
             "step_times": timed,
         }
 

@@ -30,6 +30,7 @@ CHANGES = {
     "sharpness": True,
     "role": "candidate",
     "baseline": "sam(rho=0.05)",
+    "tuned": True,
     "split_seed": 4,
     "data": "0123",
     "method_source": "method:Mine@01",
@@ -61,7 +62,7 @@ def test_every_field_is_part_of_the_identity() -> None:
 
 def test_runs_of_a_fleet_differ_in_seed_rate_and_numbers_alone() -> None:
     assert fields_that_change("fleet_key") == set(CHANGES) - {
-        *("spec", "method_source", "seed", "split_seed", "learning_rate")
+        *("spec", "method_source", "seed", "split_seed", "learning_rate", "weight_decay")
     }
     assert training("sam").fleet_key != CELL.fleet_key
 
@@ -79,6 +80,32 @@ def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> Non
     free = {"spec", "method_source", "seed", "split_seed", "learning_rate", "role", "sharpness"}
     assert fields_that_change("selection_group") == set(CHANGES) - free
     assert training("sam").selection_group != CELL.selection_group
+
+
+def test_of_trials_the_weight_decay_is_chosen_too() -> None:
+    own = replace(CELL, tuned=True)
+    other = replace(own, weight_decay=0.5)
+    assert own.selection_group == other.selection_group != CELL.selection_group
+    assert own.setting != other.setting
+    assert replace(CELL, weight_decay=0.5).setting == CELL.setting
+    assert len({str(own), str(other)}) == 2
+
+
+def test_the_test_part_of_candidates_is_read_of_trials_alone() -> None:
+    read = {
+        (role, tuned): replace(CELL, role=role, tuned=tuned).reads_test_part
+        for role in ("candidate", "chosen", "run")
+        for tuned in (False, True)
+    }
+    assert [key for key, does in read.items() if not does] == [("candidate", False)]
+
+
+def test_trials_are_timed_once_whatever_their_weight_decay() -> None:
+    cells = [replace(CELL, tuned=True, weight_decay=decay) for decay in (1e-3, 1e-2)]
+    assert cells[0].timing_cell == cells[1].timing_cell
+    assert cells[0].timing_cell == replace(CELL, weight_decay=1e-4).timing_cell
+    adamw = replace(CELL, tuned=True, optimizer="adamw", momentum=None, weight_decay=0.3)
+    assert adamw.timing_cell.weight_decay is None
 
 
 STEP = {
@@ -102,7 +129,7 @@ def test_a_cell_on_the_datas_own_split_is_known_by_the_id_that_it_had_before() -
 def test_a_step_is_timed_once_for_all_trainings_that_make_such_steps() -> None:
     assert (
         fields_that_change("timing_cell")
-        == {"spec", "method_source", "baseline"} | STEP | OPTIMIZER
+        == {"spec", "method_source", "baseline", "tuned"} | STEP | OPTIMIZER
     )
     assert CELL.timing_cell.timing_cell == CELL.timing_cell
     assert CELL.timing_cell.role == "timing"

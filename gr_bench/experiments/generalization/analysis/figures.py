@@ -19,7 +19,9 @@ from gr_bench.experiments.generalization.analysis.tables import (
     baseline_name,
     of_baseline,
     with_few_settings,
+    without_choices,
 )
+from gr_bench.experiments.generalization.analysis.tuning_figures import tuning_curves
 
 WORKLOAD = ("dataset", "batch_size", "learning_rate")
 """The columns that tell the panels of one model's figure apart."""
@@ -102,14 +104,24 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             _to_target(part),
         )
 
+    tuned = tables.get("tuning_curves", every[:0])  # older runs' files have none
+    for model, part in without_longer_runs(tuned).groupby("model", sort=False):
+        yield Picture(
+            f"tuning_curves_{style.slug(model)}",
+            f"Test accuracy against trials: {model}",
+            "Expected test accuracy of the best of so many trials, chosen on the validation part, "
+            "over all orders of the trials there are; the band is its 95 % interval by bootstrap "
+            "over trials, which is too narrow at the right end, where no more trials are left to "
+            "draw. Every method has the same number. A trial that diverged predicts nothing right, "
+            "and is chosen last.",
+            tuning_curves(part, ("dataset", "batch_size")),
+        )
+
 
 def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """Chosen settings belong into one panel, and a method's in one row, whatever was chosen."""
-    free = table["role"] != "chosen"
-    return table.assign(
-        learning_rate=table["learning_rate"].astype(object).where(free, "as chosen"),
-        spec=table["spec"].where(free, table["method"]),
-    )
+    spec = table["spec"].where(table["role"] != "chosen", table["method"])
+    return without_choices(table, "as chosen").assign(spec=spec)
 
 
 def without_longer_runs(table: pd.DataFrame) -> pd.DataFrame:

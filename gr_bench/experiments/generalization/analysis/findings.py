@@ -7,7 +7,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from gr_bench.experiments import style
-from gr_bench.experiments.generalization.analysis.tables import WORKLOAD, baseline_name
+from gr_bench.experiments.generalization.analysis.tables import (
+    WORKLOAD,
+    baseline_name,
+    chosen_keys,
+)
 
 MOST_NAMED = 3
 """Comparisons or methods that a sentence names; of more, it gives the number."""
@@ -63,8 +67,25 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[str]:
     )
     if unpaired := counts.get("no pair of runs", 0):
         rest += f", {unpaired} have no pair of runs"
+    found += _by_trials(tables, baseline)
     found.append(f"{rest}; {(runs == 'diverged').sum()} of {len(runs)} trainings diverged.")
     return found
+
+
+def _by_trials(tables: dict[str, pd.DataFrame], baseline: str) -> list[str]:
+    """A sentence on what the fewest and the most trials would have concluded, if there are any."""
+    table = tables.get("tuning_budgets")
+    if table is None or not len(table):
+        return []
+    words = []
+    for trials in sorted({table["trials"].min(), table["trials"].max()}):
+        own = table[table["trials"] == trials]
+        said = own["said"].value_counts()
+        words.append(
+            f"with {trials} each, a method is ahead of {baseline} in {said.get('ahead', 0)} of "
+            f"{len(own)} comparisons and behind in {said.get('behind', 0)}"
+        )
+    return [f"By the trials alone, {'; '.join(words)}; of the rest nothing can be said."]
 
 
 def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -105,8 +126,7 @@ def _difference(row: pd.Series, against: pd.DataFrame) -> str:
     """A comparison with its workload, as far as the table has several."""
     words = []
     for key in WORKLOAD:
-        is_chosen = key == "learning_rate" and row["role"] == "chosen"
-        if against[key].nunique() > 1 and key != "role" and not is_chosen:
+        if against[key].nunique() > 1 and key not in ("role", *chosen_keys(row)):
             value = f"{row[key]:g}" if isinstance(row[key], float) else str(row[key])
             named = key in ("model", "dataset")
             words.append(value if named else f"{key.replace('_', ' ')} {value}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gr_bench.experiments import columns
 from gr_bench.experiments.experiment import Summary
 from gr_bench.experiments.generalization.analysis.paired import (
     OVER_SAMPLES,
@@ -26,6 +27,7 @@ from gr_bench.experiments.generalization.analysis.tables import (
     setting_key,
     with_few_settings,
 )
+from gr_bench.experiments.generalization.analysis.tuning import NOTHING, OF_TUNING
 
 Builder = Callable[[pd.DataFrame], Summary]
 
@@ -38,8 +40,8 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     over_seeds: Builder = partial(_over_seeds, against=tables["comparison"])
     builders: dict[str, Builder] = {"generalization": over_seeds, **BUILDERS}
     for name, build in builders.items():
-        table = tables[name]
-        few = with_few_settings(table) if name in LISTED else table
+        table = tables.get(name, pd.DataFrame())  # older runs' files have not all
+        few = with_few_settings(table) if name in LISTED and len(table) else table
         if not len(few):
             continue
         made = build(few)
@@ -185,16 +187,51 @@ def _candidates(selected: pd.DataFrame) -> Summary:
     shown["validation loss"] = selected["validation_loss"].round(4)
     for key in ("runs", "diverged", "failed"):
         shown[key] = selected[key]
+    if selected["test_accuracy"].notna().any():
+        shown["test accuracy (%)"] = (100 * selected["test_accuracy"]).round(2)
     shown["chosen"] = selected["chosen"].map({True: "yes", False: ""})
-    alike = [key for key in CHOSEN_BY if selected[key].nunique() == 1 and key != "learning_rate"]
+    alike = [key for key in CHOSEN_BY if selected[key].nunique() <= 1 and key != "learning_rate"]
+    read = "The test part was not read for these runs."
+    if "test accuracy (%)" in shown:
+        read = "The test part was read at the end of these runs, and has no say in the choice."
     return Summary(
         "selection",
         "What was chosen",
         "Every setting that was tried, trained on seeds of its own and judged by the mean accuracy "
         "on the validation part after the last epoch; a setting with fewer runs lost to divergence "
-        "goes first. The test part was not read for these runs.",
+        f"goes first. {read}",
         shown.drop(columns=alike),
     )
+
+
+def _budgets(found: pd.DataFrame) -> Summary:
+    """A row a comparison, a column a number of trials."""
+    keys = [key for key in TUNED if key in ("model", "dataset") or found[key].nunique() > 1]
+    keys += ["method", "cost", "baseline_epochs"]
+    rows = []
+    for values, own in found.groupby(keys, sort=False, dropna=False):
+        row: dict[str, Any] = dict(zip(keys, values, strict=True))
+        for entry in own.to_dict("records"):
+            center, low, high = (100 * entry[key] for key in ("difference", "low", "high"))
+            star = "" if entry["said"] == NOTHING else "*"
+            title = f"{entry['trials']} trial{'s' * (entry['trials'] > 1)}"
+            row[title] = f"{center:+.1f}{star} [{low:+.1f}, {high:+.1f}]"
+        rows.append(row)
+    baseline = baseline_name(found)
+    titles = {"cost": "at equal", "baseline_epochs": f"{baseline}'s epochs"}
+    return Summary(
+        "tuning_budgets",
+        f"Against {baseline} after so many trials each",
+        f"Expected test accuracy minus {baseline}'s, in points, if each had been tuned with so "
+        "many trials: of the best by validation of so many, over all orders of the trials there "
+        "are, with the 95 % interval by bootstrap over the trials of both. Marked * where it does "
+        "not hold 0; where it does, nothing can be said. The intervals do not allow for the number "
+        "of rows, and are of the trials' own trainings: seeds to judge by are not in them.",
+        pd.DataFrame(rows).rename(columns=titles),
+    )
+
+
+TUNED = (*columns.WORKLOAD, *OF_TUNING)
 
 
 def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
@@ -248,6 +285,7 @@ BUILDERS: dict[str, Builder] = {
     "comparison": _against_baseline,
     "time_to_target": _to_target,
     "selection": _candidates,
+    "tuning_budgets": _budgets,
     "step_times": _step_times,
 }
 LISTED = ("generalization", "comparison", "time_to_target")

@@ -21,7 +21,7 @@ from gr_bench.spec import parse
 
 SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
-    *("schedule", "augmentation", "label_noise", "role", "baseline"),
+    *("schedule", "augmentation", "label_noise", "role", "baseline", "tuned"),
 )
 RUN = (*SEEDS, *SETTING[1:])
 """The columns of a table with rows of single trainings."""
@@ -70,9 +70,9 @@ SHOWN = ["model", "dataset", "batch_size", "learning_rate", "epochs"]
 WORKLOAD = [
     *SHOWN,
     *("role", "label_noise", "schedule", "momentum", "weight_decay", "augmentation"),
-    *("threads", "dtype", "device", "compiled", "optimizer", "baseline"),
+    *("threads", "dtype", "device", "compiled", "optimizer", "baseline", "tuned"),
 ]
-CHOSEN_BY = ("learning_rate", "epochs", "label_noise", "schedule", "augmentation")
+CHOSEN_BY = ("learning_rate", "weight_decay", "epochs", "label_noise", "schedule", "augmentation")
 GROUP = [*WORKLOAD, "spec"]
 """The columns that trainings have in common which differ in their seed alone."""
 
@@ -86,6 +86,8 @@ STEP_TIMES = (
     "replicates",
 )
 SELECTED = ("validation_accuracy", "validation_loss", "runs", "diverged", "failed", "chosen")
+OF_TRIALS = ("rank", "test_accuracy")
+"""Columns of a selection that are empty where there are no trials."""
 
 MOST_SETTINGS = 16
 """Methods with their numbers that are listed one by one for a workload."""
@@ -246,6 +248,8 @@ def selection(records: Sequence[Record]) -> pd.DataFrame:
     """A row a candidate setting: mean validation results over the seeds to choose by.
 
     ``chosen`` marks the one of each selection group (method and workload) that was trained further.
+    Trials also have their ``rank``, counted from 1, and the ``test_accuracy`` of the same runs, in
+    the mean over those that ended, which has no say.
     """
     rows = []
     for ranked in candidates(records).values():
@@ -261,13 +265,34 @@ def selection(records: Sequence[Record]) -> pd.DataFrame:
                     "diverged": candidate.diverged,
                     "failed": candidate.failed,
                     "chosen": place == 0 and bool(candidate.accuracies),
+                    "rank": place + 1 if cell.tuned else math.nan,
+                    "test_accuracy": _average(candidate.tests),
                 }
             )
-    return in_order(build_table(rows, [*CHOSEN_BY, *SELECTED]), *CHOSEN_BY)
+    return in_order(build_table(rows, [*CHOSEN_BY, *SELECTED, *OF_TRIALS]), *CHOSEN_BY)
 
 
 def _average(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def chosen_keys(row: pd.Series) -> tuple[str, ...]:
+    """The columns of a row's workload that were chosen for its method."""
+    if row["role"] != "chosen":
+        return ()
+    return ("learning_rate", "weight_decay") if row["tuned"] else ("learning_rate",)
+
+
+def without_choices(table: pd.DataFrame, word: str) -> pd.DataFrame:
+    """The table with ``word`` for the rates that were chosen for a method: rows of one workload are
+    then alike in all of :data:`WORKLOAD`.
+    """
+    chosen = table["role"] == "chosen"
+    rates, decays = (table[key].astype(object) for key in ("learning_rate", "weight_decay"))
+    return table.assign(
+        learning_rate=rates.mask(chosen, word),
+        weight_decay=decays.mask(chosen & table["tuned"].astype(bool), word),
+    )
 
 
 def of_baseline(table: pd.DataFrame) -> pd.Series[bool]:
@@ -287,9 +312,9 @@ def baseline_name(table: pd.DataFrame) -> str:
 
 def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """The rows whose workload is that of ``row``, whatever their epochs; those of chosen settings
-    also whatever the learning rate that was chosen.
+    also whatever the rates that were chosen.
     """
-    keys = {"epochs"} | ({"learning_rate"} if row["role"] == "chosen" else set())
+    keys = {"epochs", *chosen_keys(row)}
     for key in WORKLOAD:
         if key not in keys:
             alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]

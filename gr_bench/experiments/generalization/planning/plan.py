@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,21 @@ def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
     """
     if not grid.equal_cost:
         return [grid.epochs]
-    own = registry.gradient_evaluations(spec)
+    own = _evaluations(spec)
     opponents = grid.methods
     if not _is_baseline(grid, spec):
         opponents = [other for other in grid.methods if _is_baseline(grid, other)]
-    factors = {1.0} | {registry.gradient_evaluations(other) / own for other in opponents}
+    factors = {1.0} | {_evaluations(other) / own for other in opponents}
     return sorted({round(factor * grid.epochs) for factor in factors if factor >= 1})
+
+
+@cache
+def _evaluations(text: str) -> float:
+    """Gradient evaluations of a step; of a method with ranges, in the middle of them."""
+    spec = parse(text)
+    if spec.ranges:
+        text = str(spec.drawn(itertools.repeat(0.5)))
+    return registry.gradient_evaluations(text)
 
 
 def split_seed(grid: GeneralizationGrid, role: Role, seed: int) -> int:

@@ -26,6 +26,8 @@ class Candidate:
     losses: list[float]
     diverged: int
     failed: int
+    tests: list[float]
+    """Test accuracy of the same runs, of trials alone: to be shown, never to choose by."""
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -58,12 +60,13 @@ def candidates(records: Sequence[Record]) -> dict[tuple[Any, ...], list[Candidat
                 losses=[point.validation_loss for point in last],
                 diverged=len(trained) - len(last),
                 failed=len(own) - len(trained),
+                tests=[one.test_accuracy for one in trained if one.test_accuracy is not None],
             )
         )
     return {group: sorted(them, key=lambda one: one.rank) for group, them in found.items()}
 
 
-def chosen(records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[str, float]]:
+def chosen(records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """Every selection group's setting to go on with; one in which nothing was trained has none."""
     return {
         group: ranked[0].cell.setting

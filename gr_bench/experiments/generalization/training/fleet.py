@@ -26,7 +26,7 @@ from gr_bench.workloads.loss import accuracy, cross_entropy, hits
 
 
 class Fleet(Trainer):
-    """Runs that differ in seeds, learning rate and the numbers of their method alone.
+    """Runs that differ in seeds, learning rate, weight decay and the numbers of their method alone.
 
     Every parameter and buffer is stacked to (R, ...), and the forward pass is mapped over the runs
     (``torch.func.vmap``). The methods are the loop's own (:func:`gr_bench.methods.stack`).
@@ -62,13 +62,18 @@ class Fleet(Trainer):
             for name, _ in self._model.named_buffers()
         }
         self._method.begin(self.params, self.steps)
+        decays = [run.optimizer.defaults["weight_decay"] for run in runs]
         self._optimizer = OF_FLEETS[parse(cells[0].optimizer).name](
-            list(self.params.values()), runs[0].optimizer.defaults
+            list(self.params.values()),
+            {**runs[0].optimizer.defaults, "weight_decay": self._of_each(decays)},
         )
-        rates = [cell.learning_rate for cell in cells]
-        self._rates: Rates = rates[0]
-        if len({*rates}) > 1:
-            self._rates = torch.tensor(rates, dtype=torch.float64, device=device.torch_device)
+        self._rates = self._of_each([cell.learning_rate for cell in cells])
+
+    def _of_each(self, numbers: Sequence[float]) -> Rates:
+        """The number that all runs have, or one for each: float64, (R,)."""
+        if len({*numbers}) == 1:
+            return numbers[0]
+        return torch.tensor(numbers, dtype=torch.float64, device=self.device.torch_device)
 
     @property
     def method(self) -> Method:

@@ -1,4 +1,4 @@
-"""Optimizers of a fleet: the updates of PyTorch's, with a learning rate for every run.
+"""Optimizers of a fleet: the updates of PyTorch's, with rates for every run.
 
 Parameters are stacked, (R, ...), and so is what an optimizer remembers of them. All parameters go
 into one call each, which a GPU runs in a few launches; not so where the runs' rates differ.
@@ -17,7 +17,7 @@ from torch import Tensor
 from gr_bench.methods.fleet import per_run_each
 
 Rates = float | Tensor
-"""A learning rate for all runs, or one for each: float64, (R,)."""
+"""A learning rate or weight decay for all runs, or one for each: float64, (R,)."""
 
 
 class FleetOptimizer(ABC):
@@ -25,7 +25,8 @@ class FleetOptimizer(ABC):
 
     Args:
         params: stacked, (R, ...).
-        settings: the optimizer's, as ``torch.optim`` has them in ``defaults``.
+        settings: the optimizer's, as ``torch.optim`` has them in ``defaults``; the weight decay
+            may be one for each run.
     """
 
     def __init__(self, params: Sequence[Tensor], settings: Mapping[str, Any]) -> None:
@@ -71,8 +72,8 @@ class FleetSGD(FleetOptimizer):
         momentum, decay = self._settings["momentum"], self._settings["weight_decay"]
         torch._foreach_mul_(velocity, momentum)
         torch._foreach_add_(velocity, self._gradients(moving))
-        if decay:
-            torch._foreach_add_(velocity, params, alpha=decay)
+        if isinstance(decay, Tensor) or decay:
+            _descend(velocity, params, -decay)
         _descend(params, velocity, rates)
 
     def state(self) -> dict[str, Any]:
@@ -103,7 +104,8 @@ class FleetAdamW(FleetOptimizer):
         params, grads = self._chosen(self._params, moving), self._gradients(moving)
         mean, square = self._chosen(self._mean, moving), self._chosen(self._mean_square, moving)
         beta1, beta2 = self._settings["betas"]
-        if decay := self._settings["weight_decay"]:
+        decay = self._settings["weight_decay"]
+        if isinstance(decay, Tensor) or decay:
             _scale(params, 1 - rates * decay)
         torch._foreach_lerp_(mean, grads, 1 - beta1)
         torch._foreach_mul_(square, beta2)

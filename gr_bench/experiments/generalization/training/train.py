@@ -127,7 +127,8 @@ def train(
     finite is recorded as diverged, with the step; it has no influence on its fleet. When all have
     diverged, training stops. The training and the validation part are evaluated after every so many
     epochs and after the last one, which has no influence on the training. The test part is read
-    once, after the last step; never for candidates. What ``checkpoint`` has is gone on from: on a
+    once, after the last step; for candidates only if they are trials, of which it is shown and has
+    no say in what is chosen. What ``checkpoint`` has is gone on from: on a
     CPU to the same result bit for bit, on a GPU to rounding, where the order of sums may change.
     """
     cells = trainer.cells
@@ -196,7 +197,7 @@ def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
     """A record a run, when training is over."""
     cells, diverged = trainer.cells, list(state.diverged)
     steps = cells[0].epochs * trainer.steps_per_epoch
-    unread = cells[0].role == "candidate" or all(diverged)
+    unread = not cells[0].reads_test_part or all(diverged)
     nothing: list[Evaluation | None] = [None] * len(cells)
     tests = nothing if unread else trainer.evaluate(trainer.parts.test, with_hits=True)
     for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):

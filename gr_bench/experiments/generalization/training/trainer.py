@@ -104,6 +104,7 @@ class Trainer(ABC):
             learning_rate=cell.learning_rate,
             momentum=cell.momentum or 0.0,
             weight_decay=cell.weight_decay or 0.0,
+            own_weight_decay=cell.weight_decay,
             steps=self.steps,
         )
 

@@ -110,6 +110,17 @@ def test_the_test_part_has_no_say() -> None:
     assert pick(good, bad) == ("sgd", 0.1)
 
 
+def tuned(accuracy: float, decay: float, test: float = 0.5) -> Training:
+    one = candidate(accuracy, weight_decay=decay)
+    cell = replace(one.cell, tuned=True)
+    return replace(one, cell=cell, test_loss=1.0, test_accuracy=test)
+
+
+def test_of_trials_the_weight_decay_is_chosen_too_and_the_test_part_has_no_say() -> None:
+    records = [tuned(0.5, 0.1, test=1.0), tuned(0.6, 0.2, test=0.0), tuned(0.4, 0.3, test=0.9)]
+    assert pick(*records) == pick(*reversed(records)) == ("sgd", 0.1, 0.2)
+
+
 # --- the order of things
 
 
@@ -174,6 +185,42 @@ def test_another_test_part_changes_no_choice() -> None:
 def test_a_seed_to_choose_by_must_not_be_judged_on() -> None:
     with pytest.raises(ValidationError, match="seed 1 is among seeds and selection_seeds"):
         GeneralizationGrid(**GRID.model_dump() | {"selection_seeds": [1, 7]})
+
+
+def test_trials_are_trained_with_their_own_numbers_and_the_chosen_one_goes_on() -> None:
+    grid = GeneralizationGrid(
+        **GRID.model_dump()
+        | {
+            "methods": ["sgd", "sam(rho=log(0.01, 0.5))"],
+            "trials": 3,
+            "learning_rates": "log(0.01, 0.1)",
+            "weight_decays": "log(1e-4, 0.1)",
+        }
+    )
+    cells = EXPERIMENT.cells(grid)
+    (job,) = EXPERIMENT.pending(grid, cells, [])
+    assert sorted(len(unit.cells) for unit in job.units) == [6, 6]
+    done = [
+        record
+        for unit in job.units
+        for record in train_all(unit.cells, "fleet")
+        if isinstance(record, Training)
+    ]
+    assert all(record.test_accuracy is not None for record in done)
+    assert {record.cell.role for record in done} == {"candidate"}
+    (job,) = EXPERIMENT.pending(grid, cells, done)
+    finals = [cell for unit in job.units for cell in unit.cells]
+    assert {(cell.selection_group, cell.setting) for cell in finals} == set(chosen(done).items())
+    tables = EXPERIMENT.tables([*done, *measured(finals)])
+    # each with its own learning rate and weight decay, and paired all the same
+    assert list(tables["comparison"]["seeds"]) == [2]
+    assert tables["generalization"]["weight_decay"].nunique() == 2
+    assert list(tables["selection"].groupby("method")["rank"].max()) == [3, 3]
+    assert len(tables["tuning_curves"]) == 6
+    names = [summary.name for summary in EXPERIMENT.summaries(tables)]
+    assert names[-1] == "tuning_budgets"
+    titles = [ax.get_title() for p in EXPERIMENT.figures(tables) for ax in p.figure.axes]
+    assert len({title for title in titles if "lr as chosen" in title.replace("\n", " ")}) >= 1
 
 
 # --- tables and figures

@@ -73,6 +73,12 @@ def test_fifty_steps_lead_to_the_same_parameters(method: str) -> None:
     check(runs(method, model="mlp(depth=2, width=8)", dataset="plugged:blobs"))
 
 
+def test_every_run_has_its_own_weight_decay() -> None:
+    decays = (0.0, 1e-3, 0.1, 0.3)
+    cells = runs("sam", model="mlp(depth=2, width=8)", dataset="plugged:blobs")
+    check([replace(c, weight_decay=decay) for c, decay in zip(cells, decays, strict=True)])
+
+
 @pytest.mark.parametrize("method", ["sgd", "sam", "b-gr", "c-gr"])
 @pytest.mark.parametrize("model", list(NETS)[1:])
 def test_steps_with_batch_norm_and_attention_lead_to_the_same_parameters(

@@ -110,6 +110,25 @@ def test_a_fleet_of_adamw_moves_every_run_as_pytorch_does(method: str, alike: bo
             torch.testing.assert_close(own, value, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("alike", [False, True], ids=["rates of their own", "one rate"])
+def test_every_run_of_adamw_has_its_own_weight_decay(alike: bool) -> None:
+    decays = (None, 0.0, 0.1, 0.9)
+    pairs = zip(runs("sgd", "adamw(betas=(0.8, 0.9))"), decays, strict=True)
+    cells = [replace(cell, weight_decay=decay) for cell, decay in pairs]
+    if alike:
+        cells = [replace(cell, learning_rate=0.01) for cell in cells]
+    together = fleet(cells)
+    after(together)
+    for run, (cell, decay) in enumerate(zip(cells, decays, strict=True)):
+        alone = loop(cell)
+        assert alone.training.optimizer.defaults["weight_decay"] == (
+            0.01 if decay is None else decay
+        )
+        after(alone)
+        for name, value in alone.training.model.named_parameters():
+            torch.testing.assert_close(together.params[name][run], value, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", OF_FLEETS)
 def test_a_parameter_without_a_gradient_stays_and_counts_no_step(name: str) -> None:
     """As in PyTorch: bias correction counts the steps that a parameter took."""
