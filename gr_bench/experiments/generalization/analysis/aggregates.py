@@ -41,7 +41,7 @@ AGGREGATES = (
     *FAMILY,
     *("workloads", "of_workloads", "better", "worse", "undecided"),
     *("pairs", "seeds", "splits", "diverged", "baseline_diverged", "without_errors", "widening"),
-    *("errors_removed", "errors_removed_low", "errors_removed_high"),
+    *("errors_removed", "errors_removed_low", "errors_removed_high", "p", "verdict"),
     *("improvement_probability", "improvement_probability_low", "improvement_probability_high"),
 )
 MEAN_RANKS = (
@@ -185,7 +185,11 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
     of the method. ``better``, ``worse`` and ``undecided`` count the verdicts of ``comparison``.
     ``pairs`` counts pairs of trainings; ``seeds`` and ``splits`` are the fewest of a workload.
     ``diverged`` and ``baseline_diverged`` are among the pairs. ``without_errors`` counts workloads
-    where the baseline made no error: they are in no ``errors_removed``.
+    where the baseline made no error: they are in no ``errors_removed``. ``p`` is about the
+    two-sided p-value of ``errors_removed`` against 0, of a normal distribution with the interval's
+    end that is nearer to 0; ``verdict`` is ``ahead`` or ``behind`` where that is believed at a
+    false-discovery rate of 5 % among all rows with chosen settings, or all others; else
+    ``undecided``.
     """
     rows = []
     tried: dict[Hashable, set[Hashable]] = {}
@@ -196,7 +200,13 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
             continue
         of_all = len(tried[(spec, family[:2])])
         rows.append(_head(family, spec) | {"of_workloads": of_all} | _aggregate(own))
-    return _table(rows, AGGREGATES)
+    found = _table(rows, AGGREGATES)
+    verdicts = pd.Series("undecided", index=found.index)
+    for _, own in found[found["p"].notna()].groupby("role"):
+        for place, sure in zip(own.index, stats.discoveries(own["p"]), strict=True):
+            if sure:
+                verdicts[place] = "ahead" if own["errors_removed"][place] > 0 else "behind"
+    return found.assign(verdict=verdicts)
 
 
 def _subjects(everything: Sequence[Beside]) -> Iterator[tuple[Any, str, list[Beside]]]:
@@ -278,7 +288,17 @@ def _aggregate(own: Sequence[Beside]) -> dict[str, Any]:
             _widening([o for o, _ in scored]),
         )
         row |= dict(zip(_ends("errors_removed"), removed, strict=True))
+        row["p"] = _p_value(removed)
     return row
+
+
+def _p_value(found: stats.Interval) -> float:
+    """About the two-sided p-value against 0; 1 where the interval is infinite or a point."""
+    center, low, high = found
+    reach = (center - low if center > 0 else high - center) / special.ndtri(0.975)
+    if reach == 0 or not np.isfinite(reach):
+        return 1.0
+    return float(2 * special.ndtr(-abs(center) / reach))
 
 
 def _ends(column: str) -> tuple[str, str, str]:
