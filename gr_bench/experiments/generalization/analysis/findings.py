@@ -150,7 +150,7 @@ def _one_by_one(
         name = baseline_name(own)
         whole = over[(over["spec"] == subject) & (over["baseline"] == baseline)]
         if len(whole):
-            found.append(_over_workloads(subject, name, whole))
+            found.append(_over_workloads(str(subject), name, whole))
             own = own[~own["cost"].isin(whole["cost"])]
         keys = ["spec", *common_columns(str(own["role"].iloc[0]))] if len(own) else ["spec"]
         for _, part in own.groupby(keys, sort=False, dropna=False):
