@@ -232,7 +232,7 @@ def test_no_baseline_on_any_workload_is_said_of_each() -> None:
 def test_of_many_methods_the_furthest_are_named() -> None:
     gains = {f"sam(rho={0.01 * (i + 1):g})": 0.01 * (i + 1) for i in range(10)}
     records = [r for m, gain in gains.items() for r in over(m, gain, gain)]
-    said, rest = findings(*over("sgd", 0, 0, noise=0), *records)
+    said, _ = findings(*over("sgd", 0, 0, noise=0), *records)
     assert said.startswith("Of 10 settings against SGD at equal epochs, over 2 workloads: 10 ahead")
     places = [said.index(f"sam(rho={rho})") for rho in (0.1, 0.09, 0.08)]
     assert places == sorted(places)
