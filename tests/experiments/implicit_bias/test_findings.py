@@ -80,7 +80,8 @@ def test_what_is_in_no_mean_is_said() -> None:
 def test_of_one_epsilon_nothing_can_be_said() -> None:
     only = solved(bias(FORWARD.format(0.1)), ratio=0.9)
     assert said(only) == [
-        "Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one problem.",
+        "Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one "
+        "problem.",
         "Theory's prediction is off by 0.0e+00 at most in β and by 0.0e+00 at most in α̃, relative "
         "to each, over 1 solution.",
     ]
