@@ -72,7 +72,7 @@ def test_what_is_in_no_mean_is_said() -> None:
         failed(bias(seed=4)),
     ]
     assert said(*records)[-1] == (
-        "Of 5 runs, these came to no solution, and are in no mean: 1 not converged, 2 diverged, "
+        "Of 5 runs, these came to no solution and are in no mean: 1 not converged, 2 diverged, "
         "1 failed."
     )
 
@@ -91,7 +91,7 @@ def test_where_every_run_diverged_nothing_can_be_said() -> None:
     lost = [solved(bias(FORWARD.format(e)), ratio=1.0, diverged=True) for e in (0.1, 0.2)]
     assert said(*lost) == [
         "Nothing can be said of theory's prediction: no run came to a solution.",
-        "Of 2 runs, these came to no solution, and are in no mean: 2 diverged.",
+        "Of 2 runs, these came to no solution and are in no mean: 2 diverged.",
     ]
 
 

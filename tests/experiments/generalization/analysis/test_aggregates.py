@@ -284,7 +284,7 @@ def test_no_two_names_of_a_diagram_overlap() -> None:
         boxes = [
             text.get_window_extent()
             for ax in figure.axes
-            for text in (*ax.texts, *ax.get_yticklabels())
+            for text in (*ax.texts, *(ax.get_yticklabels() if ax.axison else ()))
             if text.get_text() and text.get_visible()
         ]
         overlaps = [
