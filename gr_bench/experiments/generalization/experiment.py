@@ -157,7 +157,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there."""
         from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
 
-        if "aggregates" in tables:
+        if "aggregates" in tables or not {"generalization", "comparison"} <= tables.keys():
             return {}
         return over_workloads(tables["generalization"], tables["comparison"])
 
