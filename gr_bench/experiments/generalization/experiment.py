@@ -144,7 +144,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         study with so many would have concluded.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
         and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
-        method.
+        method. ``aggregates``, ``mean_ranks`` and ``performance_profiles`` are over workloads.
         """
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
@@ -158,7 +158,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         runs = tables.generalization(records, timed)
         curves = tables.training_curves(records)
         compared = comparison(runs, records)
-        return {
+        found = {
             "generalization": runs,
             "training_curves": curves,
             "comparison": compared,
@@ -168,6 +168,15 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             "tuning_budgets": tuning_budgets(records, compared),
             "step_times": timed,
         }
+        return found | self.later_tables(found)
+
+    def later_tables(self, tables: dict[str, DataFrame]) -> dict[str, DataFrame]:
+        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there."""
+        from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
+
+        if "aggregates" in tables or not {"generalization", "comparison"} <= tables.keys():
+            return {}
+        return over_workloads(tables["generalization"], tables["comparison"])
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """Test accuracy and its gap, as ranges over workloads of means over seeds; divergences."""

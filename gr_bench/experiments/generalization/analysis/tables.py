@@ -276,7 +276,7 @@ def _average(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def chosen_keys(row: pd.Series) -> tuple[str, ...]:
+def chosen_keys(row: Mapping[str, Any] | pd.Series) -> tuple[str, ...]:
     """The columns of a row's workload that were chosen for its method."""
     if row["role"] != "chosen":
         return ()
@@ -310,15 +310,19 @@ def baseline_name(table: pd.DataFrame) -> str:
     return "SGD" if names[0] == "sgd" else str(names[0])
 
 
-def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """The rows whose workload is that of ``row``, whatever their epochs; those of chosen settings
-    also whatever the rates that were chosen.
+def common_columns(row: Mapping[str, Any] | pd.Series) -> list[str]:
+    """The columns in which a method's runs and the baseline's are alike where they are compared: of
+    the workload all but the epochs, and of chosen settings without the rates that were chosen.
     """
-    keys = {"epochs", *chosen_keys(row)}
-    for key in WORKLOAD:
-        if key not in keys:
-            alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
-            table = table[alike]
+    free = {"epochs", *chosen_keys(row)}
+    return [key for key in WORKLOAD if key not in free]
+
+
+def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The rows whose workload is that of ``row``, by its :func:`common_columns`."""
+    for key in common_columns(row):
+        alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
+        table = table[alike]
     return table
 
 
