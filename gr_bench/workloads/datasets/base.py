@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gr_bench.workloads.datasets.labels import Labels, divide, encode_labels
 
+Unit = Literal["byte"]
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -64,6 +66,7 @@ class Dataset:
         source: one line that says where the data come from.
         split: one line that says how the parts were made.
         classes: names of the classes in the order of their numbers; none if these are their names.
+        unit: of text, ``byte`` if a target is one: its loss is then known in bits per byte, too.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Dataset:
     source: str
     split: str
     classes: tuple[str, ...] = ()
+    unit: Unit | None = None
 
     @classmethod
     def from_arrays(

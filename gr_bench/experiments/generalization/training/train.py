@@ -222,6 +222,7 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
             split=data.split,
+            unit=data.unit,
             trainer=trainer.name,
             runs_together=len(cells),
         )
