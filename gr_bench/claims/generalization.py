@@ -52,7 +52,7 @@ def _at_least_as_well(evidence: Evidence) -> list[Case]:
     for where, own, theirs in _pairs(evidence):
         done, their_done = (runs[runs["status"] == "ok"] for runs in (own, theirs))
         lost = f"{len(own) - len(done)} and {len(theirs) - len(their_done)} runs lost"
-        both = done.merge(their_done, on="seed", suffixes=("", "_other"))
+        both = done.merge(their_done, on=["seed", "split_seed"], suffixes=("", "_other"))
         apart = 100 * (both["test_accuracy"] - both["test_accuracy_other"])
         value = stats.t_interval(apart) if len(apart) else NOTHING
         holds: bool | None = None

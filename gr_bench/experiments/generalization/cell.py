@@ -13,6 +13,9 @@ from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
 
+SEEDS = ("seed", "split_seed")
+"""The fields by which runs of one setting differ, and by which runs of two are paired."""
+
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
 ScheduleName = Literal["cosine", "warmup-cosine", "constant", "step"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
@@ -50,6 +53,10 @@ class GeneralizationCell(TimedCell):
     """The method that the others are compared with: spelled in full, or where numbers are chosen
     its name, whatever was chosen for it."""
 
+    split_seed: int = added_later(0)
+    """The split of the data: 0 is the data set's own, others are drawn anew
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`)."""
+
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of a cell of gr-bench 0.1, which called the role ``timing`` ``timed``."""
@@ -69,16 +76,16 @@ class GeneralizationCell(TimedCell):
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """The common part of the cells of one comparison: all but the method and the seed."""
-        return tuple(pair for pair in super().workload if pair[0] != "seed")
+        """The common part of the cells of one comparison: all but the method and the seeds."""
+        return tuple(pair for pair in super().workload if pair[0] not in SEEDS)
 
     @property
     def fleet_key(self) -> tuple[Any, ...]:
-        """The common part of cells that can be one fleet: all but seed, rate and numbers.
+        """The common part of cells that can be one fleet: all but seeds, rate and numbers.
 
         What a step does is decided by the host, so that the length of a method's cycle is common.
         """
-        own = ("seed", "learning_rate")
+        own = (*SEEDS, "learning_rate")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
         return (parse(self.spec).frame, registry.cycle(self.spec), *alike)
 
@@ -88,6 +95,7 @@ class GeneralizationCell(TimedCell):
         return replace(
             self,
             seed=0,
+            split_seed=0,
             epochs=1,
             learning_rate=0.0,
             schedule="constant",
@@ -119,6 +127,7 @@ class GeneralizationCell(TimedCell):
         noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
         how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
+        how += f" / split {self.split_seed}" if self.split_seed else ""
         return f"{super().__str__()}{noise} / {how}{role}"
 
 
@@ -154,6 +163,12 @@ class GeneralizationGrid(OptimizerGrid):
     select: bool = False
     """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
+
+    splits: Annotated[int, Field(ge=0)] | Literal["by seed"] = 0
+    """The split of the data into train, validation and test parts: ``by seed``, drawn anew for
+    every one of ``seeds``; or the split of this number for all of them, of which 0 is the data
+    set's own. Candidates are then trained on split 0, whose validation part is in no split's test
+    part, or on the split of that number."""
 
     baseline: str = "sgd"
     """The method that every other one is compared with; it must be one of ``methods``, unless it is

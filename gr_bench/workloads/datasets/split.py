@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Indices = NDArray[np.int64]
 
 
-def stratified_split(
-    targets: ArrayLike, validation: float, test: float, seed: int
-) -> tuple[Indices, Indices, Indices]:
+class Split(NamedTuple):
+    """The places of the samples of each part among all samples in their original order, sorted."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+    @property
+    def samples(self) -> int:
+        """Samples in all parts."""
+        return sum(map(len, self))
+
+    @property
+    def test_mask(self) -> NDArray[np.bool_]:
+        """True for the samples of the test part, (N,)."""
+        mask = np.zeros(self.samples, np.bool_)
+        mask[self.test] = True
+        return mask
+
+    @property
+    def hash(self) -> str:
+        """BLAKE2b of every sample's part (0, 1, 2 in a byte each), as 16 hexadecimal digits."""
+        parts = np.zeros(self.samples, np.uint8)
+        parts[self.validation], parts[self.test] = 1, 2
+        return hashlib.blake2b(parts.tobytes(), digest_size=8).hexdigest()
+
+
+DRAWN = ("validation", "test")
+"""The parts that may be drawn; what is left of the samples is the train part."""
+
+
+def redraw(targets: ArrayLike, first: Split, seed: int, drawn: Collection[str] = DRAWN) -> Split:
+    """Another split of the same samples, every part with as many of each class as in ``first``.
+
+    No sample of the validation part of ``first`` is in the test part, so that what was chosen by
+    that part is never judged by the samples that it was chosen by. Test parts of two splits so
+    share a fraction n/(N - v) of their n samples on average, of N samples with v for validation.
+
+    Args:
+        targets: class of every sample, (N,); all alike for a split without classes.
+        first: the data set's own split, of the same samples.
+        seed: any whole number of at least 0: the same one always gives the same split.
+        drawn: ``validation``, ``test`` or both; a part that is not drawn stays as it is.
+    """
+    classes = np.asarray(targets)
+    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+    free = np.concatenate([first.train, *(part for key, part in _named(first) if key in drawn)])
+    test, validation = first.test, first.validation
+    if "test" in drawn:
+        test = _choose(np.setdiff1d(free, first.validation), first.test, classes, random)
+        free = np.setdiff1d(free, test)
+    if "validation" in drawn:
+        validation = _choose(np.sort(free), first.validation, classes, random)
+        free = np.setdiff1d(free, validation)
+    return Split(np.sort(free), validation, test)
+
+
+def _named(split: Split) -> list[tuple[str, Indices]]:
+    return [("validation", split.validation), ("test", split.test)]
+
+
+def _choose(
+    samples: Indices, like: Indices, classes: NDArray[np.generic], random: np.random.RandomState
+) -> Indices:
+    """As many of the samples of each class as ``like`` has, without replacement, sorted."""
+    own, chosen = classes[samples], []
+    for name, count in zip(*np.unique(classes[like], return_counts=True), strict=True):
+        chosen.append(random.permutation(samples[own == name])[:count])
+    return np.sort(np.concatenate([samples[:0], *chosen]))
+
+
+def stratified_split(targets: ArrayLike, validation: float, test: float, seed: int) -> Split:
     """Indices of the train, validation and test parts, each with the classes' proportions.
 
     Args:
@@ -46,7 +119,7 @@ def stratified_split(
                 f"{len(classes)} samples of {len(wanted)} classes are too few to split: the {name} "
                 f"part would lack {len(missing)} classes; give every class more samples"
             )
-    return train, validation_part, test_part
+    return Split(train, validation_part, test_part)
 
 
 def _hold_out(

@@ -23,7 +23,7 @@ SHARE = 0.1
 PartName = Literal["train", "validation", "test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A file of the library: its path below the folder, with ``/``, and its bytes."""
 
@@ -38,8 +38,9 @@ def stdlib(length: int = 64, megabytes: float = 4.0) -> Dataset:
     are the bytes. Files are those of the Python that runs this, without tests and generated tables
     (:func:`gr_bench.workloads.datasets.library.library_files`). Up to ``megabytes``, they are taken
     in the order of a hash of their paths, so that every package has its share. Each file belongs to
-    one part as a whole, and no sample has bytes of two files. Which are for validation (10 % of the
-    bytes) and for test (as much) follows from their paths and sizes.
+    one part as a whole, and no sample has bytes of two files. A hash of the paths decides which are
+    for validation (10 % of the bytes) and for test (as much); the train and the test part of other
+    splits are divided anew, and differ a little in size.
 
     Args:
         length: bytes of one sample.
@@ -84,35 +85,34 @@ def read_library(
         split=f"80/10/10 % of the bytes train/validation/test, by whole files ({counts}), by a "
         f"hash of their paths, seed {split_seed}",
         unit="byte",
+        redraw=lambda seed: read_library(folder, length, megabytes, seed),
     )
 
 
 def divide(sources: Sequence[Source], seed: int) -> list[PartName]:
     """The part that each file belongs to.
 
-    In the order of a hash of seed and path, the first tenth of all bytes is for test, the next for
-    validation, to the nearest file. No file that is for validation by seed 0 is for test by another
-    seed: what was chosen by that part has seen no test part.
+    In the order of a hash of seed and path, the first tenth of all bytes is for test, to the
+    nearest file. The validation part is the same by every seed, the next tenth by seed 0: what was
+    chosen by it is judged by other files, whatever the split.
     """
-    kept: set[str] = set()
-    if seed:
-        names = divide(sources, 0)
-        kept = {own.path for own, name in zip(sources, names, strict=True) if name == "validation"}
     size = SHARE * sum(len(own.content) for own in sources)
-    queue = sorted(sources, key=lambda own: _hash(f"{seed} {own.path}"))
-    test = _first([own for own in queue if own.path not in kept], size)
-    validation = _first([own for own in queue if own.path not in test], size)
+    first = _in_order(sources, 0)
+    validation = _take(first[len(_take(first, size)) :], size)
+    test = _take([own for own in _in_order(sources, seed) if own not in validation], size)
     return [
-        "test" if own.path in test else "validation" if own.path in validation else "train"
-        for own in sources
+        "test" if own in test else "validation" if own in validation else "train" for own in sources
     ]
 
 
-def _first(queue: Sequence[Source], size: float) -> set[str]:
-    """The paths of the first files of a queue that are about ``size`` together."""
-    ends = np.cumsum([len(own.content) for own in queue])
-    middles = ends - np.array([len(own.content) for own in queue]) / 2
-    return {own.path for own, middle in zip(queue, middles, strict=True) if middle < size}
+def _in_order(sources: Sequence[Source], seed: int) -> list[Source]:
+    return sorted(sources, key=lambda own: _hash(f"{seed} {own.path}"))
+
+
+def _take(queue: Sequence[Source], size: float) -> list[Source]:
+    """The first files of a queue: those whose middle is among the first ``size`` bytes of all."""
+    sizes = np.array([len(own.content) for own in queue])
+    return list(queue[: int(np.searchsorted(np.cumsum(sizes) - sizes / 2, size))])
 
 
 def _choose(folder: Path, most: float) -> list[Source]:

@@ -13,6 +13,7 @@ from gr_bench.experiments.generalization.analysis.tables import (
     same_workload,
     setting_columns,
 )
+from gr_bench.experiments.generalization.cell import SEEDS
 
 COMPARED = (
     *("cost", "baseline_epochs", "cost_ratio", "seeds"),
@@ -25,7 +26,7 @@ EQUAL_TIME_TOLERANCE = 0.05
 def paired_differences(
     table: pd.DataFrame, own: pd.DataFrame, column: str, *, epochs: int | None = None
 ) -> pd.Series:
-    """``own``'s column minus the baseline's at the same seed, for the seeds that both have.
+    """``own``'s column minus the baseline's at the same seed and split, for those that both have.
 
     Chosen settings are compared whatever the learning rate that was chosen for each; otherwise it
     must be the same.
@@ -40,7 +41,7 @@ def paired_differences(
     same = same_workload(table, first)
     length = first["epochs"] if epochs is None else epochs
     same = same[of_baseline(same) & (same["epochs"] == length)]
-    joined = own.merge(same, on="seed", suffixes=("", "_base"))
+    joined = own.merge(same, on=[*SEEDS], suffixes=("", "_base"))
     return (joined[column] - joined[f"{column}_base"]).dropna()
 
 

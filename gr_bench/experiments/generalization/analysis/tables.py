@@ -13,7 +13,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import columns
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
-from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.cell import SEEDS, GeneralizationCell
 from gr_bench.experiments.generalization.planning.selection import candidates
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Record
@@ -25,6 +25,9 @@ SETTING = (
 )
 BYTE, BITS = "byte", "bits_per_byte"
 PARTS = ("train", "validation", "test")
+RUN = (*SEEDS, *SETTING[1:])
+"""The columns of a table with rows of single trainings."""
+
 OF_SGD = ("momentum", "weight_decay")
 """Columns that are empty with another optimizer."""
 
@@ -156,7 +159,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
             rows.append(row | _results(record))
         elif isinstance(record, Failure):
             rows.append(row | {"status": record.status})
-    return in_order(build_table(rows, [*SETTING, *RESULT]), *SETTING)
+    return in_order(build_table(rows, [*RUN, *RESULT]), *RUN)
 
 
 def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -217,11 +220,11 @@ def training_curves(records: Sequence[Record]) -> pd.DataFrame:
         if isinstance(record, Training) and record.cell.role in FINAL
         for point in record.curve
     ]
-    return in_order(build_table(rows, [*SETTING, *CURVE]), *SETTING, "epoch")
+    return in_order(build_table(rows, [*RUN, *CURVE]), *RUN, "epoch")
 
 
 def _head(cell: GeneralizationCell) -> dict[str, Any]:
-    fields = {key: getattr(cell, key) for key in SETTING}
+    fields = {key: getattr(cell, key) for key in RUN}
     for key in OF_SGD:
         fields[key] = math.nan if fields[key] is None else fields[key]
     return cell_columns(cell) | fields
