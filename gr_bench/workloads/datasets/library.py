@@ -45,9 +45,7 @@ def library_files(folder: Path | None = None) -> list[Path]:
         own = (Path(place, name) for name in files if name.endswith(".py") and _is_source(name))
         found += [file for file in own if file.is_file() and file.stat().st_size]
     if not found:
-        raise ValueError(
-            f"{root} has no Python source: this Python has no standard library in files"
-        )
+        raise ValueError(f"{root} has no Python source, as where a library is in an archive")
     return sorted(found, key=lambda file: file.relative_to(root).as_posix())
 
 

@@ -17,6 +17,9 @@ from gr_bench.workloads.checks import check_positive
 from gr_bench.workloads.datasets.base import Dataset, Part
 from gr_bench.workloads.datasets.library import library_files, library_folder
 
+LARGEST = 0.02
+"""Of ``megabytes``, a file's: larger ones would make the parts uneven."""
+
 SHARE = 0.1
 """Of the bytes, for validation, and as much for test."""
 
@@ -37,10 +40,11 @@ def stdlib(length: int = 64, megabytes: float = 4.0) -> Dataset:
     Inputs and targets are int64 (N, length), with targets[:, t] = inputs[:, t + 1]; the 256 classes
     are the bytes. Files are those of the Python that runs this, without tests and generated tables
     (:func:`gr_bench.workloads.datasets.library.library_files`). Up to ``megabytes``, they are taken
-    in the order of a hash of their paths, so that every package has its share. Each file belongs to
-    one part as a whole, and no sample has bytes of two files. A hash of the paths decides which are
-    for validation (10 % of the bytes) and for test (as much); the train and the test part of other
-    splits are divided anew, and differ a little in size.
+    in the order of a hash of their paths, so that every package has its share, but for those that
+    are more than a fiftieth of that. Each file belongs to one part as a whole, and no sample has
+    bytes of two files. A hash of the paths decides which are for validation (10 % of the bytes) and
+    for test (as much); the train and the test part of other splits are divided anew, and differ a
+    little in size.
 
     Args:
         length: bytes of one sample.
@@ -116,14 +120,14 @@ def _take(queue: Sequence[Source], size: float) -> list[Source]:
 
 
 def _choose(folder: Path, most: float) -> list[Source]:
-    """The files of the library with at most so many bytes: in the order of a hash of their paths,
-    each that still has room; then by path.
+    """The files of the library with at most so many bytes together: in the order of a hash of their
+    paths, each that still has room and is not too large; then by path.
     """
     room, chosen = most, []
     places = {file.relative_to(folder).as_posix(): file for file in library_files(folder)}
     for path in sorted(places, key=_hash):
         size = places[path].stat().st_size
-        if size <= room:
+        if size <= min(room, LARGEST * most):
             chosen.append(path)
             room -= size
     return [Source(path, np.fromfile(places[path], np.uint8)) for path in sorted(chosen)]

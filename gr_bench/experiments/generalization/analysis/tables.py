@@ -140,7 +140,8 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
     training took beside whatever else was running; in a fleet (``trainer``) a run's equal share.
     ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
     gets worse. ``..._bits_per_byte`` are the losses over ln 2, of data whose targets are bytes; of
-    others, characters too, they are empty. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
+    others, characters too, they are empty. ``status`` is ``ok``, ``diverged``, ``failed`` or
+    ``unsupported``.
     """
     timed = timed[~timed["control"].astype(bool)]
     of_method = {

@@ -38,8 +38,8 @@ WARMUP = 0.1
 
 
 def warmup_cosine(part: float) -> float:
-    """t/w for t < w, then (1 + cos(π·(t - w)/(1 - w)))/2: up from 0 along a line, to 1 at a tenth of
-    the training (w = 0.1), then down to 0 along half a cosine.
+    """t/w for t < w, then (1 + cos(π·(t - w)/(1 - w)))/2: from 0 up to 1 along a line, at a tenth
+    of the training (w = 0.1), then down to 0 along half a cosine.
 
     Args:
         part: t in [0, 1), the part of the training's steps that are done.
