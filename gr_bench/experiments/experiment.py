@@ -158,6 +158,10 @@ class Experiment(ABC, Generic[G, C]):
         :func:`~gr_bench.experiments.columns.build_table`.
         """
 
+    def later_tables(self, tables: dict[str, DataFrame]) -> dict[str, DataFrame]:
+        """Tables that are made from others of a run, as those that older runs' files lack."""
+        return {}
+
     @abstractmethod
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """The columns of a report's overview: by title, what to print for each method's spec."""

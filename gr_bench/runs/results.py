@@ -67,6 +67,8 @@ class Results:
                 for name, experiment in all_experiments().items()
                 if name in self.about["suite"] and self.about["suite"][name]
             }
+        for experiment in self.experiments.values():
+            self.tables = experiment.later_tables(self.tables) | self.tables
         if "failures" not in self.tables:
             self.tables["failures"] = _failures([])
 

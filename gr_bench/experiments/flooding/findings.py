@@ -24,19 +24,22 @@ def findings(table: pd.DataFrame) -> list[str]:
         _pairs(part, "fresh mini-batches" if fresh else "one mini-batch", str(dtype))
         for (fresh, dtype), part in done.groupby(["fresh", "dtype"], sort=True)
     ]
+    if len(table) and not len(done):
+        found = ["Nothing can be said of flooding's pairs: no training has any."]
     return [*found, *_lost(table)]
 
 
 def _pairs(part: pd.DataFrame, batches: str, dtype: str) -> str:
     b_gr, f_gr = int(part["descent_ascent"].sum()), int(part["ascent_descent"].sum())
-    where = f"On {batches} in {dtype} (trainings: {len(part)})"
-    made = f"{where}, {b_gr + f_gr} pairs of opposite steps"
+    count = f"{len(part)} training{'s' if len(part) > 1 else ''}"
+    where = f"On {batches} in {dtype} ({count})"
     if not b_gr + f_gr:
-        return f"{made}."
+        return f"{where}: nothing can be said, since there is no pair of opposite steps."
     median, largest = part["median_difference"].median(), part["largest_difference"].max()
     return (
-        f"{made}, {b_gr} as B-GR and {f_gr} as F-GR; they miss the explicit step by "
-        f"{median:.2g} of its length (median), {largest:.2g} at most."
+        f"{where}: {b_gr + f_gr} pairs of opposite steps, {b_gr} as in B-GR and {f_gr} as in F-GR; "
+        f"they end off the explicit step of GR by {median:.2g} of its length (median over "
+        f"trainings), by {largest:.2g} at most."
     )
 
 

@@ -139,7 +139,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         Candidates are in neither: ``selection`` has a row for each of their settings.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
         and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
-        method.
+        method. ``aggregates``, ``mean_ranks`` and ``performance_profiles`` are over workloads.
         """
         from gr_bench.experiments.generalization.analysis import tables
         from gr_bench.experiments.generalization.analysis.equal_cost import comparison
@@ -148,7 +148,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         timed = tables.step_times(records)
         runs = tables.generalization(records, timed)
         curves = tables.training_curves(records)
-        return {
+        found = {
             "generalization": runs,
             "training_curves": curves,
             "comparison": comparison(runs, records),
@@ -156,6 +156,15 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             "selection": tables.selection(records),
             "step_times": timed,
         }
+        return found | self.later_tables(found)
+
+    def later_tables(self, tables: dict[str, DataFrame]) -> dict[str, DataFrame]:
+        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there."""
+        from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
+
+        if "aggregates" in tables:
+            return {}
+        return over_workloads(tables["generalization"], tables["comparison"])
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """Test accuracy and its gap, as ranges over workloads of means over seeds; divergences."""

@@ -24,30 +24,36 @@ def findings(table: pd.DataFrame, orders: pd.DataFrame) -> list[str]:
 
 
 def _order(orders: pd.DataFrame) -> list[str]:
+    if not len(orders):
+        return []
     parts = []
     for column, words in (
         ("forward", "falls as ε grows for F-GR"),
         ("backward", "rises as ε grows for B-GR"),
-        ("between", "lies between theirs for DB-GR"),
+        ("between", "lies between the two for DB-GR"),
     ):
         known = orders[column].dropna()
         if len(known):
-            parts.append(f"{words} in {int(known.sum())} of {len(known)}")
-    if not parts:
-        return []
+            parts.append(f"it {words} in {int(known.sum())} of {len(known)}")
     several = len(orders[["step", "alpha", "gamma"]].drop_duplicates()) > 1
-    each = "By problem, α and γ" if several else "By problem"
-    return [f"{each}: α̃ {', '.join(parts)}."]
+    each = "problem, α and γ" if several else "problem"
+    if not parts:
+        return [
+            f"Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one "
+            f"{each}."
+        ]
+    return [f"The order that theory gives α̃, by {each}: {', '.join(parts)}."]
 
 
 def _theory(table: pd.DataFrame) -> list[str]:
     done = table[table["status"] == "ok"]
     if not len(done):
-        return []
+        nothing = "Nothing can be said of theory's prediction: no run came to a solution."
+        return [nothing] if len(table) else []
     beta, alpha = done["beta_error"].max(), done["discretisation_error"].max()
     return [
-        f"Over {len(done)} solutions, the worst relative error of the predicted β is {beta:.1e}, "
-        f"and that of the predicted α̃ {alpha:.1e}."
+        f"Theory's prediction is off by {beta:.1e} at most in β and by {alpha:.1e} at most in α̃, "
+        f"relative to each, over {len(done)} solution{'s' if len(done) > 1 else ''}."
     ]
 
 
@@ -55,7 +61,11 @@ def _lost(table: pd.DataFrame) -> list[str]:
     counts = table["status"].value_counts()
     words = ("not converged", "diverged", "failed", "unsupported")
     lost = [f"{counts[status]} {status}" for status in words if status in counts]
-    return [f"Of {len(table)} runs, these are in no mean: {', '.join(lost)}."] if lost else []
+    return (
+        [f"Of {len(table)} runs, these came to no solution and are in no mean: {', '.join(lost)}."]
+        if lost
+        else []
+    )
 
 
 def warnings(table: pd.DataFrame) -> list[str]:
@@ -65,7 +75,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
     if not len(off):
         return []
     return [
-        f"In {len(off)} of {len(done)} solutions the α̃ of theory and √(w₊w₋) are more than "
-        f"{LIMIT:g} apart, up to {off['discretisation_error'].max():.1e}: a smaller step brings "
-        "descent nearer to the flow that theory speaks of."
+        f"In {len(off)} of {len(done)} solutions theory's α̃ is off √(w₊w₋) by more than {LIMIT:g}, "
+        f"up to {off['discretisation_error'].max():.1e}: theory speaks of a flow, to which a smaller "
+        "step comes nearer."
     ]

@@ -168,21 +168,21 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """Ranges over workloads of the time ratio, the FLOP ratio and the extra memory."""
-        from gr_bench.experiments.step_cost import summaries
+        from gr_bench.experiments.step_cost import findings
 
-        return summaries.headlines(tables["step_cost"])
+        return findings.headlines(tables["step_cost"])
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
-        """Every method's range of ratios, and how well they are known."""
-        from gr_bench.experiments.step_cost import summaries
+        """Every method's step against the baseline's: the ratios, the workloads, how sure."""
+        from gr_bench.experiments.step_cost import findings
 
-        return summaries.findings(tables["step_cost"])
+        return findings.findings(tables["step_cost"])
 
     def warnings(self, tables: dict[str, DataFrame]) -> list[str]:
         """Ratios that are not known to their target, wrong steps, waiting, controls apart."""
-        from gr_bench.experiments.step_cost import summaries
+        from gr_bench.experiments.step_cost import findings
 
-        return summaries.warnings(tables["step_cost"])
+        return findings.warnings(tables["step_cost"])
 
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """Ratios first, then memory, the cost model, and the costliest operators."""

@@ -1,4 +1,4 @@
-"""The step-cost tables that a reader is shown, and what they say in sentences."""
+"""The step-cost tables that a reader is shown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ import numpy as np
 import pandas as pd
 
 from gr_bench import registry
-from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Summary
-from gr_bench.experiments.step_cost.tables import MEMORY
+from gr_bench.experiments.step_cost.findings import NOT_COUNTED
+from gr_bench.experiments.step_cost.tables import BLOCK, MEMORY, uncounted
 from gr_bench.spec import parse
 from gr_bench.units import duration
-
-BUSY = 0.05
-"""A larger part of the timed wall time than this spent waiting is worth a warning."""
-
-FEW = 3
-"""Things that a warning names."""
 
 ON_GPU = (
     " On a GPU: device time is that of a stream held until all of a sample is queued; a step is "
@@ -29,149 +23,13 @@ ON_GPU = (
 )
 """The columns of a GPU's times, in words."""
 
-NOT_COUNTED = "not counted"
-"""In place of a number that rests on FLOPs which cannot be counted."""
-
 NOT_KNOWN = "not known"
 """In place of a closed form of layers that have none, and of its comparison with a count."""
-
-HEADLINES = (
-    ("time_ratio", "time ratio", "{:.2f}"),
-    ("flop_ratio", "FLOP ratio", "{:.2f}"),
-    ("extra_parameter_copies", "extra memory (P)", "{:+.2f}"),
-)
-
-
-def headlines(table: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Per method, the range over workloads; ``-`` where there is no result."""
-    methods = table[~table["control"].astype(bool)]
-    found = {
-        title: {
-            str(spec): style.value_range(own[column], number)
-            for spec, own in methods.groupby("spec", sort=False)
-        }
-        for column, title, number in HEADLINES
-    }
-    for spec, own in methods[_uncounted(methods)].groupby("spec", sort=False):
-        ratios = found["FLOP ratio"]
-        known = ratios[str(spec)]
-        ratios[str(spec)] = NOT_COUNTED if known == "-" else f"{known} ({len(own)} {NOT_COUNTED})"
-    return found
-
-
-def _uncounted(table: pd.DataFrame) -> pd.Series[bool]:
-    """True for rows without a FLOP ratio, since there are FLOPs in their block that cannot be
-    counted.
-    """
-    block = [table[column] for column in _block_columns(table)]
-    some = table["uncounted_operators"].notna().groupby(block, dropna=False).transform("any")
-    return some & table["flop_ratio"].isna() & table["peak_memory_bytes"].notna()
-
-
-def findings(table: pd.DataFrame) -> list[str]:
-    """Every method's range of ratios, and how many of them are known to their target."""
-    others = _ratios(table)
-    widths = others["half_width"].astype(float)
-    widths = widths[np.isfinite(widths)]
-    if not len(widths):
-        return []
-    names = style.short(others["spec"])
-    ranges = [
-        f"{names[str(spec)]} {style.value_range(own['time_ratio'], '{:.2f}')}"
-        for spec, own in others.groupby("spec", sort=False)
-    ]
-    workloads = len(others.groupby(_block_columns(others), dropna=False))
-    where = f"over {workloads} workloads" if workloads > 1 else "on one workload"
-    good = int((others["half_width"] <= others["target_half_width"]).sum())
-    target = others["target_half_width"].max()
-    return [
-        f"A step costs, in multiples of {_baseline(table)}'s, {where}: {'; '.join(ranges)}.",
-        f"{good} of {len(others)} ratios are known to {target:.1%} "
-        f"(half-width of the 95 % interval: median {widths.median():.1%}, "
-        f"largest {widths.max():.1%}).",
-    ]
-
-
-def _ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """The timed rows whose ratio is asked for: not the baseline's, and not its control's."""
-    asked = ~table["control"].astype(bool) & (table["spec"] != _baseline(table))
-    return table[asked & table["time_ratio"].notna()]
-
-
-def _baseline(table: pd.DataFrame) -> str:
-    """The spelling of the baseline: the method that controls repeat, or that is 1 to itself."""
-    controls = table.loc[table["control"].astype(bool), "spec"]
-    if len(controls):
-        return str(controls.iloc[0])
-    itself = table.loc[(table["time_ratio"] == 1) & (table["half_width"] == 0), "spec"]
-    return str(itself.iloc[0]) if len(itself) else "sgd"
-
-
-def _block_columns(table: pd.DataFrame) -> list[str]:
-    return [
-        *("model", "dataset", "batch_size", "device", "dtype", "threads"),
-        *("compiled", "variant", "allocator", "optimizer"),
-    ]
-
-
-def warnings(table: pd.DataFrame) -> list[str]:
-    """Ratios that are not known to their target and about how long that would take; steps that
-    compute something else; FLOPs that are not counted; waiting; controls whose interval leaves 1
-    out.
-    """
-    found = []
-    timed, others = table[table["time_ratio"].notna()], _ratios(table)
-    wide = others[others["half_width"] > others["target_half_width"]]
-    if len(wide):
-        more = wide.drop_duplicates(_block_columns(wide))["more_time_s"].sum()
-        worst = wide["half_width"].astype(float)
-        widest = (
-            f"the widest to {worst.max():.1%}" if np.isfinite(worst.max()) else "some not at all"
-        )
-        how_long = f"; about {duration(more)} more would do" if np.isfinite(more) and more else ""
-        found.append(
-            f"{len(wide)} of {len(others)} ratios are not known to their target of "
-            f"{wide['target_half_width'].max():.1%}, {widest}{how_long}."
-        )
-    wrong = table[table["status"] == "wrong"]
-    if len(wrong):
-        found.append(
-            f"{len(wrong)} cells compute something else than the plain step and were not timed: "
-            f"{_named(wrong)}."
-        )
-    uncounted = table[table["uncounted_operators"].notna() & ~table["control"].astype(bool)]
-    if len(uncounted):
-        named = uncounted["uncounted_operators"].str.split(", ").explode().unique()
-        found.append(
-            f"FLOPs of {len(uncounted)} cells are not counted, and no FLOP ratio or efficiency "
-            f"is given: nothing is known of the arithmetic of {', '.join(sorted(named))}."
-        )
-    waited = float(timed["waiting_share"].astype(float).mean()) if len(timed) else 0.0
-    if waited > BUSY:
-        found.append(
-            f"Something else had the processor for {waited:.0%} of the timed time; it is taken off."
-        )
-    controls = timed[timed["control"].astype(bool)]
-    apart = controls[(controls["time_ratio_low"] > 1) | (controls["time_ratio_high"] < 1)]
-    if len(apart):
-        found.append(
-            f"{len(apart)} of {len(controls)} controls (the baseline a second time) have an "
-            "interval that leaves 1 out; one in twenty does so by chance."
-        )
-    return found
-
-
-def _named(rows: pd.DataFrame) -> str:
-    names = [
-        f"{row['spec']} on {row['model']}, batch {row['batch_size']}"
-        for row in rows.head(FEW).to_dict("records")
-    ]
-    return ", ".join([*names, *(["..."] if len(rows) > FEW else [])])
 
 
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The times and ratios of every cell, then its memory."""
-    cell = table[[c for c in _block_columns(table) if c != "device"]].copy()
+    cell = table[[c for c in BLOCK if c != "device"]].copy()
     cell = cell.loc[:, [c for c in cell if c in ("model", "dataset") or cell[c].nunique() > 1]]
     cell["method"] = table["spec"] + np.where(table["control"].astype(bool), " (control)", "")
     time = cell.copy()
@@ -260,7 +118,7 @@ def _add(
 
 def _resting_on_flops(table: pd.DataFrame, column: str, number: str) -> pd.Series[str]:
     """A column as text, with the word for it where it is empty for want of FLOPs."""
-    return table[column].map(number.format).mask(_uncounted(table), NOT_COUNTED)
+    return table[column].map(number.format).mask(uncounted(table), NOT_COUNTED)
 
 
 def _known_to(row: Mapping[Any, Any]) -> str:

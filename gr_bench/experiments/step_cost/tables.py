@@ -77,6 +77,22 @@ MEASURED = (
 )
 
 
+BLOCK = [
+    *("model", "dataset", "batch_size", "device", "dtype", "threads"),
+    *("compiled", "variant", "allocator", "optimizer"),
+]
+"""The columns that the rows of one block, a workload, have in common."""
+
+
+def uncounted(table: pd.DataFrame) -> pd.Series[bool]:
+    """True for rows without a FLOP ratio, since there are FLOPs in their block that cannot be
+    counted.
+    """
+    block = [table[column] for column in BLOCK]
+    some = table["uncounted_operators"].notna().groupby(block, dropna=False).transform("any")
+    return some & table["flop_ratio"].isna() & table["peak_memory_bytes"].notna()
+
+
 def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
     """A row a cell; ``control`` rows are the baseline timed a second time.
 

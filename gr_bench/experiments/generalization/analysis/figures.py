@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from gr_bench import stats
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Picture
+from gr_bench.experiments.generalization.analysis import aggregate_figures
 from gr_bench.experiments.generalization.analysis.plane import has_plane, plane
 from gr_bench.experiments.generalization.analysis.tables import (
     baseline_name,
@@ -101,6 +102,7 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             "never gets there.",
             _to_target(part),
         )
+    yield from aggregate_figures.pictures(tables)
 
 
 def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:

@@ -294,15 +294,19 @@ def baseline_name(table: pd.DataFrame) -> str:
     return "SGD" if names[0] == "sgd" else str(names[0])
 
 
-def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """The rows whose workload is that of ``row``, whatever their epochs; those of chosen settings
-    also whatever the learning rate that was chosen.
+def common_columns(role: str) -> list[str]:
+    """The columns in which a method's runs and the baseline's are alike where they are compared: of
+    the workload all but the epochs, and of chosen settings without the learning rate, too.
     """
-    keys = {"epochs"} | ({"learning_rate"} if row["role"] == "chosen" else set())
-    for key in WORKLOAD:
-        if key not in keys:
-            alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
-            table = table[alike]
+    free = {"epochs"} | ({"learning_rate"} if role == "chosen" else set())
+    return [key for key in WORKLOAD if key not in free]
+
+
+def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The rows whose workload is that of ``row``, by its :func:`common_columns`."""
+    for key in common_columns(row["role"]):
+        alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
+        table = table[alike]
     return table
 
 
