@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PER_RUN = ("generalization", "training_curves")
 """The tables with rows of single trainings."""
 
+NOT_OF_BYTES = {f"{part}_bits_per_byte": math.nan for part in ("train", "validation", "test")}
+
 
 class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     """Train every cell; read the test part once, at the end."""
@@ -38,7 +41,9 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
     later_columns: ClassVar = {
-        table: {"baseline": "sgd"} | ({"split_seed": 0} if table in PER_RUN else {})
+        table: {"baseline": "sgd"}
+        | ({"split_seed": 0} if table in PER_RUN else {})
+        | (NOT_OF_BYTES if table == "generalization" else {})
         for table in (
             *("generalization", "training_curves", "comparison", "time_to_target"),
             "step_times",
@@ -138,11 +143,15 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
 
         Candidates are in neither: ``selection`` has a row for each of their settings.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
-        and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
+        and time; ``bits_comparison`` is the same in bits per byte, of text in bytes;
+        ``time_to_target`` has what every setting takes to an accuracy; ``step_times`` a row a
         method. ``aggregates``, ``mean_ranks`` and ``performance_profiles`` are over workloads.
         """
         from gr_bench.experiments.generalization.analysis import tables
-        from gr_bench.experiments.generalization.analysis.equal_cost import comparison
+        from gr_bench.experiments.generalization.analysis.equal_cost import (
+            bits_comparison,
+            comparison,
+        )
         from gr_bench.experiments.generalization.analysis.time_to_target import time_to_target
 
         timed = tables.step_times(records)
@@ -152,6 +161,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             "generalization": runs,
             "training_curves": curves,
             "comparison": comparison(runs, records),
+            "bits_comparison": bits_comparison(runs, records),
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
             "step_times": timed,
@@ -159,12 +169,15 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return found | self.later_tables(found)
 
     def later_tables(self, tables: dict[str, DataFrame]) -> dict[str, DataFrame]:
-        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there."""
+        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there; no
+        comparison in bits, since runs of before had no text in bytes.
+        """
         from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
 
+        later = {} if "bits_comparison" in tables else {"bits_comparison": tables["comparison"][:0]}
         if "aggregates" in tables:
-            return {}
-        return over_workloads(tables["generalization"], tables["comparison"])
+            return later
+        return later | over_workloads(tables["generalization"], tables["comparison"])
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """Test accuracy and its gap, as ranges over workloads of means over seeds; divergences."""

@@ -27,6 +27,8 @@ from gr_bench.experiments.generalization.analysis.tables import (
     with_few_settings,
 )
 
+Builder = Callable[[pd.DataFrame], Summary]
+
 
 def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     """A row for every method on every workload, over seeds; the baseline at equal cost; what a
@@ -34,7 +36,8 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     """
     found = []
     over_seeds = partial(_over_seeds, against=tables["comparison"])
-    for name, build in {"generalization": over_seeds, **BUILDERS}.items():
+    builders: dict[str, Builder] = {"generalization": over_seeds, **BUILDERS}
+    for name, build in builders.items():
         table = tables[name]
         few = with_few_settings(table) if name in LISTED else table
         if not len(few):
@@ -50,7 +53,7 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     return found
 
 
-def _against_baseline(against: pd.DataFrame) -> Summary:
+def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
     shown, baseline = _settings(against), baseline_name(against)
     shown["at equal"] = against["cost"]
     shown[f"{baseline}'s epochs"] = against["baseline_epochs"]
@@ -59,8 +62,9 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     if (against["splits"] > 1).any():
         shown["splits"] = against["splits"]
     intervals = against[["difference", "low", "high"]].itertuples(index=False)
-    shown[f"minus {baseline} (points)"] = [
-        _points(*row) if seeds else "-"
+    words = _bits if in_bits else _points
+    shown[f"minus {baseline} ({'bits per byte' if in_bits else 'points'})"] = [
+        words(*row) if seeds else "-"
         for row, seeds in zip(intervals, against["seeds"], strict=True)
     ]
     if against["interval"].nunique() > 1:
@@ -68,14 +72,15 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     shown["p"] = [f"{p:.2g}" if p == p else "-" for p in against["p"].astype(float)]
     shown["verdict"] = against["verdict"]
     return Summary(
-        "comparison",
-        f"Test accuracy against {baseline} at equal cost",
+        "bits_comparison" if in_bits else "comparison",
+        f"{'Bits per byte' if in_bits else 'Test accuracy'} against {baseline} at equal cost",
         f"Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
         "At equal gradient evaluations, of "
         f"the method and {baseline} the one that takes fewer a step is trained for as many times "
         "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
         "other than undecided is one to believe among all rows with chosen settings, or all "
-        "others, at a false-discovery rate of 5 %.",
+        "others, at a false-discovery rate of 5 %."
+        + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
         shown,
     )
 
@@ -105,6 +110,10 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
 def _optimizer(table: pd.DataFrame) -> list[str]:
     """The column of the optimizer, where there are several."""
     return ["optimizer"] if table["optimizer"].nunique() > 1 else []
+
+
+def _bits(center: float, low: float, high: float) -> str:
+    return f"{center:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _points(center: float, low: float, high: float) -> str:
@@ -210,6 +219,8 @@ def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
             row[difference] = _points(*(found[end] for end in ("difference", "low", "high")))
         row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
+        if done["test_bits_per_byte"].notna().any():
+            row["test loss (bits per byte)"] = _mean(done["test_bits_per_byte"], "{:.4f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
         row["‖∇L‖"] = _mean(done["gradient_norm"], "{:.2g}")
         if done["largest_eigenvalue"].notna().any():
@@ -241,11 +252,12 @@ def _mean(values: pd.Series, number: str) -> str:
     return f"{text} ± {number.format(values.std())}" if len(values) > 1 else text
 
 
-BUILDERS: dict[str, Callable[[pd.DataFrame], Summary]] = {
+BUILDERS: dict[str, Builder] = {
     "comparison": _against_baseline,
+    "bits_comparison": partial(_against_baseline, in_bits=True),
     "time_to_target": _to_target,
     "selection": _candidates,
     "step_times": _step_times,
 }
-LISTED = ("generalization", "comparison", "time_to_target")
+LISTED = ("generalization", "comparison", "bits_comparison", "time_to_target")
 """Those that leave out workloads with many settings."""
