@@ -97,6 +97,9 @@ class Training(Record):
     unit: str | None = None
     """Of text, ``byte`` if a target is one."""
 
+    test_over_train: float | None = None
+    """Samples of the test part over those of the train part; records of before have none."""
+
     trainer: TrainerName
     runs_together: int
     """Runs of its fleet; 1 in the loop."""

@@ -117,7 +117,7 @@ def _value(record: Training, quantity: Quantity) -> float:
 def _test_over_train(record: Training) -> float:
     """n_test/n_train, where n_train is what the batches of an epoch hold."""
     if record.test_part is None:
-        return TEST_OVER_TRAIN
+        return record.test_over_train or TEST_OVER_TRAIN
     cell = record.cell
     trained_on = record.steps / cell.epochs * cell.batch_size
     return float(decode_bits(record.test_part).sum()) / trained_on

@@ -420,3 +420,18 @@ def test_tables_of_a_run_of_before_have_no_bits() -> None:
     )
     assert not len(later["bits_comparison"])
     assert {*BITS} <= Generalization.later_columns["generalization"].keys()
+
+
+@pytest.mark.parametrize("share", [None, 0.125])
+def test_bits_over_splits_are_corrected_by_the_sizes_of_the_parts(share: float | None) -> None:
+    """Nadeau and Bengio's t: the variance of the mean is (1/n + test over train)·S²."""
+    records = [
+        replace(own, cell=replace(own.cell, split_seed=own.cell.seed), test_over_train=share)
+        for own in in_bits()
+    ]
+    (row,) = tables(*records)["bits_comparison"].to_dict("records")
+    apart = SAM_BITS - SGD_BITS
+    error = apart.std(ddof=1) * np.sqrt(1 / 3 + (share or 1 / 3))
+    half = scipy.stats.t.ppf(0.975, 2) * error
+    assert (row["low"], row["high"]) == pytest.approx((apart.mean() - half, apart.mean() + half))
+    assert row["splits"] == 3
