@@ -219,6 +219,10 @@ def test_the_library_is_this_pythons(real: Dataset) -> None:
     assert 0.9e6 < size <= 1e6
     assert 0.95 * size < 64 * sum(map(len, parts(real))) <= size
     assert real.unit == "byte"
+    counts = real.class_counts
+    assert len(counts) == 256
+    assert sum(counts["'e'"]) > sum(counts["'z'"]) > 0 == sum(counts["'\\x00'"])
+    assert counts["'\\n'"][0] == int((real.train.targets == 10).sum())
     assert registry.build_dataset("random-tokens").unit is None
 
 

@@ -88,6 +88,7 @@ def read_library(
         f"{len(sources)} files, without tests and generated tables",
         split=f"80/10/10 % of the bytes train/validation/test, by whole files ({counts}), by a "
         f"hash of their paths, seed {split_seed}",
+        classes=tuple(repr(bytes([number]))[1:] for number in range(256)),
         unit="byte",
         redraw=lambda seed: read_library(folder, length, megabytes, seed),
     )

@@ -38,6 +38,7 @@ SEEDS_ALONE = "seeds alone"
 ONE_POINT = 0.01
 """A difference in test accuracy that readers ask for."""
 
+BITS = "test_bits_per_byte"
 UNITS = {False: (100, 2, "points of test accuracy"), True: (1, 4, "bits per byte of test loss")}
 """Of differences in accuracy, and of those in bits per byte: factor, digits, words."""
 
@@ -51,7 +52,7 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
     """Per column of the overview, the entry of every method's spec.
 
     Test accuracy and accuracy gap are the range over workloads of the mean over seeds, in per cent
-    and in points; ``diverged`` counts trainings.
+    and in points, of text in bytes also the test loss in bits; ``diverged`` counts trainings.
     """
     by_spec = list(_by_spec(tables["generalization"]))
     found: dict[str, dict[str, str]] = {}
@@ -63,6 +64,11 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
             spec: style.value_range(
                 100 * own.groupby(WORKLOAD, dropna=False)[column].mean(), "{:.1f}"
             )
+            for spec, own in by_spec
+        }
+    if tables["generalization"][BITS].notna().any():
+        found["test loss (bits per byte)"] = {
+            spec: style.value_range(own.groupby(WORKLOAD, dropna=False)[BITS].mean(), "{:.3f}")
             for spec, own in by_spec
         }
     found["diverged"] = {
@@ -217,7 +223,7 @@ def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
     cost = f"at equal {row['cost']}"
     if row["verdict"] == "no pair of runs":
         return f"nothing can be said {cost}, since {_reason(row, runs, baseline)}"
-    factor, digits, what = UNITS["test_bits_per_byte" in row]
+    factor, digits, what = UNITS[BITS in row]
     size = row["high"] - row["low"]
     center, low, high = (
         f"{factor * row[key]:+.{digits}f}" for key in ("difference", "low", "high")
@@ -239,7 +245,7 @@ def _needed(row: pd.Series) -> str:
     """The seeds with which an interval would reach one point to either side, where more seeds are
     all that it takes.
     """
-    if "test_bits_per_byte" in row:
+    if BITS in row:
         return ""
     half = float(row["high"] - row["low"]) / 2
     if row.get("interval", SEEDS_ALONE) != SEEDS_ALONE or half <= ONE_POINT:

@@ -409,6 +409,8 @@ def test_bits_have_a_summary_and_a_sentence() -> None:
     (sentence,) = [line for line in Generalization().findings(made) if "bits" in line]
     assert sentence.startswith("sam(rho=0.05) against SGD on stdlib: better at equal epochs, ")
     assert "-0.1033 bits per byte of test loss [-0.1413, -0.0654] (3 seeds)" in sentence
+    (headline,) = [own for name, own in Generalization().headlines(made).items() if "bits" in name]
+    assert headline == {"sgd": "2.100", "sam(rho=0.05)": "1.997"}
     plain = Generalization().summaries(tables(*results()))
     assert "bits_comparison" not in {own.name for own in plain}
 
