@@ -25,7 +25,7 @@ MOST_ROWS = 40
 MOST_SAVINGS = 8
 
 COLUMNS = (
-    *("experiment", "seed", "epochs", "control"),
+    *("experiment", "seed", "split_seed", "epochs", "control"),
     *("parameter_count", "flops", "flop_ratio", "operators", "peak_memory_bytes"),
     *MEMORY,
     *("extra_parameter_copies", "needed_bytes", "fits"),
@@ -230,6 +230,7 @@ def _row(one: PlannedCell) -> dict[str, Any]:
     row = cell_columns(cell) | {
         "experiment": cell.experiment,
         "seed": getattr(cell, "seed", None),
+        "split_seed": getattr(cell, "split_seed", None),
         "epochs": getattr(cell, "epochs", None),
         "control": getattr(cell, "control", False),
         "status": found.status if isinstance(found, Problem) else "ok",

@@ -12,6 +12,7 @@ from gr_bench.experiments.cell import TimedCell, added_later
 from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
+from gr_bench.workloads.datasets import FIXED
 
 SEEDS = ("seed", "split_seed")
 """The fields by which runs of one setting differ, and by which runs of two are paired."""
@@ -165,10 +166,10 @@ class GeneralizationGrid(OptimizerGrid):
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
 
     splits: Annotated[int, Field(ge=0)] | Literal["by seed"] = 0
-    """The split of the data into train, validation and test parts: ``by seed``, drawn anew for
-    every one of ``seeds``; or the split of this number for all of them, of which 0 is the data
-    set's own. Candidates are then trained on split 0, whose validation part is in no split's test
-    part, or on the split of that number."""
+    """The split of the data into train, validation and test parts: ``by seed``, the split with the
+    number of the seed; or the split of this number for all seeds, of which 0 is the data set's own
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`). By seed, numbers are chosen on split 0:
+    its validation part is every split's, and no sample of it is trained on or tested."""
 
     baseline: str = "sgd"
     """The method that every other one is compared with; it must be one of ``methods``, unless it is
@@ -229,6 +230,13 @@ class GeneralizationGrid(OptimizerGrid):
         if own and baseline not in own and baseline != "sgd":
             raise ValueError(f"{baseline!r} is not among the methods: {', '.join(own)}")
         return baseline
+
+    @model_validator(mode="after")
+    def _parts_that_are_drawn(self) -> Self:
+        fixed = [text for text in self.datasets if parse(text).name in FIXED]
+        if self.splits and fixed:
+            raise ValueError(f"the parts of dataset {fixed[0]!r} are fixed: write splits = 0")
+        return self
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

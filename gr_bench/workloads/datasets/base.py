@@ -102,15 +102,15 @@ class Dataset:
             build: makes the dataset of any split of its samples; standardises by the train part.
             first: the dataset's own split, number 0.
             targets: class of every sample, (N,), in the order that splits speak of.
-            drawn: the parts that are drawn anew, ``validation``, ``test`` or both; without any, the
+            drawn: the parts that were drawn, ``validation``, ``test`` or both; without any, the
                 parts are fixed.
         """
 
         def again(seed: int) -> Dataset:
             split = redraw(targets, first, seed, drawn)
             data = build(split)
-            anew = " and ".join(("train", *drawn)).replace(" and ", ", ", len(drawn) - 1)
-            words = f"{data.split}; {anew} drawn anew by split seed {seed}"
+            anew = "test" if "test" in drawn else "validation"
+            words = f"{data.split}; train and {anew} divided anew by split seed {seed}"
             return replace(data, places=split, split=words)
 
         return replace(build(first), places=first, redraw=again if drawn else None)
@@ -118,20 +118,22 @@ class Dataset:
     def redrawn(self, split_seed: int) -> Dataset:
         """These data with the parts of another split: 0 is the split that they come with.
 
-        Drawn anew are the parts that were drawn in the first place, each with as many samples of
-        every class; a test part that was given, such as a published one, stays as it is. No sample
-        of the validation part of split 0 is in a test part.
+        The train and the test part are divided anew, with as many samples of every class; the
+        validation part stays, so that numbers that were chosen by it are judged by other samples in
+        every split. A test part that was given, such as a published one, stays as it is; then train
+        and validation part are divided anew.
 
         Raises:
-            RequestError: the parts are fixed.
+            RequestError: the parts are fixed, or the data cannot be used when so divided.
         """
         if split_seed == 0:
             return self
         if self.redraw is None:
-            raise RequestError(
-                f"the parts of dataset {self.name!r} are fixed and not drawn: write splits = 0"
-            )
-        return replace(self.redraw(split_seed), classes=self.classes)
+            raise RequestError(f"the parts of dataset {self.name!r} are fixed: write splits = 0")
+        try:
+            return replace(self.redraw(split_seed), classes=self.classes)
+        except ValueError as error:
+            raise RequestError(f"dataset {self.name!r}, split {split_seed}: {error}") from error
 
     @classmethod
     def from_arrays(

@@ -46,41 +46,32 @@ DRAWN = ("validation", "test")
 def redraw(targets: ArrayLike, first: Split, seed: int, drawn: Collection[str] = DRAWN) -> Split:
     """Another split of the same samples, every part with as many of each class as in ``first``.
 
-    No sample of the validation part of ``first`` is in the test part, so that what was chosen by
-    that part is never judged by the samples that it was chosen by. Test parts of two splits so
-    share a fraction n/(N - v) of their n samples on average, of N samples with v for validation.
+    Train and test part are divided anew. The validation part stays: numbers are chosen by it, and
+    so by no sample of any split's train or test part, and the splits are the random subsamples of
+    Nadeau & Bengio (2003), a sample in the test part with probability n/(n + m), with n samples for
+    test and m for training. A test part that is not drawn stays instead, and train and validation
+    part are divided anew.
 
     Args:
         targets: class of every sample, (N,); all alike for a split without classes.
         first: the data set's own split, of the same samples.
         seed: any whole number of at least 0: the same one always gives the same split.
-        drawn: ``validation``, ``test`` or both; a part that is not drawn stays as it is.
+        drawn: the parts of ``first`` that were drawn: ``validation``, ``test`` or both.
+
+    Source: Nadeau & Bengio 2003, "Inference for the Generalization Error", Machine Learning 52.
     """
     classes = np.asarray(targets)
     random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
-    free = np.concatenate([first.train, *(part for key, part in _named(first) if key in drawn)])
-    test, validation = first.test, first.validation
-    if "test" in drawn:
-        test = _choose(np.setdiff1d(free, first.validation), first.test, classes, random)
-        free = np.setdiff1d(free, test)
-    if "validation" in drawn:
-        validation = _choose(np.sort(free), first.validation, classes, random)
-        free = np.setdiff1d(free, validation)
-    return Split(np.sort(free), validation, test)
-
-
-def _named(split: Split) -> list[tuple[str, Indices]]:
-    return [("validation", split.validation), ("test", split.test)]
-
-
-def _choose(
-    samples: Indices, like: Indices, classes: NDArray[np.generic], random: np.random.RandomState
-) -> Indices:
-    """As many of the samples of each class as ``like`` has, without replacement, sorted."""
-    own, chosen = classes[samples], []
+    like = first.test if "test" in drawn else first.validation
+    both = np.sort(np.concatenate([first.train, like]))
+    own, chosen = classes[both], [both[:0]]
     for name, count in zip(*np.unique(classes[like], return_counts=True), strict=True):
-        chosen.append(random.permutation(samples[own == name])[:count])
-    return np.sort(np.concatenate([samples[:0], *chosen]))
+        chosen.append(random.permutation(both[own == name])[:count])
+    held_out = np.sort(np.concatenate(chosen))
+    train = np.setdiff1d(both, held_out)
+    if "test" in drawn:
+        return Split(train, first.validation, held_out)
+    return Split(train, held_out, first.test)
 
 
 def stratified_split(targets: ArrayLike, validation: float, test: float, seed: int) -> Split:

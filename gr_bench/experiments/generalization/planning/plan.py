@@ -56,8 +56,8 @@ def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
 def split_seed(grid: GeneralizationGrid, role: Role, seed: int) -> int:
     """The split on which a training is done.
 
-    Numbers are chosen on one split for all seeds, so that a method has one setting; of split 0 no
-    sample of the validation part is in the test part of another split.
+    Numbers are chosen on one split for all seeds, so that a method has one setting. By seed it is
+    split 0: no split trains on its validation part or tests on it.
     """
     if grid.splits != "by seed":
         return grid.splits

@@ -65,9 +65,13 @@ def train_all(
     loader = SplitLoader(cells)
     kept = CheckpointFolder(folder, checkpoint_s)
     wanted = {cell.id for cell in cells}
+    divided = kept.pieces(lambda: divide(cells, loader, device, how))
+    every = [cell for piece in divided for cell in piece]
+    if {cell.split_seed for cell in every} != {cell.split_seed for cell in cells}:
+        loader = SplitLoader(every)  # of those that have a record, too
     pieces = [
         (piece, kept.checkpoint(number, device.torch_device))
-        for number, piece in enumerate(kept.pieces(lambda: divide(cells, loader, device, how)))
+        for number, piece in enumerate(divided)
         if any(cell.id in wanted for cell in piece)
     ]
     for done, (piece, checkpoint) in enumerate(pieces):
