@@ -35,7 +35,7 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     target accuracy takes; the candidates of a selection; step times.
     """
     found = []
-    over_seeds = partial(_over_seeds, against=tables["comparison"])
+    over_seeds: Builder = partial(_over_seeds, against=tables["comparison"])
     builders: dict[str, Builder] = {"generalization": over_seeds, **BUILDERS}
     for name, build in builders.items():
         table = tables[name]
