@@ -76,6 +76,6 @@ def warnings(table: pd.DataFrame) -> list[str]:
         return []
     return [
         f"In {len(off)} of {len(done)} solutions theory's α̃ is off √(w₊w₋) by more than {LIMIT:g}, "
-        f"up to {off['discretisation_error'].max():.1e}: theory speaks of a flow, to which a smaller "
-        "step comes nearer."
+        f"up to {off['discretisation_error'].max():.1e}: theory speaks of a flow, to which smaller "
+        "steps come nearer."
     ]

@@ -85,7 +85,7 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 
 def _sentence(name: str, baseline: str, own: pd.DataFrame, base: pd.DataFrame) -> str:
-    """How a method's step compares over its workloads."""
+    """The sentence on a method over its workloads."""
     head = f"A step of {name}"
     known = own[own["time_ratio"].notna()]
     if not len(known):

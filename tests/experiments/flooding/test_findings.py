@@ -34,10 +34,12 @@ def test_pairs_are_counted_by_order_and_way_to_draw_batches() -> None:
         pairs(4e-12, seed=1),
     ]
     assert said(*records) == [
-        "On one mini-batch in float64 (trainings: 2), 4 pairs of opposite steps, 3 as B-GR and 1 "
-        "as F-GR; they miss the explicit step by 3e-12 of its length (median), 4e-12 at most.",
-        "On fresh mini-batches in float64 (trainings: 1), 2 pairs of opposite steps, 1 as B-GR and "
-        "1 as F-GR; they miss the explicit step by 0.38 of its length (median), 0.5 at most.",
+        "On one mini-batch in float64 (2 trainings): 4 pairs of opposite steps, 3 as in B-GR and 1 "
+        "as in F-GR; they end off the explicit step of GR by 3e-12 of its length (median over "
+        "trainings), by 4e-12 at most.",
+        "On fresh mini-batches in float64 (1 training): 2 pairs of opposite steps, 1 as in B-GR "
+        "and 1 as in F-GR; they end off the explicit step of GR by 0.38 of its length (median over "
+        "trainings), by 0.5 at most.",
     ]
 
 
@@ -48,8 +50,14 @@ def test_trainings_without_pairs_are_said() -> None:
         failed(flood(seed=3)),
     ]
     words = "1 level not reached, 1 diverged, 1 failed."
-    assert said(*lost) == [f"Of 3 trainings, these have no pairs: {words}"]
-    no_pair = "On one mini-batch in float64 (trainings: 1), 0 pairs of opposite steps."
+    assert said(*lost) == [
+        "Nothing can be said of flooding's pairs: no training has any.",
+        f"Of 3 trainings, these have no pairs: {words}",
+    ]
+    no_pair = (
+        "On one mini-batch in float64 (1 training): nothing can be said, since there is no pair of "
+        "opposite steps."
+    )
     assert said(traced(flood(), [0.9, 0.8], [], level=1.0)) == [no_pair]
 
 

@@ -269,7 +269,7 @@ def test_tables_and_sentences_name_the_baseline() -> None:
     assert f"{SAM}'s epochs" in shown["comparison"].table
     assert shown["comparison"].title == f"Test accuracy against {SAM} at equal cost"
     sentences = [*EXPERIMENT.findings(tables), *EXPERIMENT.warnings(tables)]
-    assert any(f"than {SAM}'s in" in sentence for sentence in sentences)
+    assert any(f"sgd against {SAM}: worse at equal" in sentence for sentence in sentences)
     words = [*sentences, *(f"{s.title} {s.caption} {[*s.table]}" for s in shown.values())]
     assert [text for text in words if "SGD" in text] == []
 

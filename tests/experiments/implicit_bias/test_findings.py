@@ -40,14 +40,14 @@ def test_the_order_is_counted_over_problems() -> None:
     wrong = solved(bias(FORWARD.format(0.1), seed=1), ratio=0.99)
     records = [*family(seed=0), *family(seed=1)[:-1], wrong]
     assert said(*records)[0] == (
-        "By problem: α̃ falls as ε grows for F-GR in 1 of 2, rises as ε grows for B-GR in 2 of 2, "
-        "lies between theirs for DB-GR in 2 of 2."
+        "The order that theory gives α̃, by problem: it falls as ε grows for F-GR in 1 of 2, it "
+        "rises as ε grows for B-GR in 2 of 2, it lies between the two for DB-GR in 2 of 2."
     )
 
 
 def test_several_alphas_are_counted_apart_and_said() -> None:
     assert said(*family(alpha=0.1), *family(alpha=0.2))[0].startswith(
-        "By problem, α and γ: α̃ falls as ε grows for F-GR in 2 of 2,"
+        "The order that theory gives α̃, by problem, α and γ: it falls as ε grows for F-GR in 2 of 2"
     )
 
 
@@ -58,8 +58,8 @@ def test_the_errors_are_the_worst_over_solutions() -> None:
         solved(bias(seed=2), ratio=1.0, alpha=(0.1, 0.08)),
     ]
     assert said(*records) == [
-        "Over 3 solutions, the worst relative error of the predicted β is 8.9e-02, and that of the "
-        "predicted α̃ 2.5e-01."
+        "Theory's prediction is off by 8.9e-02 at most in β and by 2.5e-01 at most in α̃, relative "
+        "to each, over 3 solutions."
     ]
 
 
@@ -72,8 +72,27 @@ def test_what_is_in_no_mean_is_said() -> None:
         failed(bias(seed=4)),
     ]
     assert said(*records)[-1] == (
-        "Of 5 runs, these are in no mean: 1 not converged, 2 diverged, 1 failed."
+        "Of 5 runs, these came to no solution and are in no mean: 1 not converged, 2 diverged, "
+        "1 failed."
     )
+
+
+def test_of_one_epsilon_nothing_can_be_said() -> None:
+    only = solved(bias(FORWARD.format(0.1)), ratio=0.9)
+    assert said(only) == [
+        "Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one "
+        "problem.",
+        "Theory's prediction is off by 0.0e+00 at most in β and by 0.0e+00 at most in α̃, relative "
+        "to each, over 1 solution.",
+    ]
+
+
+def test_where_every_run_diverged_nothing_can_be_said() -> None:
+    lost = [solved(bias(FORWARD.format(e)), ratio=1.0, diverged=True) for e in (0.1, 0.2)]
+    assert said(*lost) == [
+        "Nothing can be said of theory's prediction: no run came to a solution.",
+        "Of 2 runs, these came to no solution and are in no mean: 2 diverged.",
+    ]
 
 
 def test_no_records_give_no_findings_and_no_warnings() -> None:

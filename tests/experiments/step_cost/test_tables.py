@@ -123,7 +123,7 @@ def test_what_is_not_known_is_told_with_its_width_and_the_time_it_would_take() -
     assert f"the widest to {row['half_width']:.1%}" in warning
     assert "more would do" in warning
     found = experiment.findings(tables)
-    assert "sam 1.98" in found[0]
+    assert found[0].startswith("A step of sam takes 1.98 times as long as one of SGD's, on one")
     assert found[1].startswith("0 of 1 ratios are known to 1.0%")
 
 
@@ -134,7 +134,7 @@ def test_ratios_that_are_known_and_those_that_are_not_add_up() -> None:
     records = [timed(cell, r, [s] * 5) for cell, own in times.items() for r, s in enumerate(own)]
     experiment = StepCost()
     tables = experiment.tables(records)
-    assert experiment.findings(tables)[1].startswith("1 of 2 ratios are known")
+    assert experiment.findings(tables)[-1].startswith("1 of 2 ratios are known")
     assert experiment.warnings(tables)[0].startswith("1 of 2 ratios are not known")
 
 

@@ -15,10 +15,11 @@ from matplotlib.lines import Line2D
 from gr_bench import aggregate
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Picture
-from gr_bench.experiments.generalization.analysis.tables import MOST_SETTINGS, baseline_name
+from gr_bench.experiments.generalization.analysis.aggregates import COSTS, few
+from gr_bench.experiments.generalization.analysis.tables import baseline_name
 
-COSTS = {"epochs": "o", "gradient evaluations": "s", "time": "^"}
-"""The sorts of equal cost in order, each with its marker."""
+MARKERS = dict(zip(COSTS, ("o", "s", "^"), strict=True))
+"""Of the sorts of equal cost."""
 
 INTERVALS = {
     "errors_removed": ("{}'s errors removed (%)", 0.0),
@@ -28,12 +29,6 @@ INTERVALS = {
 
 LINE = 0.22
 """Inches from one name in a diagram to the next."""
-
-
-def few(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of families with no more methods than a reader can be shown one by one."""
-    count = table.groupby(["role", "baseline", "cost"])["spec"].transform("nunique")
-    return table[count <= MOST_SETTINGS + 1]
 
 
 def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
@@ -72,7 +67,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
                 "Mean rank over workloads, 1 the best. A thick bar joins methods that are not told "
                 "apart: their mean ranks differ by less than the critical difference (CD, Nemenyi "
                 "at 5 %), which does not show that they are alike. p: Friedman's test that all are "
-                "alike, by permutation.",
+                "alike, by permutation. Methods without a comparison on some workload have no "
+                "rank.",
                 _critical_differences(places),
             )
 
@@ -110,7 +106,7 @@ def _intervals(part: pd.DataFrame, baseline: str) -> Figure:
             ax.plot(
                 center,
                 y,
-                COSTS[row["cost"]],
+                MARKERS[row["cost"]],
                 color=style.color(row["spec"]),
                 markersize=5,
                 markerfacecolor=None if known else "white",
@@ -122,7 +118,7 @@ def _intervals(part: pd.DataFrame, baseline: str) -> Figure:
     axes[1].tick_params(axis="y", left=False)
     if len(costs) > 1:
         handles = [
-            Line2D([], [], color="0.3", marker=COSTS[cost], linestyle="", label=f"equal {cost}")
+            Line2D([], [], color="0.3", marker=MARKERS[cost], linestyle="", label=f"equal {cost}")
             for cost in costs
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(costs))
@@ -227,6 +223,6 @@ def _diagram(ax: Axes, part: pd.DataFrame, height: float) -> None:
         y = top - (place if left else count - 1 - place)
         edge = 1.0 if left else float(count)
         ax.plot([rank, rank, edge], [0, y, y], color=style.color(spec), linewidth=1.2)
-        text = f"{names[spec]}  {rank:.2f}"
+        text = f"{names[spec]} {rank:.2f}"
         shift = -0.02 * count if left else 0.02 * count
         ax.text(edge + shift, y, text, ha="right" if left else "left", va="center", fontsize=9)

@@ -25,6 +25,7 @@ from gr_bench import aggregate, stats
 from gr_bench.experiments.columns import PARAMETERS, build_table, method_place
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
+    MOST_SETTINGS,
     common_columns,
     of_baseline,
     with_few_settings,
@@ -36,6 +37,9 @@ FEWEST = 2
 
 FAMILY = ("role", "baseline", "cost")
 """The columns that rows have in common which are shown together."""
+
+COSTS = ("epochs", "gradient evaluations", "time")
+"""The sorts of equal cost, in order."""
 
 AGGREGATES = (
     *FAMILY,
@@ -84,6 +88,12 @@ class Beside:
     def pairs(self) -> int:
         """Pairs of trainings with one seed and split."""
         return len(self.own)
+
+
+def few(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of families with no more methods than a reader can be shown one by one."""
+    count = table.groupby([*FAMILY])["spec"].transform("nunique")
+    return table[count <= MOST_SETTINGS + 1]
 
 
 def beside(runs: pd.DataFrame, against: pd.DataFrame) -> list[Beside]:
@@ -202,10 +212,11 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
         rows.append(_head(family, spec) | {"of_workloads": of_all} | _aggregate(own))
     found = _table(rows, AGGREGATES)
     verdicts = pd.Series("undecided", index=found.index)
-    for _, own in found[found["p"].notna()].groupby("role"):
-        for place, sure in zip(own.index, stats.discoveries(own["p"]), strict=True):
+    for _, rows_of_role in found[found["p"].notna()].groupby("role"):
+        believed = stats.discoveries(rows_of_role["p"])
+        for place, sure in zip(rows_of_role.index, believed, strict=True):
             if sure:
-                verdicts[place] = "ahead" if own["errors_removed"][place] > 0 else "behind"
+                verdicts[place] = "ahead" if found["errors_removed"][place] > 0 else "behind"
     return found.assign(verdict=verdicts)
 
 
@@ -324,8 +335,8 @@ def mean_ranks(everything: Sequence[Beside]) -> pd.DataFrame:
     rows = []
     families: dict[Any, dict[str, dict[Hashable, float]]] = {}
     for one in everything:
-        gains = families.setdefault(one.family, {}).setdefault(one.spec, {})
-        gains[one.workload] = float(one.own.mean() - one.base.mean())
+        own = families.setdefault(one.family, {}).setdefault(one.spec, {})
+        own[one.workload] = float(one.own.mean() - one.base.mean())
     for family, gains in families.items():
         workloads = list(dict.fromkeys(place for own in gains.values() for place in own))
         ranked = [spec for spec, own in gains.items() if len(own) == len(workloads)]

@@ -33,7 +33,7 @@ MOST_METHODS = 8
 """Methods that have a sentence each; where there are more, they are counted."""
 
 SEEDS_ALONE = "seeds alone"
-"""What ``comparison`` says of intervals that do not speak of other data."""
+"""The word of ``comparison`` for intervals that do not speak of other data."""
 
 ONE_POINT = 0.01
 """A difference in test accuracy that readers ask for."""
@@ -163,13 +163,13 @@ def _one_by_one(
         name = baseline_name(own)
         whole = over[(over["spec"] == subject) & (over["baseline"] == baseline)]
         if len(whole):
-            found.append(_over_workloads(subject, name, whole))
+            found.append(_over_workloads(str(subject), name, whole))
             own = own[~own["cost"].isin(whole["cost"])]
         keys = ["spec", *common_columns(str(own["role"].iloc[0]))] if len(own) else ["spec"]
         for _, part in own.groupby(keys, sort=False, dropna=False):
             first = part.iloc[0]
             clauses = [_clause(row, tables["generalization"], name) for _, row in part.iterrows()]
-            where = _where(first, tables["comparison"])
+            where = _where(first, tables["comparison"].drop(columns="epochs"))
             found.append(f"{first['spec']} against {name}{where}: {'; '.join(clauses)}.")
     return found
 
@@ -317,7 +317,8 @@ def _where(row: pd.Series, against: pd.DataFrame) -> str:
     words = []
     for key in WORKLOAD:
         is_chosen = key == "learning_rate" and row["role"] == "chosen"
-        if against[key].nunique() > 1 and key != "role" and not is_chosen:
+        several = key in against and against[key].nunique() > 1
+        if several and key != "role" and not is_chosen:
             value = f"{row[key]:g}" if isinstance(row[key], float) else str(row[key])
             named = key in ("model", "dataset")
             words.append(value if named else f"{key.replace('_', ' ')} {value}")
@@ -351,7 +352,7 @@ def _undecided(against: pd.DataFrame) -> list[str]:
 
 
 def _scope(against: pd.DataFrame) -> list[str]:
-    """What comparisons do not speak of: other workloads, other data."""
+    """Sentences on other workloads and other data, of which comparisons do not speak."""
     found = []
     paired = against[against["seeds"] > 0]
     keys = [key for key in WORKLOAD if key not in ("epochs", "role", "baseline", "learning_rate")]

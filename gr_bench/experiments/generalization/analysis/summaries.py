@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gr_bench.experiments.experiment import Summary
+from gr_bench.experiments.generalization.analysis.aggregates import few
 from gr_bench.experiments.generalization.analysis.paired import (
     OVER_SAMPLES,
     OVER_SEEDS,
@@ -39,11 +40,11 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     builders: dict[str, Builder] = {"generalization": over_seeds, **BUILDERS}
     for name, build in builders.items():
         table = tables[name]
-        few = with_few_settings(table) if name in LISTED else table
-        if not len(few):
+        shown = LISTED[name](table) if name in LISTED else table
+        if not len(shown):
             continue
-        made = build(few)
-        if len(few) < len(table):
+        made = build(shown)
+        if len(shown) < len(table):
             more = (
                 f" Workloads with more than {MOST_SETTINGS} settings are left out here: the (γ, ε) "
                 f"plane shows them, and tables/{name}.csv has all {len(table)} rows."
@@ -114,6 +115,76 @@ def _optimizer(table: pd.DataFrame) -> list[str]:
 
 def _bits(center: float, low: float, high: float) -> str:
     return f"{center:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _over_workloads(found: pd.DataFrame) -> Summary:
+    name = baseline_name(found)
+    shown = _family(found)
+    counts = found[["workloads", "of_workloads"]].itertuples(index=False)
+    shown["workloads"] = [f"{a}" if a == b else f"{a} of {b}" for a, b in counts]
+    for verdict in ("better", "worse", "undecided"):
+        shown[verdict] = found[verdict]
+    shown["pairs"] = found["pairs"]
+    shown["diverged"] = found["diverged"]
+    if found["baseline_diverged"].any():
+        shown[f"{name} diverged"] = found["baseline_diverged"]
+    for column, title in (
+        ("errors_removed", f"{name}'s errors removed (%)"),
+        ("improvement_probability", f"probability of beating {name} (%)"),
+    ):
+        ends = found[[column, f"{column}_low", f"{column}_high"]].astype(float)
+        shown[title] = [_percent(*row) for row in ends.itertuples(index=False)]
+    shown["verdict"] = found["verdict"]
+    return Summary(
+        "aggregates",
+        "Over many workloads",
+        f"Errors removed: of {name}'s test errors on the same workload at the same cost, the share "
+        "that a run does not make; interquartile mean over all runs. Probability: that a run "
+        f"beats one of {name}'s, a tie counting half, as a mean over workloads (Agarwal et al. "
+        "2021). With 95 % intervals by a bootstrap of pairs within workloads, wider for few seeds "
+        "and, as those of the comparisons, for splits that overlap: they speak of these workloads. "
+        "Better, worse and undecided count the comparisons on single workloads. A training that "
+        "diverged counts as without a right answer. Ahead and behind are significant at a "
+        "false-discovery rate of 5 %; undecided does not mean alike.",
+        shown,
+    )
+
+
+def _family(found: pd.DataFrame) -> pd.DataFrame:
+    """The columns that tell rows over workloads apart."""
+    shown = pd.DataFrame({"method": found["spec"]})
+    if found["role"].nunique() > 1:
+        shown["settings"] = found["role"].map({"chosen": "chosen", "run": "as listed"})
+    if found["baseline"].nunique() > 1:
+        shown["against"] = found["baseline"]
+    return shown.assign(**{"at equal": found["cost"]})
+
+
+def _percent(center: float, low: float, high: float) -> str:
+    if np.isnan(center):
+        return "-"
+    ends = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(high - low) else " (no interval)"
+    return f"{100 * center:.1f}{ends}"
+
+
+def _ranked(found: pd.DataFrame) -> Summary:
+    shown = _family(found)
+    shown["mean rank"] = found["mean_rank"].map("{:.2f}".format)
+    shown["of"] = found["methods"]
+    shown["workloads"] = found["workloads"]
+    shown["critical difference"] = found["critical_difference"].map("{:.2f}".format)
+    shown["p"] = found["p"].map("{:.2g}".format)
+    return Summary(
+        "mean_ranks",
+        "Mean ranks over workloads",
+        "1 is the best; on every workload by mean test accuracy minus that of "
+        f"{baseline_name(found)} at the same cost. Two methods whose mean ranks differ by less "
+        "than the critical difference (Nemenyi at 5 %, Demšar 2006) are not told apart, which does "
+        "not show that they are alike. p: Friedman's test that all are alike, by permutation. Both "
+        "take workloads for independent. Methods without a comparison on some workload have no "
+        "rank.",
+        shown,
+    )
 
 
 def _points(center: float, low: float, high: float) -> str:
@@ -255,9 +326,16 @@ def _mean(values: pd.Series, number: str) -> str:
 BUILDERS: dict[str, Builder] = {
     "comparison": _against_baseline,
     "bits_comparison": partial(_against_baseline, in_bits=True),
+    "aggregates": _over_workloads,
+    "mean_ranks": _ranked,
     "time_to_target": _to_target,
     "selection": _candidates,
     "step_times": _step_times,
 }
-LISTED = ("generalization", "comparison", "bits_comparison", "time_to_target")
-"""Those that leave out workloads with many settings."""
+LISTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    **dict.fromkeys(
+        ("generalization", "comparison", "bits_comparison", "time_to_target"), with_few_settings
+    ),
+    **dict.fromkeys(("aggregates", "mean_ranks"), few),
+}
+"""Those that leave out workloads with many settings, and what they leave."""
