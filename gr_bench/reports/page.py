@@ -185,7 +185,7 @@ def data_in_words(data: dict[str, dict[str, Any]]) -> dict[str, str]:
 def _dataset_in_words(text: str, described: dict[str, Any]) -> str:
     samples = "/".join(f"{count:,}" for count in described["samples"])
     classes = described["classes"]
-    counts = [f"{name} {'/'.join(map(str, of))}" for name, of in classes.items()]
+    counts = [f"{name} {'/'.join(map(str, of))}" for name, of in classes.items() if any(of)]
     shown = ", ".join(counts[:MOST_CLASSES]) + (", ..." if len(counts) > MOST_CLASSES else "")
     return (
         f"{text}: {described['source']} (BLAKE2b {described['content']}); {described['split']}; "

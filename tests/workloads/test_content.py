@@ -55,7 +55,7 @@ def step(dataset: str, data: str = "") -> StepCostCell:
 
 def test_every_dataset_that_is_looked_for_has_files_and_is_registered() -> None:
     assert CHECKS.keys() == FILES.keys() <= registry.DATASETS.built_in.keys()
-    for name in CHECKS:
+    for name in CHECKS.keys() - {"stdlib"}:
         assert "path" in registry.DATASETS.signature(name).parameters
 
 

@@ -30,6 +30,7 @@ SEEDS = ("seed", "split_seed")
 
 WEIGHT_DECAY = 1e-4
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
+ScheduleName = Literal["cosine", "warmup-cosine", "constant", "step"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
 
 
@@ -284,11 +285,10 @@ class GeneralizationGrid(OptimizerGrid):
     """A list, or with ``trials`` a range, in the place of ``weight_decay``; also of optimizers
     other than ``sgd`` that take one and are not spelled with it."""
 
-    schedules: Annotated[list[Literal["cosine", "constant", "step"]], Field(min_length=1)] = [
-        "cosine"
-    ]
-    """Of the learning rate: down to zero along half a cosine; constant; to a tenth at half of the
-    training and at three quarters."""
+    schedules: Annotated[list[ScheduleName], Field(min_length=1)] = ["cosine"]
+    """Of the learning rate: down to zero along half a cosine; the same after a rise from zero on
+    the first tenth of the steps; constant; to a tenth at half of the training and at three
+    quarters."""
 
     augmentations: Annotated[list[Literal["none", "crop-flip"]], Field(min_length=1)] = ["none"]
     label_noise: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.0]

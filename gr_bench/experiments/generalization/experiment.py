@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+BITS = ("train_bits_per_byte", "validation_bits_per_byte", "test_bits_per_byte")
 LATER: dict[str, dict[str, Any]] = {
-    "generalization": {"split_seed": 0, "tuned": False},
+    "generalization": {"split_seed": 0, "tuned": False, **dict.fromkeys(BITS, math.nan)},
     "training_curves": {"split_seed": 0, "tuned": False},
     "comparison": {"splits": 1, "interval": "seeds alone", "tuned": False},
     "time_to_target": {"tuned": False},
@@ -143,11 +144,15 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         they are trials, ``tuning_curves`` what so many of them find, ``tuning_budgets`` what a
         study with so many would have concluded.
         ``comparison`` has the baseline beside every setting, at equal epochs, gradient evaluations
-        and time; ``time_to_target`` what every setting takes to an accuracy; ``step_times`` a row a
+        and time; ``bits_comparison`` is the same in bits per byte, of text in bytes;
+        ``time_to_target`` has what every setting takes to an accuracy; ``step_times`` a row a
         method. ``aggregates``, ``mean_ranks`` and ``performance_profiles`` are over workloads.
         """
         from gr_bench.experiments.generalization.analysis import tables
-        from gr_bench.experiments.generalization.analysis.equal_cost import comparison
+        from gr_bench.experiments.generalization.analysis.equal_cost import (
+            bits_comparison,
+            comparison,
+        )
         from gr_bench.experiments.generalization.analysis.time_to_target import time_to_target
         from gr_bench.experiments.generalization.analysis.tuning import (
             tuning_budgets,
@@ -162,6 +167,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
             "generalization": runs,
             "training_curves": curves,
             "comparison": compared,
+            "bits_comparison": bits_comparison(runs, records),
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
             "tuning_curves": tuning_curves(records),
@@ -171,12 +177,17 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return found | self.later_tables(found)
 
     def later_tables(self, tables: dict[str, DataFrame]) -> dict[str, DataFrame]:
-        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there."""
+        """``aggregates``, ``mean_ranks`` and ``performance_profiles``, where they are not there; no
+        comparison in bits, since runs of before had no text in bytes.
+        """
         from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
 
-        if "aggregates" in tables or not {"generalization", "comparison"} <= tables.keys():
+        if not {"generalization", "comparison"} <= tables.keys():
             return {}
-        return over_workloads(tables["generalization"], tables["comparison"])
+        later = {} if "bits_comparison" in tables else {"bits_comparison": tables["comparison"][:0]}
+        if "aggregates" in tables:
+            return later
+        return later | over_workloads(tables["generalization"], tables["comparison"])
 
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """Test accuracy and its gap, as ranges over workloads of means over seeds; divergences."""

@@ -94,6 +94,12 @@ class Training(Record):
     split: str
     """The division of the data, in words."""
 
+    unit: str | None = None
+    """Of text, ``byte`` if a target is one."""
+
+    test_over_train: float | None = None
+    """Samples of the test part over those of the train part; records of before have none."""
+
     trainer: TrainerName
     runs_together: int
     """Runs of its fleet; 1 in the loop."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gr_bench import stats
 from gr_bench.experiments.columns import build_table, in_order
-from gr_bench.experiments.generalization.analysis.paired import paired_comparison
+from gr_bench.experiments.generalization.analysis.paired import Quantity, paired_comparison
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
@@ -22,17 +22,18 @@ from gr_bench.experiments.generalization.analysis.tables import (
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Record
 
-COMPARED = (
-    *("cost", "baseline_epochs", "cost_ratio", "seeds", "splits"),
-    *("test_accuracy", "difference", "low", "high", "p", "interval"),
-)
+BITS: Quantity = "test_bits_per_byte"
+COST = ("cost", "baseline_epochs", "cost_ratio", "seeds", "splits")
+DIFFERENCE = ("difference", "low", "high", "p")
 EQUAL_TIME_TOLERANCE = 0.05
 """Two trainings take equal time if they differ by no more than this part."""
 
 
-def comparison(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+def comparison(
+    table: pd.DataFrame, records: Sequence[Record], quantity: Quantity = "test_accuracy"
+) -> pd.DataFrame:
     """A row a setting and sort of cost: its test accuracy minus the baseline's, paired by seed and
-    split.
+    split; or another quantity.
 
     The interval and the p-value are those of
     :func:`~gr_bench.experiments.generalization.analysis.paired.paired_comparison`; ``interval``
@@ -51,6 +52,7 @@ def comparison(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     Args:
         table: of :func:`~gr_bench.experiments.generalization.analysis.tables.generalization`.
         records: that it was made from.
+        quantity: a column of the table; what is no accuracy is better where it is less.
     """
     trainings: dict[tuple[str, ...], list[Training]] = defaultdict(list)
     for record in records:
@@ -75,24 +77,35 @@ def comparison(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
                     ]
                     for part in (group, same)
                 )
-                pairs = paired_comparison(own, base)
+                pairs = paired_comparison(own, base, quantity)
                 if cost != "epochs" and not pairs.pairs:
                     continue
                 ratio = factor * setting["epochs"] / epochs
                 row = {"cost": cost, "baseline_epochs": epochs, "cost_ratio": ratio}
                 row |= {"seeds": pairs.pairs, "splits": pairs.splits}
                 if pairs.pairs:
-                    row |= {key: getattr(pairs, key) for key in ("difference", "low", "high", "p")}
+                    row |= {key: getattr(pairs, key) for key in DIFFERENCE}
                     row["interval"] = pairs.how
-                rows.append(setting | row | {"test_accuracy": done["test_accuracy"].mean()})
-    found = in_order(build_table(rows, [*SETTING[1:], *COMPARED, "verdict"]), *SETTING[1:], "cost")
+                rows.append(setting | row | {quantity: done[quantity].mean()})
+    names = [*SETTING[1:], *COST, quantity, *DIFFERENCE, "interval", "verdict"]
+    found = in_order(build_table(rows, names), *SETTING[1:], "cost")
+    more_is_better = quantity == "test_accuracy"
     verdicts = pd.Series("no pair of runs", index=found.index)
     for _, family in found[found["seeds"] > 0].groupby("role"):
         believed = stats.discoveries(family["p"])
         for place, sure in zip(family.index, believed, strict=True):
-            better = "better" if family["difference"][place] > 0 else "worse"
-            verdicts[place] = better if sure else "undecided"
+            is_better = (family["difference"][place] > 0) == more_is_better
+            verdicts[place] = ("better" if is_better else "worse") if sure else "undecided"
     return found.assign(verdict=verdicts)
+
+
+def bits_comparison(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """:func:`comparison` of the test loss in bits per byte, of data whose targets are bytes alone.
+
+    Its verdicts are a family of their own: with those on accuracy there are two on the same runs.
+    """
+    of_bytes = table.loc[table[BITS].notna(), "dataset"].unique()
+    return comparison(table[table["dataset"].isin(of_bytes)], records, BITS)
 
 
 def _factors(group: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, float]:

@@ -39,6 +39,10 @@ SEEDS_ALONE = "seeds alone"
 ONE_POINT = 0.01
 """A difference in test accuracy that readers ask for."""
 
+BITS = "test_bits_per_byte"
+UNITS = {False: (100, 2, "points of test accuracy"), True: (1, 4, "bits per byte of test loss")}
+"""Of differences in accuracy, and of those in bits per byte: factor, digits, words."""
+
 SIGNIFICANCE = (
     "Better and worse, ahead and behind are significant at a 5 % false-discovery rate; undecided "
     "does not mean alike."
@@ -49,7 +53,7 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
     """Per column of the overview, the entry of every method's spec.
 
     Test accuracy and accuracy gap are the range over workloads of the mean over seeds, in per cent
-    and in points; ``diverged`` counts trainings.
+    and in points, of text in bytes also the test loss in bits; ``diverged`` counts trainings.
     """
     by_spec = list(_by_spec(tables["generalization"]))
     found: dict[str, dict[str, str]] = {}
@@ -61,6 +65,11 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
             spec: style.value_range(
                 100 * own.groupby(WORKLOAD, dropna=False)[column].mean(), "{:.1f}"
             )
+            for spec, own in by_spec
+        }
+    if tables["generalization"][BITS].notna().any():
+        found["test loss (bits per byte)"] = {
+            spec: style.value_range(own.groupby(WORKLOAD, dropna=False)[BITS].mean(), "{:.3f}")
             for spec, own in by_spec
         }
     found["diverged"] = {
@@ -88,6 +97,10 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[str]:
             found += _counted(rows, over, against)
         else:
             found += _one_by_one(rows, over, tables)
+        in_bits = tables["bits_comparison"]
+        in_bits = in_bits[in_bits["role"] == role]
+        if len(in_bits) and _subjects(in_bits).nunique() <= MOST_METHODS:
+            found += _one_by_one(in_bits, over[:0], tables)
     counts = against["verdict"].value_counts()
     baseline, runs = baseline_name(against), tables["generalization"]["status"]
     parts = [f"{counts.get(word, 0)} {word}" for word in ("better", "worse", "undecided")]
@@ -228,30 +241,30 @@ def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
     cost = f"at equal {row['cost']}"
     if row["verdict"] == "no pair of runs":
         return f"nothing can be said {cost}, since {_reason(row, runs, baseline)}"
-    center, low, high = (100 * row[key] for key in ("difference", "low", "high"))
-    if not math.isfinite(high - low):
+    factor, digits, what = UNITS[BITS in row]
+    size = row["high"] - row["low"]
+    center, low, high = (
+        f"{factor * row[key]:+.{digits}f}" for key in ("difference", "low", "high")
+    )
+    if not math.isfinite(size):
         return (
-            f"nothing can be said {cost} from one pair of runs ({center:+.2f} points of test "
-            "accuracy), since an interval takes two"
+            f"nothing can be said {cost} from one pair of runs ({center} {what}), since an "
+            "interval takes two"
         )
     sure = _number(int(row["seeds"]), "seed")
     if (splits := row.get("splits", 1)) > 1:
         sure += f" on {splits:.0f} splits"
     if row["verdict"] == "undecided":
-        return (
-            f"nothing can be said {cost}, {low:+.2f} to {high:+.2f} points of test accuracy "
-            f"({sure}{_needed(row)})"
-        )
-    return (
-        f"{row['verdict']} {cost}, {center:+.2f} points of test accuracy "
-        f"[{low:+.2f}, {high:+.2f}] ({sure})"
-    )
+        return f"nothing can be said {cost}, {low} to {high} {what} ({sure}{_needed(row)})"
+    return f"{row['verdict']} {cost}, {center} {what} [{low}, {high}] ({sure})"
 
 
 def _needed(row: pd.Series) -> str:
     """The seeds with which an interval would reach one point to either side, where more seeds are
     all that it takes.
     """
+    if BITS in row:
+        return ""
     half = float(row["high"] - row["low"]) / 2
     if row.get("interval", SEEDS_ALONE) != SEEDS_ALONE or half <= ONE_POINT:
         return ""

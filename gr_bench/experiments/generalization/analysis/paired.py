@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import log, nan
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from gr_bench.crossed import Components, crossed_mean
 from gr_bench.experiments.generalization.bits import decode_bits
 from gr_bench.experiments.generalization.record import Training
 
-Quantity = Literal["test_accuracy", "test_loss", "gap_accuracy", "gap_loss"]
+Quantity = Literal["test_accuracy", "test_loss", "test_bits_per_byte", "gap_accuracy", "gap_loss"]
 
 OVER_SAMPLES = "seeds, splits, test samples"
 """The interval speaks of other seeds, splits and samples of such data (:func:`crossed_mean`)."""
@@ -77,7 +77,7 @@ def paired_comparison(
         own: trainings that differ in seed and split alone.
         base: those that they are compared with.
         quantity: the difference's; for ``gap_`` test - train of the loss, train - test of the
-            accuracy.
+            accuracy; bits per byte where targets are bytes alone.
     """
     both = pair_up(own, base)
     splits = len({record.cell.split_seed for record, _ in both})
@@ -105,6 +105,8 @@ def _value(record: Training, quantity: Quantity) -> float:
     """A run's value at its end, NaN where it has none."""
     last, loss, accuracy = record.curve[-1], record.test_loss, record.test_accuracy
     values = {"test_loss": loss, "test_accuracy": accuracy}
+    if loss is not None and record.unit == "byte":
+        values["test_bits_per_byte"] = loss / log(2)
     if loss is not None and accuracy is not None:
         values["gap_loss"] = loss - last.train_loss
         values["gap_accuracy"] = last.train_accuracy - accuracy
@@ -115,7 +117,7 @@ def _value(record: Training, quantity: Quantity) -> float:
 def _test_over_train(record: Training) -> float:
     """n_test/n_train, where n_train is what the batches of an epoch hold."""
     if record.test_part is None:
-        return TEST_OVER_TRAIN
+        return record.test_over_train or TEST_OVER_TRAIN
     cell = record.cell
     trained_on = record.steps / cell.epochs * cell.batch_size
     return float(decode_bits(record.test_part).sum()) / trained_on

@@ -56,7 +56,7 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     return found
 
 
-def _against_baseline(against: pd.DataFrame) -> Summary:
+def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
     shown, baseline = _settings(against), baseline_name(against)
     shown["at equal"] = against["cost"]
     shown[f"{baseline}'s epochs"] = against["baseline_epochs"]
@@ -65,8 +65,9 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     if (against["splits"] > 1).any():
         shown["splits"] = against["splits"]
     intervals = against[["difference", "low", "high"]].itertuples(index=False)
-    shown[f"minus {baseline} (points)"] = [
-        _points(*row) if seeds else "-"
+    words = _bits if in_bits else _points
+    shown[f"minus {baseline} ({'bits per byte' if in_bits else 'points'})"] = [
+        words(*row) if seeds else "-"
         for row, seeds in zip(intervals, against["seeds"], strict=True)
     ]
     if against["interval"].nunique() > 1:
@@ -74,14 +75,15 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     shown["p"] = [f"{p:.2g}" if p == p else "-" for p in against["p"].astype(float)]
     shown["verdict"] = against["verdict"]
     return Summary(
-        "comparison",
-        f"Test accuracy against {baseline} at equal cost",
+        "bits_comparison" if in_bits else "comparison",
+        f"{'Bits per byte' if in_bits else 'Test accuracy'} against {baseline} at equal cost",
         f"Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
         "At equal gradient evaluations, of "
         f"the method and {baseline} the one that takes fewer a step is trained for as many times "
         "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
         "other than undecided is one to believe among all rows with chosen settings, or all "
-        "others, at a false-discovery rate of 5 %.",
+        "others, at a false-discovery rate of 5 %."
+        + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
         shown,
     )
 
@@ -111,6 +113,10 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
 def _optimizer(table: pd.DataFrame) -> list[str]:
     """The column of the optimizer, where there are several."""
     return ["optimizer"] if table["optimizer"].nunique() > 1 else []
+
+
+def _bits(center: float, low: float, high: float) -> str:
+    return f"{center:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _over_workloads(found: pd.DataFrame) -> Summary:
@@ -321,6 +327,8 @@ def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
             row[difference] = _points(*(found[end] for end in ("difference", "low", "high")))
         row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
+        if done["test_bits_per_byte"].notna().any():
+            row["test loss (bits per byte)"] = _mean(done["test_bits_per_byte"], "{:.4f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
         row["‖∇L‖"] = _mean(done["gradient_norm"], "{:.2g}")
         if done["largest_eigenvalue"].notna().any():
@@ -354,6 +362,7 @@ def _mean(values: pd.Series, number: str) -> str:
 
 BUILDERS: dict[str, Builder] = {
     "comparison": _against_baseline,
+    "bits_comparison": partial(_against_baseline, in_bits=True),
     "aggregates": _over_workloads,
     "mean_ranks": _ranked,
     "time_to_target": _to_target,
@@ -362,7 +371,9 @@ BUILDERS: dict[str, Builder] = {
     "step_times": _step_times,
 }
 LISTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    **dict.fromkeys(("generalization", "comparison", "time_to_target"), with_few_settings),
+    **dict.fromkeys(
+        ("generalization", "comparison", "bits_comparison", "time_to_target"), with_few_settings
+    ),
     **dict.fromkeys(("aggregates", "mean_ranks"), few),
 }
 """Those that leave out workloads with many settings, and what they leave."""

@@ -231,6 +231,8 @@ def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
             gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
             split=data.split,
+            unit=data.unit,
+            test_over_train=len(data.test) / len(data.train),
             trainer=trainer.name,
             runs_together=len(cells),
         )

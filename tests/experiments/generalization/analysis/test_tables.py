@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -333,3 +334,106 @@ def test_longer_runs_of_sgd_are_shown_beside_the_others_cost_and_nowhere_else() 
 
 def figures(*records: Record) -> list:
     return list(Generalization().figures(tables(*records)))
+
+
+# --- bits per byte
+
+
+def of_bytes(method: str, losses: Sequence[float], **settings: Any) -> list[Training]:
+    return [
+        replace(
+            trained(
+                training(method, seed=seed, dataset="stdlib", **settings),
+                train=(0.5, 0.9),
+                test=(loss, 0.5),
+            ),
+            unit="byte",
+        )
+        for seed, loss in enumerate(losses)
+    ]
+
+
+BITS = [f"{part}_bits_per_byte" for part in ("train", "validation", "test")]
+SGD_BITS, SAM_BITS = np.array([2.0, 2.2, 2.1]), np.array([1.9, 2.08, 2.01])
+
+
+def in_bits(*more: Record) -> list[Record]:
+    both = (("sgd", SGD_BITS), ("sam", SAM_BITS))
+    return [*(r for name, bits in both for r in of_bytes(name, bits * np.log(2))), *more]
+
+
+def test_losses_of_bytes_are_told_in_bits_and_others_are_not() -> None:
+    table = tables(*in_bits(*results()))["generalization"].set_index(["dataset", "method"])
+    losses = table[["train_loss", "validation_loss", "test_loss"]].to_numpy(float)
+    expected = np.where(table.index.get_level_values(0) == "stdlib", 1.0, np.nan)[:, None]
+    np.testing.assert_allclose(table[BITS].to_numpy(float), losses / np.log(2) * expected)
+    assert list(table.loc[("stdlib", "sgd"), "test_bits_per_byte"]) == pytest.approx(SGD_BITS)
+
+
+def test_text_of_characters_has_no_bits_per_byte() -> None:
+    """A character is one to four bytes in UTF-8: its bits are not a byte's."""
+    records = [replace(own, unit=None) for own in of_bytes("sgd", [1.0])]
+    assert tables(*records)["generalization"][BITS].isna().all(axis=None)
+    assert not len(tables(*records)["bits_comparison"])
+
+
+def test_bits_are_compared_by_pairs_and_less_is_better() -> None:
+    found = tables(*in_bits(*results()))["bits_comparison"]
+    assert list(found["dataset"]) == ["stdlib"]
+    (row,) = found.to_dict("records")
+    apart = SAM_BITS - SGD_BITS
+    expected = scipy.stats.ttest_1samp(apart, 0)
+    low, high = expected.confidence_interval()
+    assert (row["difference"], row["low"], row["high"], row["p"]) == pytest.approx(
+        (apart.mean(), low, high, expected.pvalue)
+    )
+    assert row["test_bits_per_byte"] == pytest.approx(SAM_BITS.mean())
+    assert row["verdict"] == "better"
+    worse = tables(*of_bytes("sgd", SAM_BITS), *of_bytes("sam", SGD_BITS))["bits_comparison"]
+    assert list(worse["verdict"]) == ["worse"]
+
+
+def test_bits_of_runs_that_diverged_are_no_pair() -> None:
+    lost = diverged(training("f-gr", dataset="stdlib"), 3)
+    found = tables(*in_bits(lost))["bits_comparison"].set_index("method")
+    assert found.loc["f-gr", "verdict"] == "no pair of runs"
+    assert found.loc["sam", "seeds"] == 3
+
+
+def test_bits_have_a_summary_and_a_sentence() -> None:
+    made = tables(*in_bits(*results()))
+    summaries = {own.name: own for own in Generalization().summaries(made)}
+    shown = summaries["bits_comparison"].table
+    assert shown["minus SGD (bits per byte)"].str.fullmatch(r"-0.1033 \[-0.1413, -0.0654\]").all()
+    assert "test loss (bits per byte)" in summaries["generalization"].table
+    (sentence,) = [line for line in Generalization().findings(made) if "bits" in line]
+    assert sentence.startswith("sam(rho=0.05) against SGD on stdlib: better at equal epochs, ")
+    assert "-0.1033 bits per byte of test loss [-0.1413, -0.0654] (3 seeds)" in sentence
+    (headline,) = [own for name, own in Generalization().headlines(made).items() if "bits" in name]
+    assert headline == {"sgd": "2.100", "sam(rho=0.05)": "1.997"}
+    plain = Generalization().summaries(tables(*results()))
+    assert "bits_comparison" not in {own.name for own in plain}
+
+
+def test_tables_of_a_run_of_before_have_no_bits() -> None:
+    made = tables(*results())
+    later = Generalization().later_tables(
+        {name: made[name] for name in ("generalization", "comparison")}
+    )
+    assert not len(later["bits_comparison"])
+    assert {*BITS} <= Generalization.later_columns["generalization"].keys()
+
+
+@pytest.mark.parametrize("share", [None, 0.125])
+def test_bits_over_splits_are_corrected_by_the_sizes_of_the_parts(share: float | None) -> None:
+    """Nadeau and Bengio's t: the variance of the mean is (1/n + test over train)·S²."""
+    records = [
+        replace(own, cell=replace(own.cell, split_seed=own.cell.seed), test_over_train=share)
+        for own in in_bits()
+    ]
+    (row,) = tables(*records)["bits_comparison"].to_dict("records")
+    apart = SAM_BITS - SGD_BITS
+    error = apart.std(ddof=1) * np.sqrt(1 / 3 + (share or 1 / 3))
+    half = scipy.stats.t.ppf(0.975, 2) * error
+    assert (row["low"], row["high"]) == pytest.approx((apart.mean() - half, apart.mean() + half))
+    assert row["splits"] == 3

@@ -441,3 +441,15 @@ def test_a_gpu_that_breaks_while_sharpness_is_read_is_no_missing_second_derivati
     *_, result = train_all([training(**TINY | {"sharpness": True})], "loop")
     assert isinstance(result, Failure)
     assert "device-side assert" in result.reason
+
+
+def test_a_record_says_how_large_the_parts_are_and_what_a_target_is() -> None:
+    text = "stdlib(length=16, megabytes=0.05)"
+    small = {"model": "char-transformer(width=8, depth=1, heads=1)", "batch_size": 64, "epochs": 1}
+    record = run(dataset=text, split_seed=2, schedule="warmup-cosine", **small)
+    data = registry.build_dataset(text).redrawn(2)
+    assert record.unit == "byte"
+    assert record.test_over_train == len(data.test) / len(data.train)
+    assert record.split == data.split
+    assert record.test_part is None  # of sequences
+    assert run().unit is None
