@@ -15,10 +15,8 @@ from gr_bench.stats import Interval
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Answer = Literal[
-    *("holds", "smaller", "contradicted", "open"),  # to a claim
-    *("first", "second", "same"),  # to a question about two methods, or it is open
-]
+Answer = Literal["holds", "smaller", "contradicted", "first", "second", "same", "open"]
+"""The first three answer a claim, the next three a question about two methods."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from scipy.stats import binomtest
@@ -37,7 +38,7 @@ DIAGONAL = Scope(
 )
 
 
-def _settings(evidence: Evidence) -> dict[str, Setting]:
+def _settings(evidence: Evidence) -> dict[Any, Setting]:
     """By sort of problem, the setting of its cells."""
     cells = (record.cell for record in evidence.records)
     return {c.dataset: setting_of(c) for c in cells if c.experiment == "implicit_bias"}

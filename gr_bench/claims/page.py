@@ -26,8 +26,8 @@ WIDTH = 80
 """Columns of the terminal's lines."""
 
 READING = (
-    "A verdict speaks of the models, data and devices that it names, and of no others. Intervals are "
-    "95 % intervals, one by one: where nothing differs, about one case in twenty will seem to."
+    "A verdict speaks of the models, data and devices that it names, and of no others. Intervals "
+    "are 95 % intervals, one by one: where nothing differs, about one case in twenty will seem to."
 )
 
 
