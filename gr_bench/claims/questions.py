@@ -162,7 +162,7 @@ QUESTIONS = (
         "f-gr-or-sam-in-equal-time",
         "Which generalises better in equal time, F-GR or SAM?",
         "Trainings of F-GR and SAM whose epochs times the measured time of a step differ by at "
-        f"most {EQUAL_TIME_TOLERANCE:.0%}",
+        f"most {100 * EQUAL_TIME_TOLERANCE:g} %",
         "F-GR",
         "SAM",
         _in_equal_time,
@@ -173,15 +173,15 @@ QUESTIONS = (
         where="",
         source=USERS,
         scope=ANYWHERE,
-        size=f"{FASTER - 1:.0%} of a step's time, our choice.",
+        size=f"{100 * (FASTER - 1):g} % of a step's time, our choice.",
         command=measured_by("step_cost", "claims-cost"),
         quantity="time of SAM over F-GR",
         number="{:.3f}",
         rule="The time ratio is taken round by round, its 95 % interval over freshly started "
         "processes. F-GR is ahead if the interval is above 1, SAM if it is below, and there is no "
-        f"difference of {FASTER - 1:.0%} or more if it is within that of 1.",
+        f"difference of {100 * (FASTER - 1):g} % or more if it is within that of 1.",
         cases=_step_times,
-        answers=question_words("F-GR", "SAM", f"{FASTER - 1:.0%}"),
+        answers=question_words("F-GR", "SAM", f"{100 * (FASTER - 1):g} %"),
     ),
     _question(
         "gr-or-longer-sgd",
