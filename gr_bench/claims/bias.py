@@ -152,7 +152,7 @@ BIAS = (
         "penalty (DB-GR) on sparse problems.",
         where="on diagonal linear networks, its experiment",
         scope=DIAGONAL,
-        size=f"The paper's size cannot be told here: {-100 * BETTER:g} % of DB-GR's test error counts.",
+        size=f"The paper's cannot be told here; {-100 * BETTER:g} % of DB-GR's test error counts.",
         command=COMMAND,
         quantity="test error of F-GR minus DB-GR's, over DB-GR's",
         number="{:+.4f}",

@@ -170,7 +170,7 @@ def _case_as_json(claim: Claim, case: Case) -> dict[str, Any]:
     return {
         "case": case.where,
         **{key: number if isfinite(number) else None for key, number in ends},
-        "answer": claim.answers[case.answer].alone,
+        "answer": claim.answers[case.answer].in_full,
         "in_scope": claim.scope.contains(case.setting),
         "device": case.setting.device,
         "note": case.note,
@@ -198,7 +198,7 @@ def case_table(judged: Judged) -> pd.DataFrame:
             "device": case.setting.device,
             "paper's setting": "yes" if claim.scope.contains(case.setting) else "no",
             claim.quantity: show(case.value, claim.number),
-            "": claim.answers[case.answer].alone,
+            "verdict": claim.answers[case.answer].in_full,
             "note": case.note,
         }
         for case in judged.cases

@@ -36,12 +36,16 @@ Pairs = Callable[[Evidence, list[Runs]], Iterator[tuple[Runs, Runs, str]]]
 
 
 def _rivals(runs: list[Runs], first: str, second: str) -> Iterator[tuple[Runs, Runs]]:
-    """Every training length of two methods, where each has one setting: chosen on the validation
-    part, or the only one that was tried. The best of several by their test results is none.
+    """Every training length of two methods, where there is one setting of that length: chosen on
+    the validation part, or the only one that was tried. The best of several by their test results
+    is none.
     """
     sides = [[one for one in runs if one.method == name] for name in (first, second)]
-    if all(len({(r.cell.spec, r.cell.learning_rate) for r in side}) == 1 for side in sides):
-        yield from ((own, base) for own in sides[0] for base in sides[1])
+    alone = [
+        [one for one in side if [r.cell.epochs for r in side].count(one.cell.epochs) == 1]
+        for side in sides
+    ]
+    yield from ((own, base) for own in alone[0] for base in alone[1])
 
 
 def _equal(a: float, b: float) -> bool:
@@ -59,6 +63,8 @@ def _in_equal_time(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Runs,
     """The shortest pair whose times, by steps timed in the same rounds, differ by 5 % at most."""
     found = []
     for own, base in _rivals(runs, FORWARD, SAM):
+        if own.cell.baseline != base.cell.baseline:  # their steps were not timed together
+            continue
         step = _step_time(evidence, own) / _step_time(evidence, base)
         if _equal(step * own.cell.epochs, base.cell.epochs):
             found.append((own, base, step))

@@ -751,7 +751,7 @@ def test_what_was_measured_is_the_range_with_intervals() -> None:
 
 def test_every_case_is_in_its_table() -> None:
     table = case_table(answer("holds", "contradicted", "open"))
-    assert list(table[""]) == ["holds", "does not hold", "open"]
+    assert list(table["verdict"]) == ["holds", "does not hold", "open"]
     assert list(table["paper's setting"]) == ["no"] * 3
 
 
