@@ -98,8 +98,16 @@ class Suite:
             every class in the train, validation and test parts.
 
         Raises:
-            RequestError: a dataset that cannot be read, or files that have changed by now.
+            RequestError: a dataset that cannot be read, files that have changed by now, or parts
+                that are fixed where a cell asks for another split.
         """
+        splits = {
+            cell.dataset: seed
+            for cell in self.cells
+            if (seed := getattr(cell, "split_seed", 0)) and (cell.data or cell.dataset_source)
+        }
+        for text, seed in splits.items():
+            build_dataset(text).redrawn(seed)
         described = {}
         for text, known in _data(self.cells).items():
             data = build_dataset(text)

@@ -229,13 +229,16 @@ def autocast(dtype: str, device: torch.device) -> Callable[[], AbstractContextMa
 
 
 def load_data(cell: StepFields, registry: StepRegistry) -> Dataset:
-    """The cell's dataset on its device, in its dtype.
+    """The cell's dataset on its device, in its dtype, divided by the cell's split seed.
 
     Raises:
-        RequestError: no such dataset here, or its files are not those of the cell.
+        RequestError: no such dataset here, its files are not those of the cell, or its parts are
+            fixed and the cell asks for others.
         ValueError: the training part is smaller than one batch.
     """
     data: Dataset = registry.build_dataset(cell.dataset)
+    if split_seed := getattr(cell, "split_seed", 0):  # as all but trainings, they have none
+        data = data.redrawn(split_seed)
     if known := getattr(cell, "data", ""):  # cells that are not a suite's have none
         from ..workloads.datasets.content import same_content  # it reads specs, as this does not
 

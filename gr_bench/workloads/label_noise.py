@@ -8,18 +8,17 @@ import torch
 
 from gr_bench.workloads.datasets import Dataset, Part
 
-SEED = 0
 
-
-def with_label_noise(data: Dataset, part: float) -> Dataset:
+def with_label_noise(data: Dataset, part: float, seed: int = 0) -> Dataset:
     """The dataset with ``part`` of its training labels changed to another class, uniformly.
 
-    Which labels, and to what, is drawn once (seed 0): every run sees the same wrong labels. The
-    other parts stay as they are.
+    Which labels, and to what, is drawn once for a split: every run on it sees the same wrong
+    labels. The other parts stay as they are.
 
     Args:
         data: any; for one target a position, each position counts as a label.
         part: in [0, 1); round(part·N) labels are changed.
+        seed: of the draws: that of the split.
 
     Raises:
         ValueError: a part outside [0, 1), or fewer than two classes to choose from.
@@ -31,7 +30,7 @@ def with_label_noise(data: Dataset, part: float) -> Dataset:
         return data
     if data.num_classes < 2:
         raise ValueError("label noise needs at least two classes")
-    draws = torch.Generator().manual_seed(SEED)
+    draws = torch.Generator().manual_seed(seed)
     flat = data.train.targets.flatten().cpu()
     chosen = torch.randperm(len(flat), generator=draws)[:count]
     shift = torch.randint(1, data.num_classes, (count,), generator=draws)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["accuracy", "cross_entropy"]
+__all__ = ["accuracy", "cross_entropy", "hits"]
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -27,4 +27,9 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     Shapes are those of :func:`cross_entropy`. The result is a scalar float32 tensor on the device
     of the logits: the caller decides when to wait for it.
     """
-    return (logits.argmax(dim=-1) == targets).float().mean()
+    return hits(logits, targets).float().mean()
+
+
+def hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """True for the predictions whose largest logit is the target's, of the targets' shape."""
+    return logits.argmax(dim=-1) == targets

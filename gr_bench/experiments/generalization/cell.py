@@ -12,6 +12,10 @@ from gr_bench.experiments.cell import TimedCell, added_later
 from gr_bench.experiments.grid import OptimizerGrid
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
+from gr_bench.workloads.datasets import FIXED
+
+SEEDS = ("seed", "split_seed")
+"""The fields by which runs of one setting differ, and by which runs of two are paired."""
 
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
@@ -49,6 +53,10 @@ class GeneralizationCell(TimedCell):
     """The method that the others are compared with: spelled in full, or where numbers are chosen
     its name, whatever was chosen for it."""
 
+    split_seed: int = added_later(0)
+    """The split of the data: 0 is the data set's own, others are drawn anew
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`)."""
+
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of a cell of gr-bench 0.1, which called the role ``timing`` ``timed``."""
@@ -68,16 +76,16 @@ class GeneralizationCell(TimedCell):
 
     @property
     def workload(self) -> tuple[Any, ...]:
-        """The common part of the cells of one comparison: all but the method and the seed."""
-        return tuple(pair for pair in super().workload if pair[0] != "seed")
+        """The common part of the cells of one comparison: all but the method and the seeds."""
+        return tuple(pair for pair in super().workload if pair[0] not in SEEDS)
 
     @property
     def fleet_key(self) -> tuple[Any, ...]:
-        """The common part of cells that can be one fleet: all but seed, rate and numbers.
+        """The common part of cells that can be one fleet: all but seeds, rate and numbers.
 
         What a step does is decided by the host, so that the length of a method's cycle is common.
         """
-        own = ("seed", "learning_rate")
+        own = (*SEEDS, "learning_rate")
         alike = tuple(pair for pair in super().workload if pair[0] not in own)
         return (parse(self.spec).frame, registry.cycle(self.spec), *alike)
 
@@ -87,6 +95,7 @@ class GeneralizationCell(TimedCell):
         return replace(
             self,
             seed=0,
+            split_seed=0,
             epochs=1,
             learning_rate=0.0,
             schedule="constant",
@@ -118,6 +127,7 @@ class GeneralizationCell(TimedCell):
         noise = f" / label noise {self.label_noise:g}" if self.label_noise else ""
         role = "" if self.role == "run" else f" ({self.role})"
         how = f"lr {self.learning_rate:g} / {self.epochs} epochs / seed {self.seed}"
+        how += f" / split {self.split_seed}" if self.split_seed else ""
         return f"{super().__str__()}{noise} / {how}{role}"
 
 
@@ -153,6 +163,12 @@ class GeneralizationGrid(OptimizerGrid):
     select: bool = False
     """True to choose each method's numbers and the learning rate, from those listed, by the
     validation part, on ``selection_seeds``. Only what was chosen is then trained on ``seeds``."""
+
+    splits: Annotated[int, Field(ge=0)] | Literal["by seed"] = 0
+    """The split of the data into train, validation and test parts: ``by seed``, the split with the
+    number of the seed; or the split of this number for all seeds, of which 0 is the data set's own
+    (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`). By seed, numbers are chosen on split 0:
+    its validation part is every split's, and no sample of it is trained on or tested."""
 
     baseline: str = "sgd"
     """The method that every other one is compared with; it must be one of ``methods``, unless it is
@@ -214,6 +230,13 @@ class GeneralizationGrid(OptimizerGrid):
         if own and baseline not in own and baseline != "sgd":
             raise ValueError(f"{baseline!r} is not among the methods: {', '.join(own)}")
         return baseline
+
+    @model_validator(mode="after")
+    def _parts_that_are_drawn(self) -> Self:
+        fixed = [text for text in self.datasets if parse(text).name in FIXED]
+        if self.splits and fixed:
+            raise ValueError(f"the parts of dataset {fixed[0]!r} are fixed: write splits = 0")
+        return self
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:

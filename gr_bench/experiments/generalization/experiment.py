@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+PER_RUN = ("generalization", "training_curves")
+"""The tables with rows of single trainings."""
+
+
 class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     """Train every cell; read the test part once, at the end."""
 
@@ -34,7 +38,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
     later_columns: ClassVar = {
-        table: {"baseline": "sgd"}
+        table: {"baseline": "sgd"} | ({"split_seed": 0} if table in PER_RUN else {})
         for table in (
             *("generalization", "training_curves", "comparison", "time_to_target"),
             "step_times",
@@ -53,6 +57,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return [
             GeneralizationCell(
                 seed=seed,
+                split_seed=plan.split_seed(grid, role, seed),
                 epochs=epochs,
                 learning_rate=learning_rate,
                 **of_sgd(grid, point["optimizer"]),
@@ -146,7 +151,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return {
             "generalization": runs,
             "training_curves": curves,
-            "comparison": comparison(runs),
+            "comparison": comparison(runs, records),
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
             "step_times": timed,

@@ -66,6 +66,18 @@ class Training(Record):
     """Nats, after the last step; None for candidates and where the training diverged."""
 
     test_accuracy: float | None = None
+    test_part: str | None = None
+    """The samples of the data set, in their original order, that are in the test part, as bits
+    (:func:`~gr_bench.experiments.generalization.bits.decode_bits`). None where the test part was
+    not read, of sequences, and of data that do not say."""
+
+    test_hits: str | None = None
+    """The samples of the test part, in the same order, whose class is the largest logit's after the
+    last step, as bits. None where ``test_part`` is."""
+
+    split_hash: str | None = None
+    """Of the samples of all three parts (:attr:`gr_bench.workloads.datasets.split.Split.hash`)."""
+
     sharpness: Curvature | None = None
     """None where the cell did not ask for it or it could not be found."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gr_bench.workloads.datasets.base import Dataset, Part
     from gr_bench.workloads.datasets.split import stratified_split
 
-__all__ = ["DATASETS", "Dataset", "Part", "stratified_split"]
+__all__ = ["DATASETS", "FIXED", "Dataset", "Part", "stratified_split"]
 
 DATASETS = {
     "digits": ".digits:digits",
@@ -30,6 +30,9 @@ DATASETS = {
     "huggingface": ".huggingface:huggingface",
 }
 """Each name with the dataset's module in this package and its function."""
+
+FIXED = ("random", "random-tokens", "text")
+"""Those whose parts are not drawn, so that there is one split of them."""
 
 _MODULES = {"Dataset": ".base", "Part": ".base", "stratified_split": ".split"}
 

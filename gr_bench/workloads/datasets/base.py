@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gr_bench.errors import RequestError
 from gr_bench.workloads.datasets.labels import Labels, divide, encode_labels
+from gr_bench.workloads.datasets.split import DRAWN, Indices, Split, redraw
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,9 @@ class Dataset:
         source: one line that says where the data come from.
         split: one line that says how the parts were made.
         classes: names of the classes in the order of their numbers; none if these are their names.
+        places: of the parts' samples in the data as they were before; None if that is not known.
+        redraw: gives the same data divided by another seed, of 1 or more; None where the parts are
+            fixed.
     """
 
     name: str
@@ -75,6 +80,56 @@ class Dataset:
     source: str
     split: str
     classes: tuple[str, ...] = ()
+    places: Split | None = None
+    redraw: Callable[[int], Dataset] | None = None
+
+    @classmethod
+    def divided(
+        cls,
+        build: Callable[[Split], Dataset],
+        first: Split,
+        targets: Indices,
+        drawn: Collection[str] = DRAWN,
+    ) -> Dataset:
+        """The dataset of its own split, which can be divided anew
+        (:func:`gr_bench.workloads.datasets.split.redraw`).
+
+        Args:
+            build: makes the dataset of any split of its samples; standardises by the train part.
+            first: the dataset's own split, number 0.
+            targets: class of every sample, (N,), in the order that splits speak of.
+            drawn: the parts that were drawn, ``validation``, ``test`` or both; without any, the
+                parts are fixed.
+        """
+
+        def again(seed: int) -> Dataset:
+            split = redraw(targets, first, seed, drawn)
+            data = build(split)
+            anew = "test" if "test" in drawn else "validation"
+            words = f"{data.split}; train and {anew} divided anew by split seed {seed}"
+            return replace(data, places=split, split=words)
+
+        return replace(build(first), places=first, redraw=again if drawn else None)
+
+    def redrawn(self, split_seed: int) -> Dataset:
+        """These data with the parts of another split: 0 is the split that they come with.
+
+        The train and the test part are divided anew, with as many samples of every class; the
+        validation part stays, so that numbers that were chosen by it are judged by other samples in
+        every split. A test part that was given, such as a published one, stays as it is; then train
+        and validation part are divided anew.
+
+        Raises:
+            RequestError: the parts are fixed, or the data cannot be used when so divided.
+        """
+        if split_seed == 0:
+            return self
+        if self.redraw is None:
+            raise RequestError(f"the parts of dataset {self.name!r} are fixed: write splits = 0")
+        try:
+            return replace(self.redraw(split_seed), classes=self.classes)
+        except ValueError as error:
+            raise RequestError(f"dataset {self.name!r}, split {split_seed}: {error}") from error
 
     @classmethod
     def from_arrays(
@@ -139,7 +194,7 @@ class Dataset:
                 )
         tokens = _is_whole(inputs) and targets.shape == inputs.shape and targets.ndim == 2
         scaled = standardise if standardise is not None else not tokens
-        values = _inputs(inputs, scaled)
+        values = [_inputs(inputs, scaled)]  # of the first split; not kept for others
         labels: Labels | None = None
         if targets.ndim == 1:
             labels = encode_labels(targets, num_classes)
@@ -148,25 +203,30 @@ class Dataset:
             numbers, count = _position_targets(targets, num_classes, inputs if tokens else None)
         division = divide(labels, lengths, validation=validation, test=test, seed=seed)
         goals = torch.from_numpy(numbers)
-        parts = division[:3]
-        chosen = [values[torch.from_numpy(part)] for part in parts]
-        if scaled:
-            chosen = list(_standardise(*chosen))
-        train_part, validation_part, test_part = (
-            Part(own, goals[torch.from_numpy(part)])
-            for own, part in zip(chosen, parts, strict=True)
-        )
-        return cls(
-            name=name,
-            train=train_part,
-            validation=validation_part,
-            test=test_part,
-            num_classes=count,
-            kind=kind,
-            source=source,
-            split=division.words,
-            classes=labels.names if labels else (),
-        )
+
+        def build(split: Split) -> Dataset:
+            own = values.pop() if values else _inputs(inputs, scaled)
+            chosen = [own[torch.from_numpy(part)] for part in split]
+            if scaled:
+                chosen = list(_standardise(*chosen))
+            train_part, validation_part, test_part = (
+                Part(own, goals[torch.from_numpy(part)])
+                for own, part in zip(chosen, split, strict=True)
+            )
+            return cls(
+                name=name,
+                train=train_part,
+                validation=validation_part,
+                test=test_part,
+                num_classes=count,
+                kind=kind,
+                source=source,
+                split=division.words,
+                classes=labels.names if labels else (),
+            )
+
+        strata = np.zeros(len(inputs), np.int64) if labels is None else numbers
+        return cls.divided(build, division.split, strata, division.drawn)
 
     @property
     def class_counts(self) -> dict[str, list[int]]:

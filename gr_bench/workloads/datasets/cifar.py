@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gr_bench.workloads.datasets.base import Dataset, Part, standardise
-from gr_bench.workloads.datasets.split import stratified_split
+from gr_bench.workloads.datasets.split import Split, stratified_split
 
 SPLIT_SEED = 0
 DATA_VARIABLE = "GR_BENCH_DATA"
@@ -69,8 +69,8 @@ def cifar10(root: str | os.PathLike[str] | None = None) -> Dataset:
     """CIFAR-10: 60,000 photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
 
     Inputs are float32 (N, 3, 32, 32), standardised for each channel with the mean and standard
-    deviation of the train part. The published test part (10,000) is kept; a stratified tenth of
-    the published train part (5,000 of 50,000) is for validation, always the same.
+    deviation of the train part. The published test part (10,000) is kept in every split; a
+    stratified tenth of the published train part (5,000 of 50,000) is for validation.
 
     Args:
         root: folder of the .bin files, or its parent. Without it the environment variable
@@ -98,26 +98,32 @@ def _load(distribution: Distribution, root: str | os.PathLike[str] | None) -> Da
     folder = _find(distribution, Path(given)) if given else _fetch(distribution)
     images, targets = _read(distribution, [folder / file for file in distribution.train_files])
     test_images, test_targets = _read(distribution, [folder / distribution.test_file])
-    train, validation, _ = stratified_split(targets, validation=0.1, test=0.0, seed=SPLIT_SEED)
-    inputs = standardise(
-        *(
-            torch.from_numpy(part).float()
-            for part in (images[train], images[validation], test_images)
-        )
-    )
     classes = torch.from_numpy(targets)
-    return Dataset(
-        name=distribution.name,
-        train=Part(inputs[0], classes[train]),
-        validation=Part(inputs[1], classes[validation]),
-        test=Part(inputs[2], torch.from_numpy(test_targets)),
-        num_classes=distribution.num_classes,
-        kind="real",
-        source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, "
-        f"{distribution.url}",
-        split="the published test part; of the rest, 90/10 % train/validation, stratified, "
-        f"seed {SPLIT_SEED}",
-    )
+
+    def build(split: Split) -> Dataset:
+        train, validation, _ = split
+        inputs = standardise(
+            *(
+                torch.from_numpy(part).float()
+                for part in (images[train], images[validation], test_images)
+            )
+        )
+        return Dataset(
+            name=distribution.name,
+            train=Part(inputs[0], classes[train]),
+            validation=Part(inputs[1], classes[validation]),
+            test=Part(inputs[2], torch.from_numpy(test_targets)),
+            num_classes=distribution.num_classes,
+            kind="real",
+            source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, "
+            f"{distribution.url}",
+            split="the published test part; of the rest, 90/10 % train/validation, stratified, "
+            f"seed {SPLIT_SEED}",
+        )
+
+    own = stratified_split(targets, validation=0.1, test=0.0, seed=SPLIT_SEED)
+    first = own._replace(test=np.arange(len(targets), len(targets) + len(test_targets)))
+    return Dataset.divided(build, first, targets, ("validation",))
 
 
 def _find(distribution: Distribution, root: Path) -> Path:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gr_bench.workloads.datasets.base import Dataset, Part
 from gr_bench.workloads.datasets.labels import Labels, divide, encode_labels
-from gr_bench.workloads.datasets.split import Indices
+from gr_bench.workloads.datasets.split import Indices, Split
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -82,28 +82,31 @@ def dataset_of_frame(
     division = divide(
         labels, lengths or {"train": len(frame)}, validation=validation, test=test, seed=seed
     )
-    columns = [_column(frame[feature], division.train, fill) for feature in features]
-    inputs = torch.from_numpy(_matrix(columns, len(frame)))
-    targets = torch.from_numpy(labels.numbers)
-    train, validation_part, test_part = (
-        Part(inputs[torch.from_numpy(part)], targets[torch.from_numpy(part)])
-        for part in division[:3]
-    )
-    names = [f"{column.name} ({column.width})" for column in columns if not column.is_numeric]
-    numeric = len(columns) - len(names)
-    kinds = [f"{numeric} of numbers"] if numeric else []
-    kinds += [f"{len(names)} of categories: {', '.join(names[:10])}"] if names else []
-    return Dataset(
-        name=name,
-        train=train,
-        validation=validation_part,
-        test=test_part,
-        num_classes=labels.num_classes,
-        kind="real",
-        source=f"{where}, {len(frame)} rows, {len(columns)} columns, {', '.join(kinds)}",
-        split=division.words,
-        classes=tuple(classes) or labels.names,
-    )
+
+    def build(split: Split) -> Dataset:
+        columns = [_column(frame[feature], split.train, fill) for feature in features]
+        inputs = torch.from_numpy(_matrix(columns, len(frame)))
+        targets = torch.from_numpy(labels.numbers)
+        train, validation_part, test_part = (
+            Part(inputs[torch.from_numpy(part)], targets[torch.from_numpy(part)]) for part in split
+        )
+        names = [f"{column.name} ({column.width})" for column in columns if not column.is_numeric]
+        numeric = len(columns) - len(names)
+        kinds = [f"{numeric} of numbers"] if numeric else []
+        kinds += [f"{len(names)} of categories: {', '.join(names[:10])}"] if names else []
+        return Dataset(
+            name=name,
+            train=train,
+            validation=validation_part,
+            test=test_part,
+            num_classes=labels.num_classes,
+            kind="real",
+            source=f"{where}, {len(frame)} rows, {len(columns)} columns, {', '.join(kinds)}",
+            split=division.words,
+            classes=tuple(classes) or labels.names,
+        )
+
+    return Dataset.divided(build, division.split, labels.numbers, division.drawn)
 
 
 def _labels(column: Series[Any], classes: Sequence[str]) -> Labels:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gr_bench.workloads.datasets.split import Indices, stratified_split
+from gr_bench.workloads.datasets.split import Indices, Split, stratified_split
 
 REGRESSION = (
     "labels must be whole numbers or names, not {kind}: regression is not supported; "
@@ -32,11 +32,10 @@ class Labels(NamedTuple):
 
 
 class Division(NamedTuple):
-    """Indices of the samples of each part, and one line on how they were chosen."""
+    """A split, the parts of it that were drawn, and one line on how it was made."""
 
-    train: Indices
-    validation: Indices
-    test: Indices
+    split: Split
+    drawn: tuple[str, ...]
     words: str
 
 
@@ -142,11 +141,11 @@ def divide(
     train, validation_part, test_part = (
         stratified_split(own, drawn.get("validation", 0.0), drawn.get("test", 0.0), seed)
         if drawn
-        else (given["train"],) * 3
+        else Split(*(given["train"],) * 3)
     )
     found = {"validation": validation_part, "test": test_part, **given, "train": train}
     words = _in_words(given, drawn, labels is not None, seed)
-    return Division(train, found["validation"], found["test"], words)
+    return Division(Split(train, found["validation"], found["test"]), tuple(drawn), words)
 
 
 def _refuse_rare(labels: Labels, given: Mapping[str, Indices], least: int) -> None:

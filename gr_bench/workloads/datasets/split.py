@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Indices = NDArray[np.int64]
 
 
-def stratified_split(
-    targets: ArrayLike, validation: float, test: float, seed: int
-) -> tuple[Indices, Indices, Indices]:
+class Split(NamedTuple):
+    """The places of the samples of each part among all samples in their original order, sorted."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+    @property
+    def samples(self) -> int:
+        """Samples in all parts."""
+        return sum(map(len, self))
+
+    @property
+    def test_mask(self) -> NDArray[np.bool_]:
+        """True for the samples of the test part, (N,)."""
+        mask = np.zeros(self.samples, np.bool_)
+        mask[self.test] = True
+        return mask
+
+    @property
+    def hash(self) -> str:
+        """BLAKE2b of every sample's part (0, 1, 2 in a byte each), as 16 hexadecimal digits."""
+        parts = np.zeros(self.samples, np.uint8)
+        parts[self.validation], parts[self.test] = 1, 2
+        return hashlib.blake2b(parts.tobytes(), digest_size=8).hexdigest()
+
+
+DRAWN = ("validation", "test")
+"""The parts that may be drawn; what is left of the samples is the train part."""
+
+
+def redraw(targets: ArrayLike, first: Split, seed: int, drawn: Collection[str] = DRAWN) -> Split:
+    """Another split of the same samples, every part with as many of each class as in ``first``.
+
+    Train and test part are divided anew. The validation part stays: numbers are chosen by it, and
+    so by no sample of any split's train or test part, and the splits are the random subsamples of
+    Nadeau & Bengio (2003), a sample in the test part with probability n/(n + m), with n samples for
+    test and m for training. A test part that is not drawn stays instead, and train and validation
+    part are divided anew.
+
+    Args:
+        targets: class of every sample, (N,); all alike for a split without classes.
+        first: the data set's own split, of the same samples.
+        seed: any whole number of at least 0: the same one always gives the same split.
+        drawn: the parts of ``first`` that were drawn: ``validation``, ``test`` or both.
+
+    Source: Nadeau & Bengio 2003, "Inference for the Generalization Error", Machine Learning 52.
+    """
+    classes = np.asarray(targets)
+    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+    like = first.test if "test" in drawn else first.validation
+    both = np.sort(np.concatenate([first.train, like]))
+    own, chosen = classes[both], [both[:0]]
+    for name, count in zip(*np.unique(classes[like], return_counts=True), strict=True):
+        chosen.append(random.permutation(both[own == name])[:count])
+    held_out = np.sort(np.concatenate(chosen))
+    train = np.setdiff1d(both, held_out)
+    if "test" in drawn:
+        return Split(train, first.validation, held_out)
+    return Split(train, held_out, first.test)
+
+
+def stratified_split(targets: ArrayLike, validation: float, test: float, seed: int) -> Split:
     """Indices of the train, validation and test parts, each with the classes' proportions.
 
     Args:
@@ -46,7 +110,7 @@ def stratified_split(
                 f"{len(classes)} samples of {len(wanted)} classes are too few to split: the {name} "
                 f"part would lack {len(missing)} classes; give every class more samples"
             )
-    return train, validation_part, test_part
+    return Split(train, validation_part, test_part)
 
 
 def _hold_out(

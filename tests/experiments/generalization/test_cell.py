@@ -30,6 +30,7 @@ CHANGES = {
     "sharpness": True,
     "role": "candidate",
     "baseline": "sam(rho=0.05)",
+    "split_seed": 4,
     "data": "0123",
     "method_source": "method:Mine@01",
     "optimizer_source": "optimizer:Mine@01",
@@ -60,7 +61,7 @@ def test_every_field_is_part_of_the_identity() -> None:
 
 def test_runs_of_a_fleet_differ_in_seed_rate_and_numbers_alone() -> None:
     assert fields_that_change("fleet_key") == set(CHANGES) - {
-        *("spec", "method_source", "seed", "learning_rate")
+        *("spec", "method_source", "seed", "split_seed", "learning_rate")
     }
     assert training("sam").fleet_key != CELL.fleet_key
 
@@ -75,7 +76,7 @@ def test_runs_whose_cycles_differ_are_no_fleet() -> None:
 
 
 def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> None:
-    free = {"spec", "method_source", "seed", "learning_rate", "role", "sharpness"}
+    free = {"spec", "method_source", "seed", "split_seed", "learning_rate", "role", "sharpness"}
     assert fields_that_change("selection_group") == set(CHANGES) - free
     assert training("sam").selection_group != CELL.selection_group
 
@@ -85,6 +86,17 @@ STEP = {
     *("data", "model_source", "dataset_source"),
 }
 OPTIMIZER = {"momentum", "weight_decay", "optimizer", "optimizer_source"}
+
+
+def test_cells_of_one_comparison_differ_in_method_and_seeds_alone() -> None:
+    free = {"spec", "method_source", "seed", "split_seed"}
+    assert fields_that_change("workload") == set(CHANGES) - free
+
+
+def test_a_cell_on_the_datas_own_split_is_known_by_the_id_that_it_had_before() -> None:
+    """Stored runs go on: split 0 is what they were trained on."""
+    assert "split_seed" not in CELL.identity
+    assert replace(CELL, split_seed=1).identity["split_seed"] == 1
 
 
 def test_a_step_is_timed_once_for_all_trainings_that_make_such_steps() -> None:

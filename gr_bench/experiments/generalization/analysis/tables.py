@@ -13,7 +13,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import columns
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
-from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.cell import SEEDS, GeneralizationCell
 from gr_bench.experiments.generalization.planning.selection import candidates
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Record
@@ -23,6 +23,9 @@ SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
     *("schedule", "augmentation", "label_noise", "role", "baseline"),
 )
+RUN = (*SEEDS, *SETTING[1:])
+"""The columns of a table with rows of single trainings."""
+
 OF_SGD = ("momentum", "weight_decay")
 """Columns that are empty with another optimizer."""
 
@@ -143,14 +146,14 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
             continue
-        row = _head(cell)
+        row = head(cell)
         step = of_method.get(_step_key(row), {})
         row |= {f"step_{key}": value for key, value in step.items()}
         if isinstance(record, Training):
             rows.append(row | _results(record))
         elif isinstance(record, Failure):
             rows.append(row | {"status": record.status})
-    return in_order(build_table(rows, [*SETTING, *RESULT]), *SETTING)
+    return in_order(build_table(rows, [*RUN, *RESULT]), *RUN)
 
 
 def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -204,19 +207,30 @@ def _results(record: Training) -> dict[str, Any]:
 def training_curves(records: Sequence[Record]) -> pd.DataFrame:
     """A row an evaluated epoch of a training, the parameters as at its end; no candidates."""
     rows = [
-        _head(record.cell) | {key: getattr(point, key) for key in CURVE}
+        head(record.cell) | {key: getattr(point, key) for key in CURVE}
         for record in records
         if isinstance(record, Training) and record.cell.role in FINAL
         for point in record.curve
     ]
-    return in_order(build_table(rows, [*SETTING, *CURVE]), *SETTING, "epoch")
+    return in_order(build_table(rows, [*RUN, *CURVE]), *RUN, "epoch")
 
 
-def _head(cell: GeneralizationCell) -> dict[str, Any]:
-    fields = {key: getattr(cell, key) for key in SETTING}
+def head(cell: GeneralizationCell) -> dict[str, Any]:
+    """The first entries of a training's row for :func:`~gr_bench.experiments.columns.build_table`:
+    its cell and its setting.
+    """
+    fields = {key: getattr(cell, key) for key in RUN}
     for key in OF_SGD:
         fields[key] = math.nan if fields[key] is None else fields[key]
     return cell_columns(cell) | fields
+
+
+def setting_key(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The setting of a training, from a row of the table or from its cell; of numbers, whatever
+    type they have there.
+    """
+    values = [row[key] for key in GROUP]
+    return tuple(v if isinstance(v, str) else repr(float(v)) for v in values)
 
 
 def setting_columns(row: pd.Series) -> dict[str, Any]:

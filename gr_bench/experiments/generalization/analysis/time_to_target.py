@@ -15,6 +15,7 @@ from gr_bench.experiments.generalization.analysis.tables import (
     same_workload,
     setting_columns,
 )
+from gr_bench.experiments.generalization.cell import SEEDS
 
 COSTS = ("epochs_to_target", "evaluations_to_target", "time_to_target_s")
 
@@ -47,8 +48,8 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = setting_columns(first) | {"target": target, "runs": len(group)}
         epochs = np.full(len(group), np.inf)
         if len(done):
-            own = done.merge(curves, on=[*GROUP, "seed"], suffixes=("_last", ""))
-            there = own[own["validation_accuracy"] >= target].groupby("seed")["epoch"].min()
+            own = done.merge(curves, on=[*GROUP, *SEEDS], suffixes=("_last", ""))
+            there = own[own["validation_accuracy"] >= target].groupby([*SEEDS])["epoch"].min()
             epochs[: len(there)] = there
             row["evaluated_every"] = _largest_gap(own)
             a_step = done["gradient_evaluations"] / done["steps"]
@@ -72,7 +73,8 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 def _largest_gap(curves: pd.DataFrame) -> int:
     """The most epochs from one evaluation to the next in any run, the first counted from 0."""
-    gaps = [np.diff(np.sort(own), prepend=0).max() for _, own in curves.groupby("seed")["epoch"]]
+    runs = curves.groupby([*SEEDS])["epoch"]
+    gaps = [np.diff(np.sort(own), prepend=0).max() for _, own in runs]
     return int(max(gaps))
 
 

@@ -15,6 +15,7 @@ from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
+    Role,
     has_fleet,
 )
 from gr_bench.experiments.generalization.options import TrainingOptions
@@ -50,6 +51,17 @@ def epochs(grid: GeneralizationGrid, spec: str) -> list[int]:
         opponents = [other for other in grid.methods if _is_baseline(grid, other)]
     factors = {1.0} | {registry.gradient_evaluations(other) / own for other in opponents}
     return sorted({round(factor * grid.epochs) for factor in factors if factor >= 1})
+
+
+def split_seed(grid: GeneralizationGrid, role: Role, seed: int) -> int:
+    """The split on which a training is done.
+
+    Numbers are chosen on one split for all seeds, so that a method has one setting. By seed it is
+    split 0: no split trains on its validation part or tests on it.
+    """
+    if grid.splits != "by seed":
+        return grid.splits
+    return 0 if role == "candidate" else seed
 
 
 def _is_baseline(grid: GeneralizationGrid, spec: str) -> bool:

@@ -6,24 +6,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from gr_bench.errors import Unsupported
 from gr_bench.experiments.generalization.cell import GeneralizationCell, has_fleet
 from gr_bench.experiments.generalization.training.fleet_optimizers import OF_FLEETS, Rates
+from gr_bench.experiments.generalization.training.splits import AnyPart, SplitPart, Splits
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method, stack
 from gr_bench.spec import parse
 from gr_bench.timing.first_step import FirstStep
-from gr_bench.workloads.datasets import Dataset, Part
-from gr_bench.workloads.loss import accuracy, cross_entropy
+from gr_bench.workloads.datasets import Dataset
+from gr_bench.workloads.loss import accuracy, cross_entropy, hits
 
 
 class Fleet(Trainer):
-    """Runs that differ in seed, learning rate and the numbers of their method alone.
+    """Runs that differ in seeds, learning rate and the numbers of their method alone.
 
     Every parameter and buffer is stacked to (R, ...), and the forward pass is mapped over the runs
     (``torch.func.vmap``). The methods are the loop's own (:func:`gr_bench.methods.stack`).
@@ -36,7 +39,9 @@ class Fleet(Trainer):
 
     name = "fleet"
 
-    def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
+    def __init__(
+        self, cells: Sequence[GeneralizationCell], data: Dataset | Splits, device: Device
+    ) -> None:
         super().__init__(cells, data, device)
         if not has_fleet(cells[0].optimizer):
             raise Unsupported(
@@ -120,7 +125,9 @@ class Fleet(Trainer):
             buffer.copy_(state["buffers"][name])
         self._optimizer.load_state(state)
 
-    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
+    def evaluate(
+        self, part: AnyPart, *, with_gradient: bool = False, with_hits: bool = False
+    ) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
         piece = self.piece()
         self._model.eval()
@@ -129,29 +136,35 @@ class Fleet(Trainer):
 
         def one(
             params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor
-        ) -> tuple[Tensor, Tensor]:
+        ) -> tuple[Tensor, Tensor, Tensor]:
             logits = functional_call(self._model, (params, buffers), (inputs,))
-            return cross_entropy(logits, targets), accuracy(logits, targets)
+            found = hits(logits, targets)
+            return cross_entropy(logits, targets), accuracy(logits, targets), found
 
-        mapped = vmap(one, in_dims=(0, 0, None, None), randomness="error")
+        axis = 0 if isinstance(part, SplitPart) else None
+        mapped = vmap(one, in_dims=(0, 0, axis, axis), randomness="error")
         shape = (len(self.cells),)
         total_loss = torch.zeros(shape, device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
+        right: list[Tensor] = []
         with torch.set_grad_enabled(with_gradient):
             for inputs, targets in part.pieces(piece):
-                share = len(inputs) / len(part)
-                losses, accuracies = mapped(self.params, self.buffers, inputs, targets)
+                share = inputs.shape[0 if axis is None else 1] / len(part)
+                losses, accuracies, found = mapped(self.params, self.buffers, inputs, targets)
                 if with_gradient:
                     losses.backward(torch.full_like(losses, share))
                 total_loss += losses.detach() * share
                 total_accuracy += accuracies * share
+                if with_hits:
+                    right.append(found)
         norms: list[float | None] = [None] * len(self.cells)
         if with_gradient:
             norms = list(_norms(p.grad for p in self.params.values() if p.grad is not None))
-        return [
-            Evaluation(*values)
-            for values in zip(total_loss.tolist(), total_accuracy.tolist(), norms, strict=True)
-        ]
+        each: list[NDArray[np.bool_] | None] = [None] * len(self.cells)
+        if with_hits:
+            each = list(torch.cat(right, dim=1).cpu().numpy())
+        totals = (total_loss.tolist(), total_accuracy.tolist())
+        return [Evaluation(*values) for values in zip(*totals, norms, each, strict=True)]
 
 
 @torch.no_grad()

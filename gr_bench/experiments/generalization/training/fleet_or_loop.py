@@ -23,6 +23,7 @@ from gr_bench.experiments.generalization.training.checkpoint import Piece
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
+from gr_bench.experiments.generalization.training.splits import SplitLoader, Splits
 from gr_bench.experiments.generalization.training.trainer import Trainer
 from gr_bench.files import write_whole
 from gr_bench.meters import hardware
@@ -56,15 +57,20 @@ DECISIVE = ("model", "dataset", "batch_size", "device", "dtype", "threads", "mom
 """Fields of a cell that bear on which of the two is the faster."""
 
 
-def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> list[Piece]:
+def divide(cells: Piece, loader: SplitLoader, device: Device, how: TrainerChoice) -> list[Piece]:
     """The cells in fleets as large as the memory allows; singly, if the loop is to train them.
 
     Args:
-        cells: alike in everything but seed, learning rate and the numbers of their method.
-        data: on the device, in the cells' dtype.
+        cells: alike in everything but seeds, learning rate and the numbers of their method.
+        loader: of their data.
         device: where they are trained.
         how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
     """
+    groups = loader.groups(cells)
+    return [piece for own in groups for piece in _divide(own, loader.load(own), device, how)]
+
+
+def _divide(cells: Piece, data: Splits, device: Device, how: TrainerChoice) -> list[Piece]:
     alone: list[Piece] = [[cell] for cell in cells]
     # 16 bits round the two by per cents apart
     rounds_apart = cells[0].dtype in MIXED
@@ -89,7 +95,7 @@ def divide(cells: Piece, data: Dataset, device: Device, how: TrainerChoice) -> l
     return together if is_faster else alone
 
 
-def in_memory(cells: Piece, data: Dataset, device: Device) -> list[Piece]:
+def in_memory(cells: Piece, data: Dataset | Splits, device: Device) -> list[Piece]:
     """The cells in as few pieces as the device's memory allows, of one size."""
     most = max(1, device.spare_bytes() // _bytes_a_run(Loop(cells[0], data, device)))
     count = math.ceil(len(cells) / most)

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.training.splits import AnyPart, Splits
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.meters.curvature import gradient_norm, parameter_norm
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method
 from gr_bench.optimizers.convention import Convention
 from gr_bench.timing.first_step import first_step
-from gr_bench.workloads.datasets import Dataset, Part
-from gr_bench.workloads.loss import accuracy, cross_entropy
+from gr_bench.workloads.datasets import Dataset
+from gr_bench.workloads.loss import accuracy, cross_entropy, hits
 
 
 class Loop(Trainer):
@@ -24,7 +25,7 @@ class Loop(Trainer):
 
     name = "loop"
 
-    def __init__(self, cell: GeneralizationCell, data: Dataset, device: Device) -> None:
+    def __init__(self, cell: GeneralizationCell, data: Dataset | Splits, device: Device) -> None:
         super().__init__([cell], data, device)
         self.training = self._built(cell)
 
@@ -80,7 +81,9 @@ class Loop(Trainer):
         if self.training.scaler is not None:
             self.training.scaler.load_state_dict(state["scaler"])
 
-    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
+    def evaluate(
+        self, part: AnyPart, *, with_gradient: bool = False, with_hits: bool = False
+    ) -> list[Evaluation]:
         """See :meth:`Trainer.evaluate`."""
         piece = self.piece()
         model = self.training.model.eval()
@@ -88,6 +91,7 @@ class Loop(Trainer):
             p.grad = None
         total_loss = torch.zeros((), device=part.inputs.device, dtype=torch.float64)
         total_accuracy = torch.zeros_like(total_loss)
+        found: list[Tensor] = []
         with torch.set_grad_enabled(with_gradient):
             for inputs, targets in part.pieces(piece):
                 share = len(inputs) / len(part)
@@ -97,5 +101,8 @@ class Loop(Trainer):
                     loss.backward()
                 total_loss += loss.detach()
                 total_accuracy += accuracy(logits, targets) * share
+                if with_hits:
+                    found.append(hits(logits, targets))
         norm = float(gradient_norm(model.parameters())) if with_gradient else None
-        return [Evaluation(float(total_loss), float(total_accuracy), norm)]
+        right = torch.cat(found).cpu().numpy() if with_hits else None
+        return [Evaluation(float(total_loss), float(total_accuracy), norm, right)]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gr_bench import registry
+from gr_bench.experiments.generalization.bits import encode_bits
 from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
 from gr_bench.experiments.generalization.record import Curvature, EpochResult, Training
 from gr_bench.experiments.generalization.training.checkpoint import (
@@ -25,15 +25,14 @@ from gr_bench.experiments.generalization.training.fleet_or_loop import divide
 from gr_bench.experiments.generalization.training.loop import Loop
 from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
 from gr_bench.experiments.generalization.training.schedules import SCHEDULES
+from gr_bench.experiments.generalization.training.splits import SplitLoader, Splits
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
 from gr_bench.experiments.record import Failure, Progress, failure
 from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
 from gr_bench.meters.device import Device
 from gr_bench.meters.get_device import get_device
-from gr_bench.timing.step import load_data
 from gr_bench.workloads.datasets import Dataset
-from gr_bench.workloads.label_noise import with_label_noise
 from gr_bench.workloads.loss import cross_entropy
 
 
@@ -50,7 +49,7 @@ def train_all(
     A part that fails costs its own cells alone.
 
     Args:
-        cells: alike in everything but seed, learning rate and the numbers of their method.
+        cells: alike in everything but seeds, learning rate and the numbers of their method.
         how: ``fleet``, ``loop``, or ``auto`` for whichever steps faster here, measured once.
         folder: where checkpoints are kept, and looked for; an earlier start's cells may have been
             more than ``cells``.
@@ -63,12 +62,12 @@ def train_all(
         ValueError: the training part is smaller than one batch.
     """
     device = get_device(cells[0].device)
-    data = with_label_noise(load_data(cells[0], registry), cells[0].label_noise)
+    loader = SplitLoader(cells)
     kept = CheckpointFolder(folder, checkpoint_s)
     wanted = {cell.id for cell in cells}
     pieces = [
         (piece, kept.checkpoint(number, device.torch_device))
-        for number, piece in enumerate(kept.pieces(lambda: divide(cells, data, device, how)))
+        for number, piece in enumerate(kept.pieces(lambda: divide(cells, loader, device, how)))
         if any(cell.id in wanted for cell in piece)
     ]
     for done, (piece, checkpoint) in enumerate(pieces):
@@ -76,7 +75,7 @@ def train_all(
         at_work(*left.values())
         try:
             for result in train(
-                _trainer(piece, data, device, how), data, checkpoint, evaluate_every
+                _trainer(piece, loader.load(piece), device, how), checkpoint, evaluate_every
             ):
                 if isinstance(result, Progress):
                     yield Progress((done + result.part) / len(pieces))
@@ -88,7 +87,7 @@ def train_all(
         free_unused()  # of a trainer that is gone
 
 
-def _trainer(piece: Piece, data: Dataset, device: Device, how: TrainerChoice) -> Trainer:
+def _trainer(piece: Piece, data: Splits, device: Device, how: TrainerChoice) -> Trainer:
     """The trainer of cells that are trained together, all or one."""
     single = len(piece) == 1 and how != "fleet"
     return Loop(piece[0], data, device) if single else Fleet(piece, data, device)
@@ -116,7 +115,7 @@ class TrainingState:
 
 
 def train(
-    trainer: Trainer, data: Dataset, checkpoint: Checkpoint, evaluate_every: int = 1
+    trainer: Trainer, checkpoint: Checkpoint, evaluate_every: int = 1
 ) -> Iterator[Training | Progress]:
     """Train a trainer's runs; yield its progress after every epoch and its records at the end.
 
@@ -136,10 +135,10 @@ def train(
     while state.epoch < epochs and not all(state.diverged):
         _one_epoch(trainer, state)
         if state.epoch % evaluate_every == 0 or state.epoch == epochs:
-            _evaluate(trainer, data, state)
+            _evaluate(trainer, state)
         checkpoint.save_if_due(lambda: {"trainer": trainer.state(), "training": asdict(state)})
         yield Progress(state.epoch / epochs)
-    yield from _records(trainer, data, state)
+    yield from _records(trainer, state)
 
 
 def _one_epoch(trainer: Trainer, state: TrainingState) -> None:
@@ -161,12 +160,12 @@ def _one_epoch(trainer: Trainer, state: TrainingState) -> None:
             state.diverged[run] = first + int(finite[run].int().argmin()) + 1
 
 
-def _evaluate(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
+def _evaluate(trainer: Trainer, state: TrainingState) -> None:
     """Add a point to the curve of every run that has not diverged."""
     if all(state.diverged):
         return
-    fits = trainer.evaluate(data.train, with_gradient=True)
-    held_out = trainer.evaluate(data.validation)
+    fits = trainer.evaluate(trainer.parts.train, with_gradient=True)
+    held_out = trainer.evaluate(trainer.parts.validation)
     norms = trainer.parameter_norms()
     for run, (fit, validation) in enumerate(zip(fits, held_out, strict=True)):
         if state.diverged[run] is not None:
@@ -189,17 +188,19 @@ def _evaluate(trainer: Trainer, data: Dataset, state: TrainingState) -> None:
             )
 
 
-def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[Training]:
+def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
     """A record a run, when training is over."""
     cells, diverged = trainer.cells, list(state.diverged)
     steps = cells[0].epochs * trainer.steps_per_epoch
     unread = cells[0].role == "candidate" or all(diverged)
     nothing: list[Evaluation | None] = [None] * len(cells)
-    tests = nothing if unread else trainer.evaluate(data.test)
+    tests = nothing if unread else trainer.evaluate(trainer.parts.test, with_hits=True)
     for run, (cell, test) in enumerate(zip(cells, tests, strict=True)):
         if diverged[run] is None and test is not None and not math.isfinite(test.loss):
             diverged[run] = steps
         ended = test if diverged[run] is None else None
+        data = trainer.splits.of(cell)
+        test_part, test_hits = (None, None) if ended is None else _bits(data, ended)
         curvature, error = None, None
         if ended is not None and cell.sharpness:
             try:
@@ -216,6 +217,9 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             diverged_step=diverged[run],
             test_loss=None if ended is None else ended.loss,
             test_accuracy=None if ended is None else ended.accuracy,
+            test_part=test_part,
+            test_hits=test_hits,
+            split_hash=None if data.places is None else data.places.hash,
             sharpness=curvature,
             sharpness_error=error,
             steps=done,
@@ -225,6 +229,13 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             trainer=trainer.name,
             runs_together=len(cells),
         )
+
+
+def _bits(data: Dataset, test: Evaluation) -> tuple[str | None, str | None]:
+    """The test part and its hits in a record; nothing of sequences and where places are unknown."""
+    if data.places is None or test.hits is None or test.hits.ndim > 1:
+        return None, None
+    return encode_bits(data.places.test_mask), encode_bits(test.hits)
 
 
 def _curvature(trainer: Trainer, run: int, data: Dataset) -> Curvature:

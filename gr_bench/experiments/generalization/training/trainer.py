@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -16,11 +18,12 @@ from gr_bench import registry
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.record import TrainerName
 from gr_bench.experiments.generalization.training.pieces import bytes_an_example, piece_size
+from gr_bench.experiments.generalization.training.splits import AnyPart, SplitPart, Splits
 from gr_bench.meters.device import Device
 from gr_bench.methods import Method
 from gr_bench.timing.step import Training, build_training
 from gr_bench.workloads.augmentation import AUGMENTATIONS
-from gr_bench.workloads.datasets import Dataset, Part
+from gr_bench.workloads.datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -30,39 +33,48 @@ class Evaluation:
     loss: float
     accuracy: float
     gradient_norm: float | None
+    hits: NDArray[np.bool_] | None = field(default=None, compare=False)
+    """Of every sample, in the order of the part, if asked for: the largest logit is the class's."""
 
 
 class Trainer(ABC):
     """R runs of one architecture, batch size and length, each with its own draws.
 
-    A run's data order and augmentation come from a generator that its seed alone decides, so they
-    depend neither on what it is trained together with nor on the device. An epoch's are drawn on
-    the host at its start and moved at once: no step copies or waits.
+    A run sees the parts of its own split. Its data order and augmentation come from a generator
+    that its seed alone decides, so they depend neither on what it is trained together with nor on
+    the device. An epoch's are drawn on the host at its start and moved at once: no step copies or
+    waits.
 
     Args:
         cells: one for each run.
-        data: on the device, in the cells' dtype.
+        data: on the device, in the cells' dtype; of one split for all of them, or of several.
     """
 
     name: ClassVar[TrainerName]
     """Its name in records."""
 
-    def __init__(self, cells: Sequence[GeneralizationCell], data: Dataset, device: Device) -> None:
+    def __init__(
+        self, cells: Sequence[GeneralizationCell], data: Dataset | Splits, device: Device
+    ) -> None:
         self.cells = cells
         self.device = device
-        self._data = data
+        self.splits = data if isinstance(data, Splits) else Splits({cells[0].split_seed: data})
+        self.parts = self.splits.parts(cells)
+        self._data = self.splits.of(cells[0])  # of the shapes that all runs' data have
         self._draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]
         self._augmentation = AUGMENTATIONS.get(cells[0].augmentation)
         # the last, incomplete batch is left out, as a batch of one breaks batch norm
-        self.steps_per_epoch = len(data.train) // cells[0].batch_size
+        self.steps_per_epoch = len(self._data.train) // cells[0].batch_size
         self._is_new = True  # no step has been made
         self._examples: int | None = None  # that fit into the memory together, once it is known
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch's mini-batches: inputs (R, B, ...) and targets (R, B, ...)."""
-        train, size = self._data.train, self.cells[0].batch_size
+        train, size = self.parts.train, self.cells[0].batch_size
         orders = torch.stack([torch.randperm(len(train), generator=own) for own in self._draws])
         orders = orders.to(self.device.torch_device)
+        if isinstance(train, SplitPart):
+            orders = orders + train.offsets
         draws = self._augmentation_draws()
         for index in range(self.steps_per_epoch):
             chosen = orders[:, index * size : (index + 1) * size]
@@ -172,8 +184,12 @@ class Trainer(ABC):
         return piece_size(self._examples // graphs)
 
     @abstractmethod
-    def evaluate(self, part: Part, *, with_gradient: bool = False) -> list[Evaluation]:
-        """Mean loss and accuracy of every run over a part, and ‖∇L‖ of that loss if asked for."""
+    def evaluate(
+        self, part: AnyPart, *, with_gradient: bool = False, with_hits: bool = False
+    ) -> list[Evaluation]:
+        """Mean loss and accuracy of every run over a part; ‖∇L‖ of that loss, and which samples are
+        hit, if asked for.
+        """
 
 
 def _to(device: torch.device, value: Any) -> Any:
