@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -277,7 +278,8 @@ def _calibrate_generalization(budget_s: float, out: Path | None) -> None:
     from gr_bench.units import require_budget
 
     require_budget(budget_s, studies.LEAST_S, "studies")
-    done, interrupted = [], False
+    done: list[Any] = []
+    interrupted = False
     with BudgetBar(budget_s) as progress:
         try:
             for study in studies.null_studies(budget_s, progress):
@@ -782,7 +784,7 @@ def plan(
     for line in [page.as_json(made)] if as_json else page.lines(made):
         print(line)
     if not as_json and (note := seeds_note(chosen)):
-        print(note)
+        print(textwrap.fill(note, page.WIDTH, break_on_hyphens=False))
 
 
 @app.command(
