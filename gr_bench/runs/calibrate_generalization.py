@@ -230,5 +230,5 @@ def seeds_note(suite: Suite, folder: Path = FOLDER) -> str | None:
 def _gains(spreads: Sequence[Spread], seeds: int) -> str:
     if seeds < 2:
         return "no difference"
-    gains = [f"{100 * s.smallest_gain(seeds):.1f} ({s.dataset})" for s in spreads]
-    return f"a difference of {' or '.join(gains)} points"
+    gains = [f"{100 * s.smallest_gain(seeds):.1f} points ({s.dataset})" for s in spreads]
+    return f"a difference of {' or '.join(gains)}"

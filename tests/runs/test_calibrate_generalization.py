@@ -64,8 +64,8 @@ def test_a_plan_says_what_its_seeds_find(tmp_path: Path) -> None:
     note = seeds_note(suite, tmp_path)
     assert note is not None
     assert "5 seeds find a difference of" in note
-    assert "(digits) points" in note
-    assert seeds_note(load_suite("quick"), tmp_path) is None
+    assert "points (digits)" in note
+    assert seeds_note(load_suite("compare"), tmp_path) is None
     (tmp_path / FILE).write_text("{}")
     assert seeds_note(suite, tmp_path) is None
 
