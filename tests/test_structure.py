@@ -21,7 +21,7 @@ ROOMS = (
     ("experiments",),
     ("registry", "timing", "source", "peers", "plugins"),
     ("methods", "workloads", "meters", "suites", "optimizers"),
-    ("stats", "spec", "version", "units", "files", "errors"),
+    ("stats", "crossed", "spec", "version", "units", "files", "errors"),
 )
 """From the top down; a room may use those on its own floor and on the floors below."""
 

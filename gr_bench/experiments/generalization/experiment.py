@@ -151,7 +151,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         return {
             "generalization": runs,
             "training_curves": curves,
-            "comparison": comparison(runs),
+            "comparison": comparison(runs, records),
             "time_to_target": time_to_target(runs, curves),
             "selection": tables.selection(records),
             "step_times": timed,

@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import pandas as pd
 
 from gr_bench import stats
 from gr_bench.experiments.columns import build_table, in_order
+from gr_bench.experiments.generalization.analysis.paired import paired_comparison
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
+    head,
     of_baseline,
     same_workload,
     setting_columns,
+    setting_key,
 )
-from gr_bench.experiments.generalization.cell import SEEDS
+from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.record import Record
 
 COMPARED = (
-    *("cost", "baseline_epochs", "cost_ratio", "seeds"),
-    *("test_accuracy", "difference", "low", "high", "p"),
+    *("cost", "baseline_epochs", "cost_ratio", "seeds", "splits"),
+    *("test_accuracy", "difference", "low", "high", "p", "interval"),
 )
 EQUAL_TIME_TOLERANCE = 0.05
 """Two trainings take equal time if they differ by no more than this part."""
 
 
-def paired_differences(
-    table: pd.DataFrame, own: pd.DataFrame, column: str, *, epochs: int | None = None
-) -> pd.Series:
-    """``own``'s column minus the baseline's at the same seed and split, for those that both have.
+def comparison(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """A row a setting and sort of cost: its test accuracy minus the baseline's, paired by seed and
+    split.
 
-    Chosen settings are compared whatever the learning rate that was chosen for each; otherwise it
-    must be the same.
-
-    Args:
-        table: of :func:`generalization`.
-        own: rows of one setting.
-        column: the quantity.
-        epochs: of the baseline's runs; by default ``own``'s.
-    """
-    first = own.iloc[0]
-    same = same_workload(table, first)
-    length = first["epochs"] if epochs is None else epochs
-    same = same[of_baseline(same) & (same["epochs"] == length)]
-    joined = own.merge(same, on=[*SEEDS], suffixes=("", "_base"))
-    return (joined[column] - joined[f"{column}_base"]).dropna()
-
-
-def comparison(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a setting and sort of cost: its test accuracy minus the baseline's, paired by seed.
+    The interval and the p-value are those of
+    :func:`~gr_bench.experiments.generalization.analysis.paired.paired_comparison`; ``interval``
+    says what they are over, ``seeds`` is the number of pairs, ``splits`` that of their splits.
 
     ``cost`` says what is equal: ``epochs``; ``gradient evaluations``, for which of the method and
     the baseline the one with fewer evaluations a step is trained for as many times the epochs; or
@@ -54,10 +44,18 @@ def comparison(table: pd.DataFrame) -> pd.DataFrame:
     the other. ``cost_ratio`` is the method's cost over that of the baseline's training
     (``baseline_epochs``), 1 if it is equal. A training that is longer for the sake of cost has no
     row at equal epochs, as the baseline has none of that length. ``verdict`` is ``better`` or
-    ``worse`` where that is believed at a false-discovery rate of 5 % (Benjamini-Hochberg, on paired
-    t-tests) among all rows with chosen settings, or all others; else ``undecided``; ``no pair of
-    runs`` where all diverged or failed.
+    ``worse`` where that is believed at a false-discovery rate of 5 % (Benjamini-Hochberg) among all
+    rows with chosen settings, or all others; else ``undecided``; ``no pair of runs`` where all
+    diverged or failed.
+
+    Args:
+        table: of :func:`~gr_bench.experiments.generalization.analysis.tables.generalization`.
+        records: that it was made from.
     """
+    trainings: dict[tuple[str, ...], list[Training]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, Training):
+            trainings[setting_key(head(record.cell))].append(record)
     rows = []
     for _, group in table.groupby(GROUP, sort=False, dropna=False):
         setting = setting_columns(group.iloc[0])
@@ -68,17 +66,24 @@ def comparison(table: pd.DataFrame) -> pd.DataFrame:
         there = there[of_baseline(there)]
         for cost, factor in _factors(group, there).items():
             for epochs in _lengths(there, setting["epochs"], factor):
-                apart = pd.Series(dtype=float)
-                if len(done):
-                    apart = paired_differences(table, done, "test_accuracy", epochs=epochs)
-                if cost != "epochs" and not len(apart):
+                same = there[there["epochs"] == epochs]
+                own, base = (
+                    [
+                        record
+                        for key in {*map(setting_key, part.to_dict("records"))}
+                        for record in trainings[key]
+                    ]
+                    for part in (group, same)
+                )
+                pairs = paired_comparison(own, base)
+                if cost != "epochs" and not pairs.pairs:
                     continue
                 ratio = factor * setting["epochs"] / epochs
                 row = {"cost": cost, "baseline_epochs": epochs, "cost_ratio": ratio}
-                row["seeds"] = len(apart)
-                if len(apart):
-                    row["difference"], row["low"], row["high"] = stats.t_interval(apart)
-                    row["p"] = stats.p_value(apart)
+                row |= {"seeds": pairs.pairs, "splits": pairs.splits}
+                if pairs.pairs:
+                    row |= {key: getattr(pairs, key) for key in ("difference", "low", "high", "p")}
+                    row["interval"] = pairs.how
                 rows.append(setting | row | {"test_accuracy": done["test_accuracy"].mean()})
     found = in_order(build_table(rows, [*SETTING[1:], *COMPARED, "verdict"]), *SETTING[1:], "cost")
     verdicts = pd.Series("no pair of runs", index=found.index)

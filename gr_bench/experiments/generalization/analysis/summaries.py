@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gr_bench import stats
 from gr_bench.experiments.experiment import Summary
-from gr_bench.experiments.generalization.analysis.equal_cost import paired_differences
+from gr_bench.experiments.generalization.analysis.paired import (
+    OVER_SAMPLES,
+    OVER_SEEDS,
+    OVER_SPLITS,
+)
 from gr_bench.experiments.generalization.analysis.tables import (
     CHOSEN_BY,
     GROUP,
@@ -19,7 +23,7 @@ from gr_bench.experiments.generalization.analysis.tables import (
     SHOWN,
     WORKLOAD,
     baseline_name,
-    of_baseline,
+    setting_key,
     with_few_settings,
 )
 
@@ -29,7 +33,8 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     target accuracy takes; the candidates of a selection; step times.
     """
     found = []
-    for name, build in BUILDERS.items():
+    over_seeds = partial(_over_seeds, against=tables["comparison"])
+    for name, build in {"generalization": over_seeds, **BUILDERS}.items():
         table = tables[name]
         few = with_few_settings(table) if name in LISTED else table
         if not len(few):
@@ -51,23 +56,44 @@ def _against_baseline(against: pd.DataFrame) -> Summary:
     shown[f"{baseline}'s epochs"] = against["baseline_epochs"]
     shown[f"cost / {baseline}'s"] = against["cost_ratio"].round(3)
     shown["seeds"] = against["seeds"]
+    if (against["splits"] > 1).any():
+        shown["splits"] = against["splits"]
     intervals = against[["difference", "low", "high"]].itertuples(index=False)
     shown[f"minus {baseline} (points)"] = [
         _points(*row) if seeds else "-"
         for row, seeds in zip(intervals, against["seeds"], strict=True)
     ]
+    if against["interval"].nunique() > 1:
+        shown["interval over"] = against["interval"].fillna("-")
     shown["p"] = [f"{p:.2g}" if p == p else "-" for p in against["p"].astype(float)]
     shown["verdict"] = against["verdict"]
     return Summary(
         "comparison",
         f"Test accuracy against {baseline} at equal cost",
-        "Paired by seed, with the 95 % t-interval over seeds. At equal gradient evaluations, of "
+        f"Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
+        "At equal gradient evaluations, of "
         f"the method and {baseline} the one that takes fewer a step is trained for as many times "
         "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
         "other than undecided is one to believe among all rows with chosen settings, or all "
         "others, at a false-discovery rate of 5 %.",
         shown,
     )
+
+
+INTERVALS = {
+    OVER_SAMPLES: "is over seeds, splits where there are several, and the samples of the test "
+    "part: it speaks of other data of this kind",
+    OVER_SPLITS: "is over seeds and splits, with Nadeau and Bengio's correction for their overlap",
+    OVER_SEEDS: "is Student's over seeds, and does not speak of other data",
+}
+
+
+def _of_intervals(against: pd.DataFrame) -> str:
+    """Sentences that say what the intervals of a table are over."""
+    kinds = [kind for kind in INTERVALS if (against["interval"] == kind).any()]
+    if len(kinds) == 1:
+        return f"The interval {INTERVALS[kinds[0]]}."
+    return " ".join(f"Where it says `{kind}`, it {INTERVALS[kind]}." for kind in kinds)
 
 
 def _settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,8 +194,10 @@ def _candidates(selected: pd.DataFrame) -> Summary:
     )
 
 
-def _over_seeds(table: pd.DataFrame) -> Summary:
-    """A row for every method on every workload."""
+def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
+    """A row for every method on every workload, with its comparison at equal epochs."""
+    alike = against[(against["cost"] == "epochs") & (against["seeds"] > 0)]
+    differences = {setting_key(row): row for row in alike.to_dict("records")}
     rows = []
     kept, baseline = list(_settings(table)), baseline_name(table)
     difference = f"minus {baseline} (points)"
@@ -178,10 +206,8 @@ def _over_seeds(table: pd.DataFrame) -> Summary:
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
         row["test accuracy (%)"] = _mean(100 * done["test_accuracy"], "{:.2f}")
         row[difference] = "-"
-        if len(done) and not of_baseline(done).any():
-            apart = paired_differences(table, done, "test_accuracy")
-            if len(apart):
-                row[difference] = _points(*stats.t_interval(apart))
+        if found := differences.get(setting_key(row)):
+            row[difference] = _points(*(found[end] for end in ("difference", "low", "high")))
         row["accuracy gap (points)"] = _mean(100 * done["gap_accuracy"], "{:.2f}")
         row["test loss"] = _mean(done["test_loss"], "{:.3f}")
         row["loss gap"] = _mean(done["gap_loss"], "{:.3f}")
@@ -198,7 +224,8 @@ def _over_seeds(table: pd.DataFrame) -> Summary:
         "generalization",
         "Generalization",
         f"At equal epochs; mean ± standard deviation over seeds. Minus {baseline}: mean of the "
-        "differences from it at the same seed, with the 95 % t-interval over seeds. "
+        "differences from it at the same seed and split, with their 95 % interval, which the next "
+        "table explains. "
         "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
         "gradient norm on the whole training part at the end. Diverged and failed runs are "
         "counted, and are in no mean. With label noise, train results are on the noisy labels, and "
@@ -215,7 +242,6 @@ def _mean(values: pd.Series, number: str) -> str:
 
 
 BUILDERS: dict[str, Callable[[pd.DataFrame], Summary]] = {
-    "generalization": _over_seeds,
     "comparison": _against_baseline,
     "time_to_target": _to_target,
     "selection": _candidates,

@@ -146,7 +146,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
             continue
-        row = _head(cell)
+        row = head(cell)
         step = of_method.get(_step_key(row), {})
         row |= {f"step_{key}": value for key, value in step.items()}
         if isinstance(record, Training):
@@ -207,7 +207,7 @@ def _results(record: Training) -> dict[str, Any]:
 def training_curves(records: Sequence[Record]) -> pd.DataFrame:
     """A row an evaluated epoch of a training, the parameters as at its end; no candidates."""
     rows = [
-        _head(record.cell) | {key: getattr(point, key) for key in CURVE}
+        head(record.cell) | {key: getattr(point, key) for key in CURVE}
         for record in records
         if isinstance(record, Training) and record.cell.role in FINAL
         for point in record.curve
@@ -215,11 +215,22 @@ def training_curves(records: Sequence[Record]) -> pd.DataFrame:
     return in_order(build_table(rows, [*RUN, *CURVE]), *RUN, "epoch")
 
 
-def _head(cell: GeneralizationCell) -> dict[str, Any]:
+def head(cell: GeneralizationCell) -> dict[str, Any]:
+    """The first entries of a training's row for :func:`~gr_bench.experiments.columns.build_table`:
+    its cell and its setting.
+    """
     fields = {key: getattr(cell, key) for key in RUN}
     for key in OF_SGD:
         fields[key] = math.nan if fields[key] is None else fields[key]
     return cell_columns(cell) | fields
+
+
+def setting_key(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The setting of a training, from a row of the table or from its cell; of numbers, whatever
+    type they have there.
+    """
+    values = [row[key] for key in GROUP]
+    return tuple(v if isinstance(v, str) else repr(float(v)) for v in values)
 
 
 def setting_columns(row: pd.Series) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from synthetic import diverged, failed, trained, training
 
 from gr_bench import stats
 from gr_bench.experiments.columns import build_table
-from gr_bench.experiments.generalization.analysis.equal_cost import paired_differences
 from gr_bench.experiments.generalization.cell import GeneralizationGrid
 from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Curvature, Training
@@ -47,10 +46,9 @@ def results() -> list[Training]:
 
 
 def difference(*records: Record):
-    table = tables(*records)["generalization"]
-    own = table[(table["method"] == "sam") & (table["status"] == "ok")]
-    found = paired_differences(table, own, "test_accuracy")
-    return stats.t_interval(found) if len(found) else None
+    table = tables(*records)["comparison"]
+    found = table[(table["method"] == "sam") & (table["seeds"] > 0)]
+    return stats.Interval(*found.iloc[0][["difference", "low", "high"]]) if len(found) else None
 
 
 # --- rows
