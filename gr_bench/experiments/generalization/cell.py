@@ -18,6 +18,7 @@ SEEDS = ("seed", "split_seed")
 """The fields by which runs of one setting differ, and by which runs of two are paired."""
 
 Role = Literal["candidate", "chosen", "run", "timing", "control"]
+ScheduleName = Literal["cosine", "warmup-cosine", "constant", "step"]
 TrainerChoice = Literal["auto", "fleet", "loop"]
 
 
@@ -199,11 +200,10 @@ class GeneralizationGrid(OptimizerGrid):
     """Of ``sgd``, unless ``optimizers`` spells it otherwise, as is the weight decay."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    schedules: Annotated[list[Literal["cosine", "constant", "step"]], Field(min_length=1)] = [
-        "cosine"
-    ]
-    """Of the learning rate: down to zero along half a cosine; constant; to a tenth at half of the
-    training and at three quarters."""
+    schedules: Annotated[list[ScheduleName], Field(min_length=1)] = ["cosine"]
+    """Of the learning rate: down to zero along half a cosine; the same after a rise from zero on
+    the first tenth of the steps; constant; to a tenth at half of the training and at three
+    quarters."""
 
     augmentations: Annotated[list[Literal["none", "crop-flip"]], Field(min_length=1)] = ["none"]
     label_noise: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.0]

@@ -94,6 +94,9 @@ class Training(Record):
     split: str
     """The division of the data, in words."""
 
+    unit: str | None = None
+    """Of text, ``byte`` if a target is one."""
+
     trainer: TrainerName
     runs_together: int
     """Runs of its fleet; 1 in the loop."""

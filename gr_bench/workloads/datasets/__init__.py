@@ -27,6 +27,7 @@ DATASETS = {
     "npz": ".npz_file:npz",
     "images": ".image_folder:images",
     "text": ".text_file:text",
+    "stdlib": ".stdlib:stdlib",
     "huggingface": ".huggingface:huggingface",
 }
 """Each name with the dataset's module in this package and its function."""

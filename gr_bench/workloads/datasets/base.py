@@ -14,6 +14,8 @@ from gr_bench.errors import RequestError
 from gr_bench.workloads.datasets.labels import Labels, divide, encode_labels
 from gr_bench.workloads.datasets.split import DRAWN, Indices, Split, redraw
 
+Unit = Literal["byte"]
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -66,6 +68,7 @@ class Dataset:
         source: one line that says where the data come from.
         split: one line that says how the parts were made.
         classes: names of the classes in the order of their numbers; none if these are their names.
+        unit: of text, ``byte`` if a target is one: its loss is then known in bits per byte, too.
         places: of the parts' samples in the data as they were before; None if that is not known.
         redraw: gives the same data divided by another seed, of 1 or more; None where the parts are
             fixed.
@@ -80,6 +83,7 @@ class Dataset:
     source: str
     split: str
     classes: tuple[str, ...] = ()
+    unit: Unit | None = None
     places: Split | None = None
     redraw: Callable[[int], Dataset] | None = None
 

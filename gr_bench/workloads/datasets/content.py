@@ -67,7 +67,7 @@ def same_content(text: str, known: str) -> None:
 def with_absolute_path(text: str) -> str:
     """A dataset's spelling for a process with another current directory."""
     spec = parse(text)
-    if spec.name not in FILES:
+    if spec.name not in FILES or "path" not in spec.parameters:
         return text
     placed = {"path": str(Path(str(spec.parameters["path"])).expanduser().absolute())}
     return str(Spec(spec.name, tuple((spec.parameters | placed).items())))

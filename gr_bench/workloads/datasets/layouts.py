@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from .library import library_files
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 PART_NAMES = {
     "train": ("train",),
@@ -296,16 +298,19 @@ CHECKS: dict[str, Callable[..., None]] = {
     "npz": _ignoring(npz_arrays, "path", "inputs", "targets"),
     "images": _ignoring(image_files, "path"),
     "text": _ignoring(find_file, "path"),
+    "stdlib": _ignoring(library_files),
     "huggingface": _ignoring(table_features, "path", "inputs", "target"),
 }
-"""The datasets that are read from a user's files, each with a look at whether they are there; it
-raises ValueError or OSError if not, or if they are not of its layout."""
+"""The datasets that are read from files that are not ours, each with a look at whether they are
+there; it raises ValueError or OSError if not, or if they are not of its layout."""
 
 FILES: dict[str, Callable[[Any], list[Path]]] = {
     "csv": lambda path: [find_file(path)],
     "npz": lambda path: [find_file(path)],
     "images": lambda path: [f for files in image_files(path).values() for _, f in files],
     "text": lambda path: [find_file(path)],
+    "stdlib": lambda _: library_files(),
     "huggingface": lambda path: [file for files in shards(path).values() for file in files],
 }
-"""The same, each with the files that it reads at a path."""
+"""The same, each with the files that it reads at a path; those of ``stdlib`` are the running
+Python's."""

@@ -23,6 +23,8 @@ SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
     *("schedule", "augmentation", "label_noise", "role", "baseline"),
 )
+BYTE, BITS = "byte", "bits_per_byte"
+PARTS = ("train", "validation", "test")
 RUN = (*SEEDS, *SETTING[1:])
 """The columns of a table with rows of single trainings."""
 
@@ -36,6 +38,9 @@ RESULT = (
     "train_accuracy",
     "validation_accuracy",
     "test_accuracy",
+    "train_bits_per_byte",
+    "validation_bits_per_byte",
+    "test_bits_per_byte",
     "gap_loss",
     "gap_accuracy",
     "gradient_norm",
@@ -134,7 +139,8 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
     (:func:`step_times`), where steps were timed. ``training_s`` is the time that the steps of the
     training took beside whatever else was running; in a fleet (``trainer``) a run's equal share.
     ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
-    gets worse. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
+    gets worse. ``..._bits_per_byte`` are the losses over ln 2, of data whose targets are bytes; of
+    others, characters too, they are empty. ``status`` is ``ok``, ``diverged``, ``failed`` or ``unsupported``.
     """
     timed = timed[~timed["control"].astype(bool)]
     of_method = {
@@ -195,6 +201,8 @@ def _results(record: Training) -> dict[str, Any]:
         "gradient_norm": last.gradient_norm,
         "parameter_norm": last.parameter_norm,
     }
+    if record.unit == BYTE:
+        row |= {f"{part}_{BITS}": row[f"{part}_loss"] / math.log(2) for part in PARTS}
     if record.sharpness is not None:
         row |= {
             "largest_eigenvalue": record.sharpness.largest_eigenvalue,

@@ -33,8 +33,27 @@ def step(part: float) -> float:
     return 0.1 ** ((part >= 0.5) + (part >= 0.75))
 
 
+WARMUP = 0.1
+"""The part of a training's steps on which the rate of ``warmup-cosine`` rises."""
+
+
+def warmup_cosine(part: float) -> float:
+    """t/w for t < w, then (1 + cos(π·(t - w)/(1 - w)))/2: up from 0 along a line, to 1 at a tenth of
+    the training (w = 0.1), then down to 0 along half a cosine.
+
+    Args:
+        part: t in [0, 1), the part of the training's steps that are done.
+
+    Source: Goyal et al. 2017 (arXiv 1706.02677), section 2.2, for the rise; :func:`cosine`.
+    """
+    if part < WARMUP:
+        return part / WARMUP
+    return cosine((part - WARMUP) / (1 - WARMUP))
+
+
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": cosine,
+    "warmup-cosine": warmup_cosine,
     "constant": constant,
     "step": step,
 }

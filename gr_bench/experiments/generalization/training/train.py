@@ -226,6 +226,7 @@ def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
             gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
             split=data.split,
+            unit=data.unit,
             trainer=trainer.name,
             runs_together=len(cells),
         )
