@@ -776,31 +776,49 @@ def _draw(folder: Path, formats: Sequence[str]) -> None:
         print(page)
 
 
-@app.command(epilog=_examples("run claims-quick && gr-bench claims", "claims runs/claims-cpu"))
-@click.argument("folder", type=_PATH, metavar="[RUN]", default="runs/claims-quick")
-def claims(folder: Path) -> None:
-    """Set the paper's claims beside what a run says of each.
+@app.command(
+    short_help="Judge papers' claims, and answer users' questions, by what runs say.",
+    epilog=_examples(
+        "run claims-quick && gr-bench claims",
+        "claims runs/claims-cpu",
+        "claims runs/claims-cpu runs/claims-gpu --out runs/both",
+        "claims --json | jq '.claims[] | .name, .verdict'",
+    ),
+)
+@click.argument("folders", type=_PATH, metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--out",
+    type=_PATH,
+    metavar="DIR",
+    help="Write the pages there.",
+    show_default="RUN/claims; of several runs runs/claims",
+)
+@click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...], "claims": [...]}.')
+def claims(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Judge papers' claims, and answer users' questions, by what runs say of them.
 
-    RUN is the run's folder; by default runs/claims-quick.
+    RUN is a run's folder, by default runs/claims-quick. Of several, from one machine or from many,
+    each is judged by itself, and all together; a ratio is always taken within one run. A verdict
+    says for which models, data and devices it was reached, and whether that is the setting in which
+    the paper makes its claim.
     """
     from gr_bench.runs.about import read_about
 
-    if not folder.exists() and folder == Path("runs/claims-quick"):
-        raise RequestError(f"{folder} is not there: gr-bench run claims-quick makes it")
-    read_about(folder)
-    from rich.console import Console
-    from rich.table import Table
+    chosen = list(folders) or [Path("runs/claims-quick")]
+    if not folders and not chosen[0].exists():
+        raise RequestError(f"{chosen[0]} is not there: gr-bench run claims-quick makes it")
+    for folder in chosen:
+        read_about(folder)
+    from gr_bench.claims import page
 
-    from gr_bench.claims.page import judge_run, write_page
-
-    judged = judge_run(folder)
-    pages = write_page(folder, judged)
-    table = Table("claim", "measured here", "verdict", show_lines=True)
-    for one in judged:
-        table.add_row(one.claim.words, one.measured, one.in_short)
-    Console().print(table, markup=False)
-    for page in pages:
-        print(page)
+    runs = page.judge_runs(chosen)
+    several = Path("runs") / page.FOLDER
+    pages = page.write_page(out or (several if len(runs) > 1 else chosen[0] / page.FOLDER), runs)
+    if as_json:
+        print(page.as_json(runs))
+        return
+    for line in [*page.lines(runs), "", *map(str, pages)]:
+        print(line)
 
 
 def main() -> None:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 from gr_bench import stats
-from gr_bench.claims.base import Case, Claim, Evidence, above, exactly, measured_by
+from gr_bench.claims.base import (
+    Case,
+    Claim,
+    Evidence,
+    claim_words,
+    exactly,
+    measured_by,
+    sized,
+)
+from gr_bench.claims.scope import Scope, setting_of
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.step_cost.cell import StepCostCell
@@ -22,74 +32,105 @@ FORWARD, DOUBLE_BACKPROP = "f-gr", "db-gr"
 RESIDUAL = ("resnet", "wrn")
 COMMAND = measured_by("step_cost", "claims-cost")
 
+MATTERS = 1.05
+"""The smallest ratio of costs that matters, where the paper names none."""
 
-def _where(cell: Cell) -> str:
-    return f"{cell.model}, {cell.dataset}, batch {cell.batch_size}"
+TWICE = 2.0
+PRODUCTS = 9 / 6
+"""Matrix products of DB-GR over F-GR's: 9L over 6L."""
+
+TOLERANCE = 0.05
+"""Of the ratio of products: part of FLOPs that are no layer's, or of layers that are not equal."""
+
+IMAGES = ("cifar10", "cifar100", "random(shape=(3, 32, 32))")
+"""Data sets of CIFAR's size; the time of a step does not depend on what they show."""
+
+ON_A_GPU = Scope(
+    "an MLP of width 512 or ResNet-18 on 32x32 images, on a GPU; an NVIDIA A100 in the paper",
+    models=("mlp(width=512)", "resnet-18"),
+    datasets=IMAGES,
+    devices=("cuda",),
+)
+RESNETS_ON_A_GPU = replace(
+    ON_A_GPU,
+    words="ResNet-18 on 32x32 images, on a GPU; an NVIDIA A100 in the paper",
+    models=("resnet-18",),
+)
+ON_PAPER = Scope(
+    "MLPs of L layers, their products counted by hand; any data and device",
+    models=("mlp",),
+)
 
 
-def _pairs(evidence: Evidence) -> Iterator[tuple[StepCostCell, StepCostCell]]:
-    """F-GR and DB-GR of every block, the first of each where there are several."""
+def step_pairs(
+    evidence: Evidence, first: str, second: str
+) -> Iterator[tuple[StepCostCell, StepCostCell]]:
+    """Two methods' cells of every block, the first of each where there are several."""
     blocks: dict[tuple[Any, ...], dict[str, StepCostCell]] = defaultdict(dict)
     for record in evidence.records:
         cell = record.cell
         if isinstance(cell, StepCostCell) and not cell.control:
             blocks[cell.block].setdefault(parse(cell.spec).name, cell)
     for block in blocks.values():
-        if FORWARD in block and DOUBLE_BACKPROP in block:
-            yield block[FORWARD], block[DOUBLE_BACKPROP]
+        if first in block and second in block:
+            yield block[first], block[second]
 
 
-def _times(evidence: Evidence) -> BlockTimes:
+def step_times(evidence: Evidence) -> BlockTimes:
+    """The timed replicates of step-cost cells."""
     return BlockTimes([r for r in evidence.records if isinstance(r.cell, StepCostCell)])
 
 
-def _log_ratios(times: BlockTimes, f_gr: Cell, db_gr: Cell) -> dict[int, float]:
-    """Per replicate, log(time of DB-GR/time of F-GR)."""
-    forward, double = times.records.get(f_gr.id, {}), times.records.get(db_gr.id, {})
+def time_log_ratios(times: BlockTimes, own: Cell, base: Cell) -> dict[int, float]:
+    """Per replicate, log(own time/base's time), of the same rounds."""
+    ours, theirs = times.records.get(own.id, {}), times.records.get(base.id, {})
     return {
-        replicate: log_ratio(double[replicate].step_s, forward[replicate].step_s)
-        for replicate in forward
-        if replicate in double
+        replicate: log_ratio(ours[replicate].step_s, theirs[replicate].step_s)
+        for replicate in theirs
+        if replicate in ours
     }
 
 
-def _ratios(evidence: Evidence, bound: float, only: tuple[str, ...] = ("",)) -> list[Case]:
-    times, cases = _times(evidence), []
-    for f_gr, db_gr in _pairs(evidence):
-        logs = _log_ratios(times, f_gr, db_gr)
+def _time(claimed: float, only: tuple[str, ...], evidence: Evidence) -> list[Case]:
+    """The time of DB-GR's step over that of F-GR's, against the size that is claimed."""
+    times, cases = step_times(evidence), []
+    for f_gr, db_gr in step_pairs(evidence, FORWARD, DOUBLE_BACKPROP):
+        logs = time_log_ratios(times, db_gr, f_gr)
         if logs and f_gr.model.startswith(only):
             value = stats.ratio_interval(list(logs.values()))
-            cases.append(Case(_where(f_gr), value, above(value, bound)))
+            setting = setting_of(f_gr)
+            cases.append(Case(str(setting), value, sized(value, claimed, 1), setting))
     return cases
 
 
-def _time(evidence: Evidence) -> list[Case]:
-    return _ratios(evidence, 1)
+def products_ratio(model: str) -> float:
+    """The ratio of products that is claimed of a model: (9L - 5)/(6L - 2) of an MLP of ``depth`` L,
+    9/6, its limit for many layers, of another.
+
+    Of L equal layers, DB-GR takes 9L - 5 products and F-GR 6L - 2: the first layer's input needs no
+    gradient.
+    """
+    spec = parse(model)
+    depth = spec.parameters.get("depth") if spec.name == "mlp" else None
+    return (9 * depth - 5) / (6 * depth - 2) if isinstance(depth, int) else PRODUCTS
 
 
-def _twice(evidence: Evidence) -> list[Case]:
-    return _ratios(evidence, 2, RESIDUAL)
-
-
-def _counted(evidence: Evidence, key: str) -> list[Case]:
+def _counted(key: Literal["flops", "peak_bytes"], evidence: Evidence) -> list[Case]:
     counters = {r.cell.id: r for r in evidence.records if isinstance(r, Counters)}
     cases = []
-    for f_gr, db_gr in _pairs(evidence):
+    for f_gr, db_gr in step_pairs(evidence, FORWARD, DOUBLE_BACKPROP):
         if f_gr.id not in counters or db_gr.id not in counters:
             continue
         forward, double = (getattr(counters[cell.id], key) for cell in (f_gr, db_gr))
-        if forward and double is not None:
-            ratio = double / forward
-            cases.append(Case(_where(f_gr), exactly(ratio), ratio > 1))
+        if not forward or double is None:
+            continue
+        value, setting = exactly(double / forward), setting_of(f_gr)
+        claimed, note = MATTERS, ""
+        if key == "flops":
+            expected = products_ratio(f_gr.model)
+            claimed, note = (1 - TOLERANCE) * expected, f"claimed: {expected:.3f}"
+        cases.append(Case(str(setting), value, sized(value, claimed, 1), setting, note))
     return cases
-
-
-def _flops(evidence: Evidence) -> list[Case]:
-    return _counted(evidence, "flops")
-
-
-def _memory(evidence: Evidence) -> list[Case]:
-    return _counted(evidence, "peak_bytes")
 
 
 def _without_depth(cell: StepCostCell) -> StepCostCell:
@@ -100,12 +141,12 @@ def _without_depth(cell: StepCostCell) -> StepCostCell:
 
 def _by_depth(evidence: Evidence) -> list[Case]:
     """The deepest model of a family against the shallowest, within each process."""
-    times = _times(evidence)
+    times = step_times(evidence)
     families: dict[tuple[Any, ...], dict[int, tuple[StepCostCell, dict[int, float]]]]
     families = defaultdict(dict)
-    for f_gr, db_gr in _pairs(evidence):
+    for f_gr, db_gr in step_pairs(evidence, FORWARD, DOUBLE_BACKPROP):
         depth = parse(f_gr.model).parameters.get("depth")
-        logs = _log_ratios(times, f_gr, db_gr)
+        logs = time_log_ratios(times, db_gr, f_gr)
         if isinstance(depth, int) and logs:
             families[_without_depth(f_gr).block][depth] = (f_gr, logs)
     cases = []
@@ -117,67 +158,95 @@ def _by_depth(evidence: Evidence) -> list[Case]:
         ]
         if low < high and growth:
             value = stats.ratio_interval(growth)
-            where = f"{_where(_without_depth(cell))}, depth {low} to {high}"
+            setting = setting_of(_without_depth(cell))
             gaps = " to ".join(
                 f"{np.exp(np.mean(list(family[d][1].values()))):.3f}" for d in sorted(family)
             )
-            cases.append(Case(where, value, above(value, 1), f"time of DB-GR over F-GR {gaps}"))
+            where = f"{setting}, depth {low} to {high}"
+            note = f"time of DB-GR over F-GR {gaps}"
+            cases.append(Case(where, value, sized(value, MATTERS, 1), setting, note))
     return cases
 
 
+SMALLEST = f"The paper names no size: a ratio of at least {MATTERS:g} counts."
+
 COST = (
     Claim(
-        "cheaper-time",
-        "A step of finite-difference GR takes less time than one of double backpropagation.",
-        "on the computational cost, wall times",
-        COMMAND,
-        "time of DB-GR over F-GR",
-        "{:.2f}",
-        "A block holds if the 95 % interval of the time ratio (over freshly started processes, "
-        "round by round) is above 1, and does not if it is below.",
-        _time,
+        name="cheaper-time",
+        words="A step of finite-difference GR takes less time than one of double backpropagation.",
+        where="on the computational cost, wall times (Figure 2)",
+        scope=ON_A_GPU,
+        size=SMALLEST,
+        command=COMMAND,
+        quantity="time of DB-GR over F-GR",
+        number="{:.2f}",
+        rule="The time ratio is taken round by round, its 95 % interval over freshly started "
+        f"processes. A block holds if the interval is at {MATTERS:g} or above; the gap is smaller "
+        f"than that if it is below {MATTERS:g} and above 1; the claim is contradicted if it is "
+        f"below {MATTERS:g} and not above 1.",
+        cases=partial(_time, MATTERS, ("",)),
+        answers=claim_words("less, but by under 5 %", has_size=False),
     ),
     Claim(
-        "cheaper-flops",
-        "It takes fewer matrix products: 6L for L layers, not 9L.",
-        "on the computational cost, counts of products",
-        COMMAND,
-        "FLOPs of DB-GR over F-GR",
-        "{:.3f}",
-        "A block holds if the FLOPs counted in a step (exact) have a ratio above 1.",
-        _flops,
+        name="cheaper-flops",
+        words="It takes fewer matrix products: 6L for L layers, not 9L.",
+        where="on the computational cost, counts of products",
+        scope=ON_PAPER,
+        size="9L over 6L: a ratio of (9L - 5)/(6L - 2) for an MLP of L layers, since the first "
+        "layer's input needs no gradient, and of its limit 1.5 for other networks.",
+        command=COMMAND,
+        quantity="FLOPs of DB-GR over F-GR",
+        number="{:.3f}",
+        rule="A block holds if the FLOPs counted in a step (exact) have at least the claimed "
+        f"ratio less {TOLERANCE:.0%}; they are fewer, but not by the claimed factor, if the ratio "
+        "is below that and above 1; the claim is contradicted if it is 1 or below.",
+        cases=partial(_counted, "flops"),
+        answers=claim_words("fewer, but not by the claimed factor"),
     ),
     Claim(
-        "cheaper-memory",
-        "It takes less memory.",
-        "on the computational cost, memory",
-        COMMAND,
-        "peak memory of DB-GR over F-GR",
-        "{:.2f}",
-        "A block holds if the peaks of a step (exact: every allocation is counted) have a ratio "
-        "above 1.",
-        _memory,
+        name="cheaper-memory",
+        words="It takes less memory.",
+        where="on the computational cost, memory",
+        scope=ON_A_GPU,
+        size=SMALLEST,
+        command=COMMAND,
+        quantity="peak memory of DB-GR over F-GR",
+        number="{:.2f}",
+        rule="A block holds if the peaks of a step (exact: every allocation is counted) have a "
+        f"ratio of at least {MATTERS:g}; the saving is smaller than that if it is between 1 and "
+        f"{MATTERS:g}; the claim is contradicted if it is 1 or below.",
+        cases=partial(_counted, "peak_bytes"),
+        answers=claim_words("less, but by under 5 %", has_size=False),
     ),
     Claim(
-        "gap-grows-with-depth",
-        "The gap in time grows with the depth of the network.",
-        "on the computational cost, wall times against depth",
-        measured_by("step_cost*mlp", "claims-depth"),
-        "growth of the time ratio of DB-GR over F-GR from the shallowest to the deepest",
-        "{:.3f}",
-        "Models that differ in depth alone hold if the 95 % interval of the growth, taken within "
-        "each process, is above 1, and do not if it is below.",
-        _by_depth,
+        name="gap-grows-with-depth",
+        words="The gap in time grows with the depth of the network.",
+        where="on the computational cost, wall times against depth (Figure 2)",
+        scope=ON_A_GPU,
+        size=f"The paper names no size: a growth of the ratio of at least {MATTERS:g} counts.",
+        command=measured_by("step_cost*mlp", "claims-depth"),
+        quantity="growth of the time ratio of DB-GR over F-GR from the shallowest to the deepest",
+        number="{:.3f}",
+        rule="The growth between models that differ in depth alone is taken within each process. "
+        f"They hold if its 95 % interval is at {MATTERS:g} or above; the growth is smaller than "
+        f"that if the interval is below {MATTERS:g} and above 1; the claim is contradicted if it "
+        f"is below {MATTERS:g} and not above 1.",
+        cases=_by_depth,
+        answers=claim_words("grows, but by under 5 %", has_size=False),
     ),
     Claim(
-        "twice-on-resnets",
-        "On ResNets, finite-difference GR is more than twice as fast.",
-        "on the computational cost, wall times of ResNets",
-        measured_by("step_cost*resnet", "claims-resnet"),
-        "time of DB-GR over F-GR",
-        "{:.2f}",
-        "A residual network holds if the 95 % interval of the time ratio is above 2, and does "
-        "not if it is below.",
-        _twice,
+        name="twice-on-resnets",
+        words="On ResNets, finite-difference GR is more than twice as fast.",
+        where="on the computational cost, wall times of ResNets (Figure 2)",
+        scope=RESNETS_ON_A_GPU,
+        size=f"A ratio above {TWICE:g}.",
+        command=measured_by("step_cost*resnet", "claims-resnet"),
+        quantity="time of DB-GR over F-GR",
+        number="{:.2f}",
+        rule=f"A residual network holds if the 95 % interval of the time ratio is above {TWICE:g}; "
+        f"it is faster, but not twice as fast, if the interval is below {TWICE:g} and above 1; the "
+        f"claim is contradicted if it is below {TWICE:g} and not above 1.",
+        cases=partial(_time, TWICE, RESIDUAL),
+        answers=claim_words("faster, but not twice as fast"),
     ),
 )

@@ -1,83 +1,224 @@
-"""The claims of a run on one page, and in the terminal."""
+"""The claims of one run or of several on a page, in the terminal and as JSON."""
 
 from __future__ import annotations
 
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from gr_bench.claims import CLAIMS
-from gr_bench.claims.base import Evidence, Judged, judge, show
+from gr_bench.claims.base import Case, Claim, Evidence, show
+from gr_bench.claims.verdict import NOT_TESTED, Judged, judge
 from gr_bench.errors import RequestError
 from gr_bench.reports.page import about, templates
 from gr_bench.runs.results import Results
+from gr_bench.version import __version__
 
 FOLDER = "claims"
-ANSWERS = {True: "holds", False: "does not hold", None: "open"}
+WIDTH = 80
+"""Columns of the terminal's lines."""
+
+READING = (
+    "A verdict speaks of the models, data and devices that it names, and of no others. Intervals "
+    "are 95 % intervals, one by one: where nothing differs, about one case in twenty will seem to."
+)
 
 
-def judge_run(folder: Path) -> list[Judged]:
-    """Every claim, judged by what a run has so far.
+@dataclass(frozen=True)
+class JudgedRun:
+    """A run and its verdicts. Times and results are compared within it, never across runs."""
+
+    name: str
+    device: str
+    date: str
+    facts: dict[str, str]
+    judged: Sequence[Judged]
+
+    @property
+    def title(self) -> str:
+        """The run, its device and its date."""
+        return f"{self.name}: {self.device}, {self.date}"
+
+
+def judge_runs(folders: Sequence[Path]) -> list[JudgedRun]:
+    """Every claim, judged by what each run has so far.
 
     Raises:
-        RequestError: the folder is not a run's, or nothing has been measured yet.
+        RequestError: a folder is not a run's, or is named twice, or nothing has been measured yet.
     """
-    results = Results(folder)
-    if not results.experiments:
-        raise RequestError(f"{folder} has no results yet")
-    return judge(CLAIMS, Evidence(results.records, results.tables))
+    names = [folder.name for folder in folders]
+    runs = []
+    for folder in folders:
+        if [f.resolve() for f in folders].count(folder.resolve()) > 1:
+            raise RequestError(f"{folder} is named twice: name each run once")
+        results = Results(folder)
+        if not results.experiments:
+            raise RequestError(f"{folder} has no results yet")
+        described = results.about["environment"]["device"]
+        runs.append(
+            JudgedRun(
+                name=folder.name if names.count(folder.name) == 1 else str(folder),
+                device=f"{described.get('name') or 'unknown'} ({described['kind']})",
+                date=results.about["started"][:10],
+                facts=about(results)["facts"],
+                judged=judge(CLAIMS, Evidence(results.records, results.tables)),
+            )
+        )
+    return runs
 
 
-def overview(judged: list[Judged]) -> pd.DataFrame:
-    """A row a claim: what is claimed, what was measured, the verdict."""
-    return pd.DataFrame(
-        {
-            "claim": one.claim.words,
-            "in the paper": one.claim.where,
-            "measured here": one.measured,
-            "verdict": f"{one.verdict}: {one.when}" if one.when else one.in_short,
-            "measured by": one.claim.command,
-        }
-        for one in judged
+def overall(runs: Sequence[JudgedRun]) -> list[Judged]:
+    """Every claim with the cases of all runs, each case named with its run if there are several."""
+    if len(runs) == 1:
+        return list(runs[0].judged)
+    return [
+        Judged(
+            together[0].claim,
+            [
+                replace(case, where=f"{case.where} ({run.name})")
+                for run, one in zip(runs, together, strict=True)
+                for case in one.cases
+            ],
+        )
+        for together in zip(*(run.judged for run in runs), strict=True)
+    ]
+
+
+def in_a_run(judged: Judged) -> str:
+    """The verdict and the range of what one run measured, for a column of its own."""
+    if not judged.cases:
+        return NOT_TESTED
+    parts = [part for part in (judged.inside, judged.outside) if part.cases]
+    measured = "; ".join(filter(None, (part.measured for part in parts)))
+    return f"{judged.in_short}: {measured}" if measured else judged.in_short
+
+
+def by_source(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
+    """The claims of each source, in order."""
+    return [(name, list(own)) for name, own in groupby(judged, lambda one: one.claim.source)]
+
+
+def lines(runs: Sequence[JudgedRun]) -> Iterator[str]:
+    """The verdicts for a terminal of 80 columns."""
+    for run in runs:
+        yield from _wrapped(run.title, "", "  ")
+    own = {run.name: {one.claim.name: one for one in run.judged} for run in runs}
+    for source, claims in by_source(overall(runs)):
+        yield ""
+        yield from _wrapped(source, "", "")
+        for one in claims:
+            yield ""
+            yield from _wrapped(one.claim.words, "- ", "  ")
+            for line in [*one.lines, *one.which_lines]:
+                yield from _wrapped(line, "    ", "      ")
+            if len(runs) > 1 and one.cases:
+                for run in runs:
+                    text = f"{run.name}: {in_a_run(own[run.name][one.claim.name])}"
+                    yield from _wrapped(text, "    ", "      ")
+    yield ""
+    yield from _wrapped(READING, "", "")
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
+
+
+def as_json(runs: Sequence[JudgedRun]) -> str:
+    """Every claim with its verdict, and the cases of every run."""
+    claims = [
+        {
+            "name": one.claim.name,
+            "source": one.claim.source,
+            "words": one.claim.words,
+            "setting": one.claim.scope.words,
+            "size": one.claim.size,
+            "rule": one.claim.rule,
+            "verdict": one.in_short,
+            "lines": one.lines,
+            "runs": {run.name: _run_as_json(run.judged[place]) for run in runs},
+        }
+        for place, one in enumerate(overall(runs))
+    ]
+    told = [{"name": r.name, "device": r.device, "date": r.date} for r in runs]
+    return json.dumps({"runs": told, "claims": claims}, indent=2, ensure_ascii=False)
+
+
+def _run_as_json(judged: Judged) -> dict[str, Any]:
+    cases = [_case_as_json(judged.claim, case) for case in judged.cases]
+    return {"verdict": judged.in_short, "cases": cases}
+
+
+def _case_as_json(claim: Claim, case: Case) -> dict[str, Any]:
+    ends = zip(("value", "low", "high"), case.value, strict=True)
+    return {
+        "case": case.where,
+        **{key: number if isfinite(number) else None for key, number in ends},
+        "answer": claim.answers[case.answer].alone,
+        "in_scope": claim.scope.contains(case.setting),
+        "device": case.setting.device,
+        "note": case.note,
+    }
+
+
+def overview(runs: Sequence[JudgedRun], judged: Sequence[Judged]) -> pd.DataFrame:
+    """A row a claim: the verdict over all runs, and a column for what each of them says."""
+    names = [one.claim.name for one in judged]
+    own = {run.name: [r for r in run.judged if r.claim.name in names] for run in runs}
+    rows = []
+    for place, one in enumerate(judged):
+        row = {"claim": one.claim.words, "verdict": one.in_short}
+        row |= {run.title: in_a_run(own[run.name][place]) for run in runs}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def case_table(judged: Judged) -> pd.DataFrame:
     """A row a case of one claim."""
+    claim = judged.claim
     rows = [
         {
             "case": case.where,
-            judged.claim.quantity: show(case.value, judged.claim.number),
-            "": ANSWERS[case.holds],
+            "device": case.setting.device,
+            "paper's setting": "yes" if claim.scope.contains(case.setting) else "no",
+            claim.quantity: show(case.value, claim.number),
+            "": claim.answers[case.answer].alone,
             "note": case.note,
         }
         for case in judged.cases
     ]
     table = pd.DataFrame(rows)
-    return (
-        table
-        if any(case.note for case in judged.cases)
-        else table.drop(columns="note", errors="ignore")
-    )
+    spare = [] if any(case.note for case in judged.cases) else ["note"]
+    if claim.scope.is_everywhere:
+        spare.append("paper's setting")
+    return table.drop(columns=spare, errors="ignore")
 
 
-def write_page(folder: Path, judged: list[Judged]) -> list[Path]:
-    """Write ``claims/claims.html`` and ``claims/claims.md`` into a run's folder.
+def write_page(folder: Path, runs: Sequence[JudgedRun]) -> list[Path]:
+    """Write ``claims.html`` and ``claims.md`` into a folder, which is made if need be.
 
     Returns:
         The pages written.
     """
-    target = folder / FOLDER
-    target.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shown = {
-        **about(Results(folder)),
-        "title": "The paper, claim by claim",
-        "run": folder.name,
-        "overview": overview(judged),
-        "judged": judged,
+        "title": "Claims, one by one",
+        "runs": runs,
+        "sources": by_source(overall(runs)),
+        "overview": overview,
         "case_table": case_table,
+        "reading": READING,
+        "version": __version__,
     }
-    pages = [target / "claims.html", target / "claims.md"]
+    pages = [folder / "claims.html", folder / "claims.md"]
     for page in pages:
         text = templates().get_template(f"{page.name}.j2").render(**shown).encode()
         page.write_bytes(text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gr_bench.claims.base import Case, Claim, Evidence, exactly, measured_by
+from gr_bench.claims.base import Answer, Case, Claim, Evidence, exactly, measured_by
+from gr_bench.claims.scope import ANYWHERE, Scope, setting_of
 
 SAME = 1e-6
 """Relative difference of two results that rounding explains."""
@@ -10,7 +11,11 @@ SAME = 1e-6
 APART = 1e-2
 """Relative difference that it does not."""
 
-BIAS_KEYS = ["dataset", "alpha", "step", "seed"]
+SAME_BATCH, FRESH_BATCHES = "the same mini-batch", "fresh mini-batches"
+
+WITHIN_A_BATCH = Scope("two consecutive steps on the loss of the same samples", notes=(SAME_BATCH,))
+
+BIAS_KEYS = ["model", "dataset", "batch_size", "device", "alpha", "step", "seed"]
 # the same trainer, since a fleet's rounding is another than the loop's, and training multiplies it
 TRAINING_KEYS = [
     "trainer",
@@ -18,6 +23,7 @@ TRAINING_KEYS = [
     "model",
     "dataset",
     "batch_size",
+    "device",
     "epochs",
     "learning_rate",
     "label_noise",
@@ -40,11 +46,13 @@ def _sam(evidence: Evidence) -> list[Case]:
         equal = done[(done["method"] == "f-gr") & (done["gamma"] == done["epsilon"])]
         both = sam.merge(equal, on=keys, suffixes=("", "_gr"))
         both = both[both["rho"].astype(float) == both["gamma_gr"].astype(float)]
-        for (dataset, rho), group in both.groupby(["dataset", "rho"], sort=False):
+        for (model, dataset, rho), group in both.groupby(["model", "dataset", "rho"], sort=False):
             apart = (group[column] - group[f"{column}_gr"]).abs() / group[column].abs()
-            where = f"{name.replace('_', ' ')} on {dataset}, ρ = γ = ε = {rho:g}"
+            where = f"{model} on {dataset}, ρ = γ = ε = {rho:g}"
             worst = float(apart.max())
-            cases.append(Case(where, exactly(worst), worst < SAME, f"{len(group)} pairs"))
+            answer: Answer = "holds" if worst < SAME else "contradicted"
+            setting, note = setting_of(group.iloc[0]), f"{len(group)} pairs"
+            cases.append(Case(where, exactly(worst), answer, setting, note))
     return cases
 
 
@@ -57,47 +65,54 @@ def _flooding(evidence: Evidence) -> list[Case]:
     for (model, dataset, spec, fresh), group in done.groupby(
         ["model", "dataset", "spec", "fresh"], sort=False
     ):
-        batches = "fresh mini-batches" if fresh else "the same mini-batch"
+        batches = FRESH_BATCHES if fresh else SAME_BATCH
         orders = group[["descent_ascent", "ascent_descent"]].sum()
         worst, typical = group["largest_difference"].max(), group["median_difference"].median()
-        holds: bool | None = None
+        answer: Answer = "open"
         if orders.min() > 0 and worst < SAME:
-            holds = True
+            answer = "holds"
         elif orders.min() == 0 or typical > APART:
-            holds = False
+            answer = "contradicted"
         note = (
             f"{orders['descent_ascent']:.0f} pairs as B-GR, {orders['ascent_descent']:.0f} as "
             f"F-GR; median difference {typical:.1e}"
         )
         where = f"consecutive steps on {batches} ({model}, {dataset}, {spec})"
-        cases.append(Case(where, exactly(float(worst)), holds, note))
+        setting = setting_of(group.iloc[0], batches)
+        cases.append(Case(where, exactly(float(worst)), answer, setting, note))
     return cases
 
 
 RELATIONS = (
     Claim(
-        "sam-is-forward",
-        "SAM is F-GR with γ = ε: exactly so without SAM's normalisation, which makes them ρ/‖∇L‖.",
-        "on the relation to other methods",
-        measured_by("implicit_bias", "claims-bias"),
-        "largest relative difference of results",
-        "{:.1e}",
-        "Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or training "
-        "and seed. They hold if the largest relative difference of the test error or loss is "
-        f"below {SAME:g}, and do not otherwise.",
-        _sam,
+        name="sam-is-forward",
+        words="SAM is F-GR with γ = ε: exactly so without SAM's normalisation, which makes them "
+        "ρ/‖∇L‖.",
+        where="on the relation to other methods",
+        scope=ANYWHERE,
+        size=f"An equality; a relative difference of {SAME:g} is put down to rounding.",
+        command=measured_by("implicit_bias", "claims-bias"),
+        quantity="largest relative difference of results",
+        number="{:.1e}",
+        rule="Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or "
+        "training and seed. They hold if the largest relative difference of the test error or loss "
+        f"is below {SAME:g}, and the claim is contradicted otherwise.",
+        cases=_sam,
     ),
     Claim(
-        "flooding-is-gr",
-        "Flooding performs finite-difference GR: near its level, it takes descent and ascent "
+        name="flooding-is-gr",
+        words="Flooding performs finite-difference GR: near its level, it takes descent and ascent "
         "steps in turn, and two of them are a step of B-GR or F-GR with ε = η.",
-        "on the relation to other methods",
-        measured_by("flooding /", "claims-flooding"),
-        "largest relative difference of a pair from the explicit step",
-        "{:.1e}",
-        "Trainings in float64 hold if both orders occur and every pair of opposite steps leads "
-        f"to where the explicit step does, to {SAME:g} of its length; they do not if an order "
-        f"does not occur or the median difference is above {APART:g}.",
-        _flooding,
+        where="on the relation to other methods",
+        scope=WITHIN_A_BATCH,
+        size=f"An equality; a relative difference of {SAME:g} is put down to rounding.",
+        command=measured_by("flooding /", "claims-flooding"),
+        quantity="largest relative difference of a pair from the explicit step",
+        number="{:.1e}",
+        rule="Trainings in float64 hold if both orders occur and every pair of opposite steps "
+        f"leads to where the explicit step does, to {SAME:g} of its length; the claim is "
+        "contradicted if an order does not occur or the median difference is above "
+        f"{APART:g}; else it is open.",
+        cases=_flooding,
     ),
 )
