@@ -212,34 +212,82 @@ def _console() -> Any:
 
 
 @app.command(
-    short_help="Measure this machine's noise.",
-    epilog=_examples("calibrate", "calibrate --budget 10m", "calibrate --device cuda:1"),
+    short_help="Measure this machine's noise, or that of studies of methods.",
+    epilog=_examples(
+        "calibrate",
+        "calibrate --budget 10m --device cuda:1",
+        "calibrate --generalization --budget 20m",
+    ),
 )
 @click.option(
-    "--budget", metavar="TIME", default="2m", help="About how long to take, as 90s, 2m or 1h."
+    "--generalization",
+    is_flag=True,
+    help="Ask how often a study calls SGD better than SGD, and how many seeds a gain needs.",
 )
 @click.option(
-    "--out", type=_PATH, metavar="DIR", default="runs/calibrate", help="The run's folder."
+    "--budget",
+    metavar="TIME",
+    help="About how long to take, as 90s, 2m or 1h.",
+    show_default="2m; of studies 5m",
 )
-@click.option("--device", default="cpu", help="Measure on cpu, cuda or cuda:N.")
-def calibrate(budget: str, out: Path, device: str) -> None:
-    """Measure this machine's noise: equal things timed as if they were different."""
+@click.option(
+    "--out",
+    type=_PATH,
+    metavar="DIR",
+    help="The run's folder.",
+    show_default="runs/calibrate[-generalization]",
+)
+@click.option("--device", default="cpu", help="Measure on cpu, cuda or cuda:N; studies on cpu.")
+def calibrate(generalization: bool, budget: str | None, out: Path | None, device: str) -> None:
+    """Measure this machine's noise: equal things timed as if they were different.
+
+    With --generalization, whole studies of SGD against SGD under other names, with other seeds:
+    selection, splits, equal cost and verdict. It prints how often one was called better, how often
+    the intervals hold 0, and how often a planted gain is found with how many seeds.
+    """
     from gr_bench.meters.device_name import check_device_name
-    from gr_bench.runs.calibrate import LEAST_S, write_calibration
     from gr_bench.units import parse_duration, require_budget
 
     check_device_name(device)
-    budget_s = parse_duration(budget)
+    if generalization:
+        if device != "cpu":
+            raise RequestError(f"studies are done on cpu, not on {device}: leave --device out")
+        _calibrate_generalization(parse_duration(budget or "5m"), out)
+        return
+    from gr_bench.runs.calibrate import LEAST_S, write_calibration
+
+    budget_s = parse_duration(budget or "2m")
     require_budget(budget_s, LEAST_S, "noise")
     import gr_bench
     from gr_bench.runs.progress import Display
 
+    folder = out or Path("runs/calibrate")
     with Display(_console()) as display:
         results = gr_bench.run(
-            "calibrate", out, device=device, budget=budget_s, fresh=True, watcher=display
+            "calibrate", folder, device=device, budget=budget_s, fresh=True, watcher=display
         )
     for line in write_calibration(results):
         print(line)
+
+
+def _calibrate_generalization(budget_s: float, out: Path | None) -> None:
+    """Do null studies and print what they found; exit with 130 if they were interrupted."""
+    from gr_bench.runs import calibrate_generalization as studies
+    from gr_bench.runs.budget_bar import BudgetBar
+    from gr_bench.units import require_budget
+
+    require_budget(budget_s, studies.LEAST_S, "studies")
+    done, interrupted = [], False
+    with BudgetBar(budget_s) as progress:
+        try:
+            for study in studies.null_studies(budget_s, progress):
+                done.append(study)
+        except KeyboardInterrupt:
+            interrupted = True
+    for line in studies.write_findings(done, out or studies.FOLDER, budget_s):
+        print(line)
+    if interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
 
 
 @app.command(
@@ -728,10 +776,13 @@ def plan(
     chosen = load_suite(suite, settings=settings, only=only)
     from gr_bench.planning import page
     from gr_bench.planning.command import make_plan
+    from gr_bench.runs.calibrate_generalization import seeds_note
 
     made = make_plan(chosen, rates_of, memory)
     for line in [page.as_json(made)] if as_json else page.lines(made):
         print(line)
+    if not as_json and (note := seeds_note(chosen)):
+        print(note)
 
 
 @app.command(

@@ -241,6 +241,51 @@ def corrected_resampled_t(
     return t_test(float(x.mean()), error, x.size - 1, confidence)
 
 
+def power_of_t(effect: float, spread: float, count: int, level: float = 0.05) -> float:
+    """The probability that a two-sided t-test of ``count`` values finds ``effect``, with its sign.
+
+    1 - F(t(J-1, 1 - level/2)), F of the non-central t with J - 1 degrees of freedom and the
+    parameter √J·effect/spread.
+
+    Args:
+        effect: the mean in truth, >= 0.
+        spread: standard deviation of a value, > 0.
+        count: J >= 2 values.
+        level: of the test.
+    """
+    from scipy import stats as distributions
+
+    freedom, shift = count - 1, math.sqrt(count) * effect / spread
+    t = _t_quantile(freedom, 1 - level / 2)
+    return float(distributions.nct.sf(t, freedom, shift))
+
+
+def values_needed(effect: float, spread: float, power: float = 0.8) -> int:
+    """The smallest J >= 2 at which :func:`power_of_t` is at least ``power``.
+
+    Args:
+        effect: > 0.
+        spread: standard deviation of a value, finite.
+        power: in (0, 1).
+
+    Raises:
+        ValueError: an effect that no number of values finds, or an infinite spread.
+    """
+    if not effect > 0 or not math.isfinite(spread):
+        raise ValueError("effect must be > 0, and spread finite")
+    if spread == 0:
+        return 2
+    high = 2
+    while power_of_t(effect, spread, high) < power:
+        high *= 2
+    low = high // 2
+    while high - low > 1 and high > 2:
+        middle = (low + high) // 2
+        enough = power_of_t(effect, spread, middle) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 def discoveries(p_values: ArrayLike, rate: float = 0.05) -> list[bool]:
     """The tests to believe among many: Benjamini-Hochberg at false-discovery rate ``rate``.
 

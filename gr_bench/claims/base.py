@@ -56,6 +56,11 @@ class Wording:
     remark: str = ""
     """On all cases that have it."""
 
+    @property
+    def in_full(self) -> str:
+        """With its remark."""
+        return f"{self.alone} ({self.remark})" if self.remark else self.alone
+
 
 KARAKIDA = (
     "Karakida et al., Understanding Gradient Regularization in Deep Learning "

@@ -152,7 +152,7 @@ BIAS = (
         "penalty (DB-GR) on sparse problems.",
         where="on diagonal linear networks, its experiment",
         scope=DIAGONAL,
-        size=f"The paper's size cannot be told here: {-BETTER:.0%} of DB-GR's test error counts.",
+        size=f"The paper's cannot be told here; {-100 * BETTER:g} % of DB-GR's test error counts.",
         command=COMMAND,
         quantity="test error of F-GR minus DB-GR's, over DB-GR's",
         number="{:+.4f}",
@@ -162,6 +162,6 @@ BIAS = (
         f"above {BETTER:g} and below 0; the claim is contradicted if it is above {BETTER:g} and "
         "not below 0.",
         cases=_test_error,
-        answers=claim_words(f"smaller, but by under {-BETTER:.0%}", has_size=False),
+        answers=claim_words(f"smaller, but by under {-100 * BETTER:g} %", has_size=False),
     ),
 )

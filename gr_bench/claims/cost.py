@@ -128,7 +128,7 @@ def _counted(key: Literal["flops", "peak_bytes"], evidence: Evidence) -> list[Ca
         claimed, note = MATTERS, ""
         if key == "flops":
             expected = products_ratio(f_gr.model)
-            claimed, note = (1 - TOLERANCE) * expected, f"claimed: {expected:.3f}"
+            claimed, note = max(1.0, (1 - TOLERANCE) * expected), f"claimed: {expected:.3f}"
         cases.append(Case(str(setting), value, sized(value, claimed, 1), setting, note))
     return cases
 
@@ -198,8 +198,8 @@ COST = (
         quantity="FLOPs of DB-GR over F-GR",
         number="{:.3f}",
         rule="A block holds if the FLOPs counted in a step (exact) have at least the claimed "
-        f"ratio less {TOLERANCE:.0%}; they are fewer, but not by the claimed factor, if the ratio "
-        "is below that and above 1; the claim is contradicted if it is 1 or below.",
+        f"ratio less {100 * TOLERANCE:g} %; they are fewer, but not by the claimed factor, if the "
+        "ratio is below that and above 1; the claim is contradicted if it is 1 or below.",
         cases=partial(_counted, "flops"),
         answers=claim_words("fewer, but not by the claimed factor"),
     ),

@@ -50,9 +50,9 @@ def _at_least_as_well(evidence: Evidence) -> list[Case]:
     cases = []
     for runs in workloads(evidence):
         for own, other in _pairs(runs):
-            value = points(own.done, other.done)
+            value, how = points(own, other)
             where = f"{own.cell.spec} against {other.cell.spec} on {workload_in_words(own.cell)}"
-            notes = [lost_in_words(own, other)]
+            notes = [how, lost_in_words(own, other)]
             answer = _answer(own, other, value)
             if answer == "open" and value.high < 0:
                 notes.append("worse; by a point or not is open")

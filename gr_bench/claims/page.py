@@ -15,7 +15,7 @@ import pandas as pd
 
 from gr_bench.claims import CLAIMS
 from gr_bench.claims.base import Case, Claim, Evidence, show
-from gr_bench.claims.verdict import NOT_TESTED, Judged, judge
+from gr_bench.claims.verdict import NOT_TESTED, Judged, Part, judge
 from gr_bench.errors import RequestError
 from gr_bench.reports.page import about, templates
 from gr_bench.runs.results import Results
@@ -95,9 +95,17 @@ def in_a_run(judged: Judged) -> str:
     """The verdict and the range of what one run measured, for a column of its own."""
     if not judged.cases:
         return NOT_TESTED
-    parts = [part for part in (judged.inside, judged.outside) if part.cases]
-    measured = "; ".join(filter(None, (part.measured for part in parts)))
-    return f"{judged.in_short}: {measured}" if measured else judged.in_short
+    inside, outside = judged.inside, judged.outside
+    if judged.claim.scope.is_everywhere:
+        return _with_range(inside, "")
+    texts = [_with_range(inside, " in the paper's setting")] if inside.cases else []
+    place = " outside it" if texts else " outside the paper's setting"
+    return "; ".join([*texts, _with_range(outside, place)] if outside.cases else texts)
+
+
+def _with_range(part: Part, place: str) -> str:
+    measured = f": {part.measured}" if part.measured else ""
+    return f"{part.verdict}{place}{measured}"
 
 
 def by_source(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
@@ -162,7 +170,7 @@ def _case_as_json(claim: Claim, case: Case) -> dict[str, Any]:
     return {
         "case": case.where,
         **{key: number if isfinite(number) else None for key, number in ends},
-        "answer": claim.answers[case.answer].alone,
+        "answer": claim.answers[case.answer].in_full,
         "in_scope": claim.scope.contains(case.setting),
         "device": case.setting.device,
         "note": case.note,
@@ -190,7 +198,7 @@ def case_table(judged: Judged) -> pd.DataFrame:
             "device": case.setting.device,
             "paper's setting": "yes" if claim.scope.contains(case.setting) else "no",
             claim.quantity: show(case.value, claim.number),
-            "": claim.answers[case.answer].alone,
+            "verdict": claim.answers[case.answer].in_full,
             "note": case.note,
         }
         for case in judged.cases

@@ -36,16 +36,21 @@ Pairs = Callable[[Evidence, list[Runs]], Iterator[tuple[Runs, Runs, str]]]
 
 
 def _rivals(runs: list[Runs], first: str, second: str) -> Iterator[tuple[Runs, Runs]]:
-    """Every training length of two methods, where each has one setting: chosen on the validation
-    part, or the only one that was tried. The best of several by their test results is none.
+    """Every training length of two methods, where there is one setting of that length: chosen on
+    the validation part, or the only one that was tried. The best of several by their test results
+    is none.
     """
     sides = [[one for one in runs if one.method == name] for name in (first, second)]
-    if all(len({(r.cell.spec, r.cell.learning_rate) for r in side}) == 1 for side in sides):
-        yield from ((own, base) for own in sides[0] for base in sides[1])
+    alone = [
+        [one for one in side if [r.cell.epochs for r in side].count(one.cell.epochs) == 1]
+        for side in sides
+    ]
+    yield from ((own, base) for own in alone[0] for base in alone[1])
 
 
-def _equal(a: float, b: float) -> bool:
-    return abs(a / b - 1) <= EQUAL_TIME_TOLERANCE if b else False
+def _apart(a: float, b: float) -> float:
+    """Relative difference of two costs; NaN if one is not known."""
+    return abs(a / b - 1)
 
 
 def _at_equal_epochs(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Runs, Runs, str]]:
@@ -56,14 +61,17 @@ def _at_equal_epochs(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Run
 
 
 def _in_equal_time(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Runs, Runs, str]]:
-    """The shortest pair whose times, by steps timed in the same rounds, differ by 5 % at most."""
+    """The pair whose times, by steps timed in the same rounds, differ least, by 5 % at most."""
     found = []
     for own, base in _rivals(runs, FORWARD, SAM):
+        if own.cell.baseline != base.cell.baseline:  # their steps were not timed together
+            continue
         step = _step_time(evidence, own) / _step_time(evidence, base)
-        if _equal(step * own.cell.epochs, base.cell.epochs):
-            found.append((own, base, step))
+        apart = _apart(step * own.cell.epochs, base.cell.epochs)
+        if apart <= EQUAL_TIME_TOLERANCE:
+            found.append((apart, own, base, step))
     if found:
-        own, base, step = min(found, key=lambda pair: (pair[0].cell.epochs, pair[1].cell.epochs))
+        _, own, base, step = min(found, key=lambda pair: pair[0])
         lengths = f"{own.cell.epochs} and {base.cell.epochs} epochs"
         yield own, base, f"{lengths}, a step of F-GR takes {step:.3f} of SAM's time"
 
@@ -84,10 +92,15 @@ def _step_time(evidence: Evidence, runs: Runs) -> float:
 
 
 def _at_equal_evaluations(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Runs, Runs, str]]:
-    """F-GR's shortest training, and SGD's that takes as many gradient evaluations."""
-    pairs = [p for p in _rivals(runs, FORWARD, SGD) if _equal(p[0].evaluations, p[1].evaluations)]
-    if pairs:
-        own, base = min(pairs, key=lambda pair: pair[0].cell.epochs)
+    """F-GR's shortest training, and SGD's whose gradient evaluations are nearest to as many."""
+    shortest = min((own.cell.epochs for own, _ in _rivals(runs, FORWARD, SGD)), default=0)
+    found = []
+    for own, base in _rivals(runs, FORWARD, SGD):
+        apart = _apart(own.evaluations, base.evaluations)
+        if own.cell.epochs == shortest and apart <= EQUAL_TIME_TOLERANCE:
+            found.append((apart, own, base))
+    if found:
+        _, own, base = min(found, key=lambda pair: pair[0])
         yield own, base, f"{own.cell.epochs} epochs of F-GR, {base.cell.epochs} of SGD"
 
 
@@ -95,9 +108,9 @@ def _accuracy(pairs: Pairs, evidence: Evidence) -> list[Case]:
     cases = []
     for runs in workloads(evidence):
         for own, base, how in pairs(evidence, runs):
-            value = points(own.done, base.done)
+            value, pairs_in_words = points(own, base)
             where = f"{workload_in_words(own.cell)}: {own.cell.spec}, {base.cell.spec}"
-            note = "; ".join(filter(None, [how, lost_in_words(own, base)]))
+            note = "; ".join(filter(None, [how, pairs_in_words, lost_in_words(own, base)]))
             answer = _answer(own, base, value)
             cases.append(Case(where, value, answer, setting_of(own.cell), note))
     return cases
@@ -162,7 +175,7 @@ QUESTIONS = (
         "f-gr-or-sam-in-equal-time",
         "Which generalises better in equal time, F-GR or SAM?",
         "Trainings of F-GR and SAM whose epochs times the measured time of a step differ by at "
-        f"most {EQUAL_TIME_TOLERANCE:.0%}",
+        f"most {100 * EQUAL_TIME_TOLERANCE:g} %",
         "F-GR",
         "SAM",
         _in_equal_time,
@@ -173,15 +186,15 @@ QUESTIONS = (
         where="",
         source=USERS,
         scope=ANYWHERE,
-        size=f"{FASTER - 1:.0%} of a step's time, our choice.",
+        size=f"{100 * (FASTER - 1):g} % of a step's time, our choice.",
         command=measured_by("step_cost", "claims-cost"),
         quantity="time of SAM over F-GR",
         number="{:.3f}",
         rule="The time ratio is taken round by round, its 95 % interval over freshly started "
         "processes. F-GR is ahead if the interval is above 1, SAM if it is below, and there is no "
-        f"difference of {FASTER - 1:.0%} or more if it is within that of 1.",
+        f"difference of {100 * (FASTER - 1):g} % or more if it is within that of 1.",
         cases=_step_times,
-        answers=question_words("F-GR", "SAM", f"{FASTER - 1:.0%}"),
+        answers=question_words("F-GR", "SAM", f"{100 * (FASTER - 1):g} %"),
     ),
     _question(
         "gr-or-longer-sgd",

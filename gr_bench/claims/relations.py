@@ -28,6 +28,7 @@ TRAINING_KEYS = [
     "learning_rate",
     "label_noise",
     "seed",
+    "split_seed",
 ]
 
 

@@ -96,17 +96,22 @@ def _fits(text: str, patterns: Sequence[str], things: registry.Registry) -> bool
 
 def _matches(text: str, pattern: str, things: registry.Registry) -> bool:
     """True if a spec has the pattern's name and parameters, the thing's own defaults included."""
-    spec = parse(text)
     name, bracket, _ = pattern.partition("(")
-    if not fnmatchcase(spec.name, name):
+    if not fnmatchcase(_name(text), name):
         return False
-    asked = parse(f"x{pattern[len(name) :]}").parameters if bracket else {}
-    asked = {key: _plain(value) for key, value in asked.items()}
-    own = spec.parameters
+    if not bracket:
+        return True
+    asked = parse(f"x{pattern[len(name) :]}").parameters
+    own = parse(text).parameters
     if asked.keys() - own.keys():
-        defaults = things.signature(spec.name).parameters
+        defaults = things.signature(_name(text)).parameters
         own = {key: defaults[key].default for key in asked if key in defaults} | own
-    return all(key in own and _plain(own[key]) == value for key, value in asked.items())
+    return all(_plain(own.get(key)) == _plain(value) for key, value in asked.items())
+
+
+def _name(text: str) -> str:
+    """The name in a spec, of a run's records perhaps that were made by another version."""
+    return text.partition("(")[0]
 
 
 def _plain(value: Any) -> Any:
@@ -126,7 +131,7 @@ def _named(specs: Iterable[str]) -> str:
     """Specs by commas; of several with one name the name, and how many there are."""
     names: dict[str, list[str]] = {}
     for spec in dict.fromkeys(specs):
-        names.setdefault(parse(spec).name, []).append(spec)
+        names.setdefault(_name(spec), []).append(spec)
     return ", ".join(
         own[0] if len(own) == 1 else f"{name} ({len(own)} variants)" for name, own in names.items()
     )

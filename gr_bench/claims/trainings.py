@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from gr_bench import stats
 from gr_bench.claims.base import Evidence
-from gr_bench.claims.scope import Setting, setting_of
+from gr_bench.claims.scope import setting_of
+from gr_bench.experiments.generalization.analysis.paired import paired_comparison
 from gr_bench.experiments.generalization.analysis.tables import FINAL
 from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
-
-NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 
 NOT_THE_WORKLOADS = {"epochs", "split_seed", "sharpness", "baseline"}
 """Fields of a cell's workload in which trainings that are compared may differ."""
@@ -68,30 +66,25 @@ def workloads(evidence: Evidence) -> Iterator[list[Runs]]:
     yield from (list(runs.values()) for runs in found.values())
 
 
-def workload_setting(cell: GeneralizationCell) -> Setting:
-    """The setting of a training."""
-    return setting_of(cell)
-
-
 def workload_in_words(cell: GeneralizationCell) -> str:
     """Model, data, batch size and label noise."""
     noise = f", label noise {cell.label_noise:g}" if cell.label_noise else ""
     return f"{setting_of(cell)}{noise}"
 
 
-def points(own: Sequence[Training], base: Sequence[Training]) -> Interval:
-    """Test accuracy of ``own`` minus ``base``, in percentage points, paired by seed and split."""
-    there = {_pair(record): record for record in base}
-    apart = [
-        100 * (record.test_accuracy - there[_pair(record)].test_accuracy)  # type: ignore[operator]
-        for record in own
-        if _pair(record) in there
-    ]
-    return stats.t_interval(apart) if apart else NOTHING
+def points(own: Runs, base: Runs) -> tuple[Interval, str]:
+    """Test accuracy of ``own`` minus ``base``, in percentage points, paired by seed and split.
 
-
-def _pair(record: Training) -> tuple[int, int]:
-    return record.cell.seed, getattr(record.cell, "split_seed", 0)
+    Returns:
+        The mean with its 95 % interval (:func:`paired_comparison`), NaN without a pair; the pairs,
+        and what the interval is over, in words.
+    """
+    found = paired_comparison(own.done, base.done)
+    value = Interval(*(100 * x for x in (found.difference, found.low, found.high)))
+    if not found.pairs:
+        return value, ""
+    splits = f"{found.splits} split{'' if found.splits == 1 else 's'}"
+    return value, f"{found.pairs} pairs on {splits}; interval over {found.how}"
 
 
 def lost_in_words(own: Runs, base: Runs) -> str:

@@ -93,8 +93,7 @@ class Part:
             named = [case.where for case in self.of(answer)]
             if named and len(named) < len(self.cases):
                 more = f"; and {len(named) - FEW} more" if len(named) > FEW else ""
-                alone = f"{words.alone} ({words.remark})" if words.remark else words.alone
-                lines.append(f"{_upper(alone)}: {'; '.join(named[:FEW])}{more}.")
+                lines.append(f"{_upper(words.in_full)}: {'; '.join(named[:FEW])}{more}.")
         return lines
 
 

@@ -1,0 +1,1 @@
+"""Studies in which nothing differs, and what they find."""
