@@ -11,8 +11,8 @@ import numpy as np
 from gr_bench import stats
 from gr_bench.claims.base import Answer, Case, Claim, Evidence, claim_words, sized
 from gr_bench.claims.scope import Scope, setting_of
-from gr_bench.claims.trainings import Runs, lost_in_words, workload_in_words, workloads
-from gr_bench.experiments.generalization.analysis.paired import pair_up, paired_comparison
+from gr_bench.claims.trainings import Runs, lost_in_words, points, workload_in_words, workloads
+from gr_bench.experiments.generalization.analysis.paired import pair_up
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
@@ -56,12 +56,6 @@ def rivals(own: str, base: str, runs: Sequence[Runs]) -> Iterator[tuple[Runs, Ru
             yield sides[0][0], sides[1][0]
 
 
-def points(own: Runs, base: Runs) -> Interval:
-    """Test accuracy of ``own`` minus ``base`` in percentage points, by the paired comparison."""
-    found = paired_comparison(own.done, base.done)
-    return Interval(100 * found.difference, 100 * found.low, 100 * found.high)
-
-
 def at_least(value: Interval) -> Answer:
     """The answer to a claim of a gain of :data:`BETTER`."""
     return sized(value, BETTER, 0)
@@ -94,10 +88,10 @@ def contrast_cases(pairs: Pairs, rule: Rule, evidence: Evidence) -> list[Case]:
     cases = []
     for runs in workloads(evidence):
         for own, base in pairs(runs):
-            value = points(own, base)
+            value, how = points(own.done, base.done)
             where = f"{own.cell.spec} against {base.cell.spec} on {workload_in_words(own.cell)}"
             answer = answer_of(own, base, value, rule)
-            note = lost_in_words(own, base)
+            note = "; ".join(filter(None, [how, lost_in_words(own, base)]))
             cases.append(Case(where, value, answer, setting_of(own.cell), note))
     return cases
 

@@ -29,7 +29,8 @@ SOURCE = (
     "regularization (NeurIPS 2024, arXiv 2401.10809)"
 )
 IN_THE_PAPER = Scope(
-    "residual networks on ImageNet and on CIFAR-10", models=("resnet*", "wrn*"),
+    "residual networks on ImageNet and on CIFAR-10",
+    models=("resnet*", "wrn*"),
     datasets=("cifar10", "imagenet"),
 )
 SMOOTH, BENT = "gelu", "relu"
@@ -39,7 +40,9 @@ def _activation(runs: Runs) -> Any:
     return parse(runs.cell.model).parameters.get("activation")
 
 
-def _with(activation: str, own: str, base: str, runs: Sequence[Runs]) -> Iterator[tuple[Runs, Runs]]:
+def _with(
+    activation: str, own: str, base: str, runs: Sequence[Runs]
+) -> Iterator[tuple[Runs, Runs]]:
     """The rivals of a model that is spelled with an activation."""
     yield from (pair for pair in rivals(own, base, runs) if _activation(pair[0]) == activation)
 
@@ -60,7 +63,7 @@ def _twins(own: str, evidence: Evidence) -> Iterator[tuple[tuple[Runs, Runs], tu
 
 def same(value: Interval) -> Answer:
     """``holds`` within :data:`MARGIN` of 0, ``contradicted`` wholly outside, else ``open``."""
-    if -MARGIN <= value.low and value.high <= MARGIN:
+    if value.low >= -MARGIN and value.high <= MARGIN:
         return "holds"
     return "contradicted" if value.low > MARGIN or value.high < -MARGIN else "open"
 

@@ -23,9 +23,7 @@ IN_THE_PAPER = Scope(
 
 def _side(name: str, large: bool, runs: Sequence[Runs]) -> list[Runs]:
     """Trainings without momentum at a constant rate, at the smallest or the largest rate."""
-    plain = [
-        one for one in runs if one.cell.momentum == 0 and one.cell.schedule == "constant"
-    ]
+    plain = [one for one in runs if one.cell.momentum == 0 and one.cell.schedule == "constant"]
     rates = sorted({one.cell.learning_rate for one in plain})
     if not rates:
         return []

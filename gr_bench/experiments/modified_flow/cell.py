@@ -60,9 +60,10 @@ class ModifiedFlowGrid(AnyGrid):
     problems: Names
     """As ``product``, without a seed."""
 
-    batches: Annotated[
-        list[Annotated[int, Field(ge=1, le=MOST_ORDERS)]], Field(min_length=1)
-    ] = [1, 3]
+    batches: Annotated[list[Annotated[int, Field(ge=1, le=MOST_ORDERS)]], Field(min_length=1)] = [
+        1,
+        3,
+    ]
     """Mini-batches of an epoch; they divide the samples of every problem."""
 
     steps: Steps = [0.05, 0.025, 0.0125, 0.00625]

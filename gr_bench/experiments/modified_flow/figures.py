@@ -46,8 +46,6 @@ def _distances(done: pd.DataFrame) -> Figure:
         many = "one batch" if batches == 1 else f"{batches} mini-batches"
         axis.set(xscale="log", yscale="log", title=f"{model}\n{many}")
         axis.set(xlabel="m·h·λ", ylabel="relative distance")
-    handles = [
-        Line2D([], [], color=COLORS[flow], marker=".", label=NAMES[flow]) for flow in FLOWS
-    ]
+    handles = [Line2D([], [], color=COLORS[flow], marker=".", label=NAMES[flow]) for flow in FLOWS]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -57,9 +57,7 @@ def product(samples: int = 6, target: float = 0.6, noise: float = 0.3, seed: int
     inputs = 1 + noise * normal(samples)
     targets = target * inputs + noise * normal(samples)
     start = torch.tensor([2.8, 3.5], dtype=torch.float64) * (1 + 0.1 * normal(2))
-    return Problem(
-        lambda theta: (targets - theta[0] * theta[1] * inputs) ** 2 / 2, start, samples
-    )
+    return Problem(lambda theta: (targets - theta[0] * theta[1] * inputs) ** 2 / 2, start, samples)
 
 
 def diagonal_linear(samples: int = 6, features: int = 8, seed: int = 0) -> Problem:
@@ -99,9 +97,7 @@ def tanh_network(samples: int = 12, width: int = 5, seed: int = 0) -> Problem:
     normal = _draw(seed)
     inputs = normal(samples, 2)
     targets = torch.sin(2 * inputs[:, 0]) + inputs[:, 1] / 2
-    start = torch.cat(
-        [normal(2 * width) / 2**0.5, 0.1 * normal(width), normal(width) / width**0.5]
-    )
+    start = torch.cat([normal(2 * width) / 2**0.5, 0.1 * normal(width), normal(width) / width**0.5])
 
     def losses(theta: Tensor) -> Tensor:
         first, bias, last = theta.split([2 * width, width, width])
