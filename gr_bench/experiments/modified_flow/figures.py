@@ -39,7 +39,8 @@ def pictures(table: pd.DataFrame) -> Iterator[Picture]:
 def _distances(done: pd.DataFrame) -> Figure:
     groups = list(done.groupby(["model", "batches"], sort=False))
     figure, axes = style.panels(len(groups))
-    for axis, ((model, batches), own) in zip(axes, groups, strict=False):
+    for axis, ((model, count), own) in zip(axes, groups, strict=False):
+        batches = int(str(count))
         for _, line in own.sort_values("step").groupby("seed"):
             for flow in FLOWS if batches > 1 else FLOWS[:2]:
                 axis.plot(line["step"], line[flow], ".-", color=COLORS[flow], linewidth=0.7)

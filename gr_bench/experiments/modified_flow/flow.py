@@ -95,5 +95,5 @@ def descend(objective: Objective, start: Tensor, step: float, count: int) -> Ten
 
 def largest_curvature(objective: Objective, theta: Tensor) -> float:
     """The largest eigenvalue of the Hessian at θ."""
-    hessian = torch.autograd.functional.hessian(objective, theta.detach())  # type: ignore[no-untyped-call]
+    hessian = torch.autograd.functional.hessian(objective, theta.detach())
     return float(torch.linalg.eigvalsh(hessian)[-1])

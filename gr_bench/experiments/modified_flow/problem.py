@@ -102,7 +102,8 @@ def tanh_network(samples: int = 12, width: int = 5, seed: int = 0) -> Problem:
     def losses(theta: Tensor) -> Tensor:
         first, bias, last = theta.split([2 * width, width, width])
         hidden = torch.tanh(inputs @ first.view(2, width) + bias)
-        return (hidden @ last - targets) ** 2 / 2
+        found: Tensor = (hidden @ last - targets) ** 2 / 2
+        return found
 
     return Problem(losses, start, samples)
 

@@ -148,7 +148,7 @@ def log_ratio(above: pd.Series, below: pd.Series) -> list[float]:
     return [float(x) for x in np.log(above[known] / below[known])]
 
 
-def _with_interval(values: Sequence[float], number: str) -> str:
+def _with_interval(values: pd.Series, number: str) -> str:
     if not len(values):
         return "-"
     center, low, high = stats.t_interval(values)
