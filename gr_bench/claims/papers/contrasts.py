@@ -88,7 +88,7 @@ def contrast_cases(pairs: Pairs, rule: Rule, evidence: Evidence) -> list[Case]:
     cases = []
     for runs in workloads(evidence):
         for own, base in pairs(runs):
-            value, how = points(own.done, base.done)
+            value, how = points(own, base)
             where = f"{own.cell.spec} against {base.cell.spec} on {workload_in_words(own.cell)}"
             answer = answer_of(own, base, value, rule)
             note = "; ".join(filter(None, [how, lost_in_words(own, base)]))
