@@ -18,12 +18,14 @@ Bengio's; ``crossed``, over runs and test samples (``gr_bench.crossed``). All of
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -160,7 +162,7 @@ def pool_records(pool: int, seeds: int) -> dict[str, dict[str, list[Training]]]:
 
 
 def _trained(train_all: Any, cells: Sequence[GeneralizationCell]) -> list[Training]:
-    found = [r for r in train_all(cells, "fleet", evaluate_every=10**6) if not hasattr(r, "part")]
+    found = [r for r in train_all(cells, "fleet", evaluate_every=10**6) if isinstance(r, Training)]
     return sorted(found, key=lambda record: record.cell.seed)
 
 
@@ -266,7 +268,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     own = vars(arguments)
     out = own.pop("out")
-    write_answers(out / "splits.json", everything(**own))
+    with TemporaryDirectory() as cache:  # the pools are of no use to anyone else
+        os.environ["XDG_CACHE_HOME"] = cache
+        found = everything(**own)
+    write_answers(out / "splits.json", found)
 
 
 if __name__ == "__main__":

@@ -215,6 +215,10 @@ BAD = {
     ),
     "budget that is no time": (["calibrate", "--budget", "soon"], "write it as 90s, 2m or 1h"),
     "budget too short to calibrate": (["calibrate", "--budget", "1s"], "at least --budget 20s"),
+    "budget too short for studies": (
+        ["calibrate", "--generalization", "--budget", "1s"],
+        "nothing can be said of studies in 1s",
+    ),
     "no method to check": (["check"], "give a METHOD, or --all"),
     "a method and all": (["check", "sam", "--all"], "give a METHOD, or --all"),
     "no such method to check": (["check", "smm"], "did you mean 'sam'?"),

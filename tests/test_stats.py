@@ -268,3 +268,49 @@ def test_hodges_lehmann_is_nearly_as_efficient_as_the_mean() -> None:
 def test_hodges_lehmann_stands_up_to_a_quarter_of_wild_values(wild: float) -> None:
     values = [0.0, 0.1, -0.1] * 5 + [wild] * 5
     assert abs(stats.hodges_lehmann(values)) < 0.3
+
+
+# --- dependent results, and power
+
+
+@given(values)
+def test_without_test_samples_the_corrected_interval_is_students(results) -> None:
+    assume(np.ptp(results) > 1e-3)
+    interval, p = stats.corrected_resampled_t(results, 0.0)
+    assert interval == pytest.approx(stats.t_interval(results))
+    assert p == pytest.approx(stats.p_value(results))
+
+
+def test_the_corrected_interval_of_ten_splits() -> None:
+    results = np.arange(10) / 100
+    interval, p = stats.corrected_resampled_t(results, 1 / 9)
+    error = math.sqrt((1 / 10 + 1 / 9) * results.var(ddof=1))
+    reference = scipy.stats.t(9, results.mean(), error)
+    assert interval[1:] == pytest.approx(reference.interval(0.95))
+    assert p == pytest.approx(2 * scipy.stats.t(9).sf(results.mean() / error))
+
+
+@pytest.mark.parametrize(("effect", "count"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_the_values_that_half_a_spread_needs_are_those_of_the_tables(effect, count) -> None:
+    """Cohen's small, medium and large effects, paired, at a power of 80 %."""
+    assert stats.values_needed(effect, 1.0) == count
+
+
+def test_the_power_is_the_share_of_tests_that_find_it() -> None:
+    values = np.random.default_rng(0).normal(0.7, 1.0, (20_000, 12))
+    found = scipy.stats.ttest_1samp(values, 0, axis=1)
+    share = np.mean((found.pvalue < 0.05) & (found.statistic > 0))
+    assert stats.power_of_t(0.7, 1.0, 12) == pytest.approx(share, abs=0.01)
+
+
+@given(st.floats(0.05, 5), st.floats(0.3, 0.99))
+def test_fewer_values_than_are_needed_do_not_suffice(effect, power) -> None:
+    count = stats.values_needed(effect, 1.0, power)
+    assert stats.power_of_t(effect, 1.0, count) >= power
+    assert count == 2 or stats.power_of_t(effect, 1.0, count - 1) < power
+
+
+@pytest.mark.parametrize(("effect", "spread"), [(0.0, 1.0), (-1.0, 1.0), (1.0, math.inf)])
+def test_an_effect_that_no_number_of_values_finds_is_refused(effect, spread) -> None:
+    with pytest.raises(ValueError, match="effect"):
+        stats.values_needed(effect, spread)

@@ -64,8 +64,6 @@ def _in_equal_time(evidence: Evidence, runs: list[Runs]) -> Iterator[tuple[Runs,
     """The pair whose times, by steps timed in the same rounds, differ least, by 5 % at most."""
     found = []
     for own, base in _rivals(runs, FORWARD, SAM):
-        if own.cell.baseline != base.cell.baseline:  # their steps were not timed together
-            continue
         step = _step_time(evidence, own) / _step_time(evidence, base)
         apart = _apart(step * own.cell.epochs, base.cell.epochs)
         if apart <= EQUAL_TIME_TOLERANCE:

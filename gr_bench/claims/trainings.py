@@ -16,7 +16,7 @@ from gr_bench.experiments.generalization.record import Training
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
-NOT_THE_WORKLOADS = {"epochs", "split_seed", "sharpness", "baseline"}
+NOT_THE_WORKLOADS = {"epochs", "split_seed", "sharpness"}
 """Fields of a cell's workload in which trainings that are compared may differ."""
 
 

@@ -61,7 +61,7 @@ def null_studies(budget_s: float, tell: Tell, most: int | None = None) -> Iterat
                 enough = most is not None and number >= most
             if not running:
                 return
-            tell(now - begun, f"{number - len(running)} studies")
+            tell(now - begun, f"studies done: {number - len(running)}")
             done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
                 longest = max(longest, time.monotonic() - running.pop(future))
@@ -90,6 +90,7 @@ def findings(studies: Sequence[Study]) -> dict[str, Any]:
         pairs_of,
         share_found,
         spread_of,
+        wrong_share,
     )
 
     every = [one for study in studies for one in study.comparisons]
@@ -128,7 +129,7 @@ def findings(studies: Sequence[Study]) -> dict[str, Any]:
                     }
                     for gain in GAINS
                     for seeds in sorted({*SEEDS, needed[gain]})
-                    if seeds <= len(pairs)
+                    if seeds <= len(pairs) and gain <= wrong_share(pairs)
                 ],
             }
         )

@@ -359,6 +359,14 @@ def one_row() -> Dataset:
     return random_images(shape=(2,), num_classes=3, samples=1)
 
 
+def drawn(shape: tuple[int, ...] = (2,), samples: int = 150) -> Dataset:
+    """Three overlapping classes, whose parts are drawn: there are other splits."""
+    generator = torch.Generator().manual_seed(4)
+    targets = torch.arange(samples) % 3
+    inputs = torch.randn(samples, *shape, generator=generator) + targets.view(-1, *[1] * len(shape))
+    return Dataset.from_arrays(inputs, targets, name="drawn")
+
+
 def blobs(test_seed: int = 0, endless: str = "") -> Dataset:
     """Three well separated classes in the plane.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-PER_RUN = ("generalization", "training_curves")
-"""The tables with rows of single trainings."""
+LATER: dict[str, dict[str, Any]] = {
+    "generalization": {"split_seed": 0},
+    "training_curves": {"split_seed": 0},
+    "comparison": {"splits": 1, "interval": "seeds alone"},
+    "time_to_target": {},
+    "step_times": {},
+}
+"""By table, columns that older runs lack, with what theirs would be."""
 
 
 class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
@@ -37,13 +43,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
     cell = GeneralizationCell
     records = (Training, Times)
     options = (TrainingOptions, TimesOptions)
-    later_columns: ClassVar = {
-        table: {"baseline": "sgd"} | ({"split_seed": 0} if table in PER_RUN else {})
-        for table in (
-            *("generalization", "training_curves", "comparison", "time_to_target"),
-            "step_times",
-        )
-    }
+    later_columns: ClassVar = {table: {"baseline": "sgd", **own} for table, own in LATER.items()}
 
     def cells(self, grid: GeneralizationGrid) -> list[GeneralizationCell]:
         """One cell for every point of the grid, setting of the training, learning rate and seed.

@@ -27,14 +27,17 @@ from gr_bench.experiments.generalization.analysis.tables import (
     with_few_settings,
 )
 
+Builder = Callable[[pd.DataFrame], Summary]
+
 
 def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
     """A row for every method on every workload, over seeds; the baseline at equal cost; what a
     target accuracy takes; the candidates of a selection; step times.
     """
     found = []
-    over_seeds = partial(_over_seeds, against=tables["comparison"])
-    for name, build in {"generalization": over_seeds, **BUILDERS}.items():
+    over_seeds: Builder = partial(_over_seeds, against=tables["comparison"])
+    builders: dict[str, Builder] = {"generalization": over_seeds, **BUILDERS}
+    for name, build in builders.items():
         table = tables[name]
         few = with_few_settings(table) if name in LISTED else table
         if not len(few):
@@ -241,7 +244,7 @@ def _mean(values: pd.Series, number: str) -> str:
     return f"{text} ± {number.format(values.std())}" if len(values) > 1 else text
 
 
-BUILDERS: dict[str, Callable[[pd.DataFrame], Summary]] = {
+BUILDERS: dict[str, Builder] = {
     "comparison": _against_baseline,
     "time_to_target": _to_target,
     "selection": _candidates,

@@ -1,7 +1,7 @@
 """The gains that studies find, and the seeds that they need, from studies in which nothing differs.
 
-A gain is planted: of the test predictions that are wrong, each is mended with the probability that
-gives it.
+A gain is planted: of the test predictions that are wrong, that share is mended, by lot, which gives
+it.
 """
 
 from __future__ import annotations
@@ -107,25 +107,22 @@ def _accuracy(record: Training) -> float:
 
 
 def planted(
-    records: Sequence[Training], gain: float, random: np.random.Generator
+    records: Sequence[Training], share: float, random: np.random.Generator
 ) -> list[Training]:
-    """The records with a gain in test accuracy, a fraction: of the wrong predictions, each is
-    mended with probability gain over their mean share.
-
-    Raises:
-        ValueError: there are fewer wrong predictions than that.
-    """
-    wrong = 1 - float(np.mean([_accuracy(record) for record in records]))
-    if gain > wrong:
-        raise ValueError(f"a gain of {gain} where {wrong} of the predictions are wrong")
+    """The records with this share of their wrong test predictions mended, each by lot."""
     found = []
     for record in records:
         assert record.test_part is not None
         assert record.test_hits is not None
         hits = decode_bits(record.test_hits, int(decode_bits(record.test_part).sum()))
-        hits = hits | (random.random(len(hits)) < gain / wrong)
+        hits = hits | (random.random(len(hits)) < share)
         found.append(replace(record, test_hits=encode_bits(hits), test_accuracy=float(hits.mean())))
     return found
+
+
+def wrong_share(pairs: Sequence[Pair]) -> float:
+    """The share of the method's test predictions that are wrong: no larger gain can be planted."""
+    return 1 - float(np.mean([_accuracy(own) for own, _ in pairs]))
 
 
 def share_found(
@@ -136,15 +133,22 @@ def share_found(
 
     Args:
         pairs: at least ``seeds``.
-        gain: a fraction.
+        gain: a fraction, at most :func:`wrong_share`: the mean over all pairs.
         seeds: pairs of a study.
         draws: studies.
         random: decides what is drawn and mended.
+
+    Raises:
+        ValueError: a gain that is too large.
     """
+    wrong = wrong_share(pairs)
+    if gain > wrong:
+        raise ValueError(f"a gain of {gain:g} where {wrong:g} of the predictions are wrong")
+    share = gain / wrong if gain else 0.0
     found = 0
     for _ in range(draws):
         chosen = [pairs[i] for i in random.choice(len(pairs), seeds, replace=False)]
-        own = planted([a for a, _ in chosen], gain, random)
+        own = planted([a for a, _ in chosen], share, random)
         result = paired_comparison(own, [b for _, b in chosen])
         found += stats.discoveries([result.p])[0] and result.difference > 0
     return found / draws

@@ -115,7 +115,10 @@ def study(number: int) -> Study:
     rates = {group[0]: rate for group, (_, rate) in chosen(records).items()}
     comparisons = tuple(
         Comparison(
-            *(float(row[key]) for key in ("difference", "low", "high", "p")),
+            difference=float(row["difference"]),
+            low=float(row["low"]),
+            high=float(row["high"]),
+            p=float(row["p"]),
             verdict=row["verdict"],
             pairs=int(row["seeds"]),
             splits=int(row["splits"]),
