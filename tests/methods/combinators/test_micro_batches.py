@@ -76,9 +76,7 @@ def test_of_sgd_it_is_the_mini_batch_s(parts: int, divided, relative_error) -> N
         "test_old_gradients_are_overwritten",
     ],
 )
-def test_the_contract_is_kept(
-    name: str, rule: str, divided, contract, assert_same_state
-) -> None:
+def test_the_contract_is_kept(name: str, rule: str, divided, contract, assert_same_state) -> None:
     more = [assert_same_state] if rule == "test_evaluation_mode_moves_nothing" else []
     contract[rule](divided("mlp"), MicroBatches(get(name), 5), *more)
 
