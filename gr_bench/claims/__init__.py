@@ -6,6 +6,7 @@ from gr_bench.claims.base import Case, Claim, Evidence
 from gr_bench.claims.bias import BIAS
 from gr_bench.claims.cost import COST
 from gr_bench.claims.generalization import GENERALIZATION
+from gr_bench.claims.papers import PAPERS
 from gr_bench.claims.questions import QUESTIONS
 from gr_bench.claims.relations import RELATIONS
 from gr_bench.claims.scope import Scope, Setting
@@ -13,5 +14,5 @@ from gr_bench.claims.verdict import Judged, judge
 
 __all__ = ["CLAIMS", "Case", "Claim", "Evidence", "Judged", "Scope", "Setting", "judge"]
 
-CLAIMS: tuple[Claim, ...] = (*COST, *GENERALIZATION, *BIAS, *RELATIONS, *QUESTIONS)
+CLAIMS: tuple[Claim, ...] = (*COST, *GENERALIZATION, *BIAS, *RELATIONS, *PAPERS, *QUESTIONS)
 """In the order of the page."""

@@ -18,6 +18,7 @@ EXPERIMENTS = Registry(
         "generalization": "gr_bench.experiments.generalization.experiment:Generalization",
         "implicit_bias": "gr_bench.experiments.implicit_bias.experiment:ImplicitBias",
         "flooding": "gr_bench.experiments.flooding.experiment:FloodingTraces",
+        "modified_flow": "gr_bench.experiments.modified_flow.experiment:ModifiedFlow",
     },
 )
 """The built-in experiments, in the order in which a run does them, and those of other packages."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .combinators.clipping import Clipped
     from .combinators.combinator import Combinator
     from .combinators.masks import Only, Without
-    from .combinators.schedules import Every, Late, Ramp, Schedule, Warmup
+    from .combinators.micro_batches import MicroBatches
+    from .combinators.schedules import Early, Every, Late, Ramp, Schedule, Warmup
     from .data_parallel import PerWorker
     from .double_backprop import DoubleBackpropGR
     from .fleet import stack
@@ -58,6 +59,7 @@ __all__ = [
     "Combinator",
     "DivisibleLoss",
     "DoubleBackpropGR",
+    "Early",
     "Every",
     "Flooding",
     "ForwardGR",
@@ -66,6 +68,7 @@ __all__ = [
     "LookSAM",
     "LossFunction",
     "Method",
+    "MicroBatches",
     "MomentumSAM",
     "Only",
     "PerWorker",
@@ -106,12 +109,14 @@ module in this package and its class."""
 COMBINATORS = {
     "warmup": ".combinators.schedules:Warmup",
     "late": ".combinators.schedules:Late",
+    "early": ".combinators.schedules:Early",
     "every": ".combinators.schedules:Every",
     "ramp": ".combinators.schedules:Ramp",
     "without": ".combinators.masks:Without",
     "only": ".combinators.masks:Only",
     "clipped": ".combinators.clipping:Clipped",
     "accumulated": ".combinators.accumulation:Accumulated",
+    "micro-batches": ".combinators.micro_batches:MicroBatches",
 }
 """The methods that are made of another one, which is their first argument, by name."""
 

@@ -20,6 +20,10 @@ from gr_bench.experiments.implicit_bias.record import (
     PredictedFit,
     Solution,
 )
+from gr_bench.experiments.modified_flow.cell import DATASET, ModifiedFlowCell
+from gr_bench.experiments.modified_flow.record import End, Epoch
+from gr_bench.experiments.modified_flow.record import Path as FlowPath
+from gr_bench.experiments.modified_flow.tables import FLOWS
 from gr_bench.experiments.record import Record, failure
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.experiments.step_cost.record import Counters
@@ -83,6 +87,54 @@ FLOOD = FloodingCell(
     learning_rate=0.1,
     fresh=False,
 )
+
+
+FLOW = ModifiedFlowCell(
+    spec="sgd",
+    model="product",
+    dataset=DATASET,
+    batch_size=6,
+    device="cpu",
+    dtype="float64",
+    threads=1,
+    seed=0,
+    batches=1,
+    step=0.1,
+    part="epoch",
+)
+
+
+def flow_epoch(**fields: Any) -> Epoch:
+    """An epoch at a distance of order 2 from the flow, and 3 from the others, unless ``fields`` of
+    the record say otherwise; other fields are the cell's.
+    """
+    found = {key: fields.pop(key) for key in ("length", *FLOWS) if key in fields}
+    cell = replace(FLOW, **fields)
+    default = {"length": cell.step, "plain": cell.step, "modified": cell.step**2}
+    return Epoch(cell=cell, curvature=1.0, **{**default, "full": cell.step**2, **found})
+
+
+def flow_path(
+    large: float | None = 0.8,
+    small: float = 1.0,
+    small_distance: float = 0.1,
+    explicit_distance: float = 0.01,
+    **fields: Any,
+) -> FlowPath:
+    """A path, by the curvatures where it ended and the distances of the ends."""
+
+    def end(curvature: float) -> End:
+        return End(loss=0.1, gradient_norm=0.1, curvature=curvature)
+
+    return FlowPath(
+        cell=replace(FLOW, **{"part": "path", "time": 10.0, **fields}),
+        start_curvature=2.0,
+        large=None if large is None else end(large),
+        small=end(small),
+        explicit=end(large or small),
+        small_distance=small_distance,
+        explicit_distance=explicit_distance,
+    )
 
 
 def cost(method: str = "sgd", **fields: Any) -> StepCostCell:

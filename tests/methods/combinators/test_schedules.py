@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gr_bench.methods import SGD, Combinator, Every, Late, Method, Ramp, Warmup, get, stack
+from gr_bench.methods import SGD, Combinator, Early, Every, Late, Method, Ramp, Warmup, get, stack
 
 STEPS = 20
 
@@ -63,6 +63,14 @@ def test_late_is_sgd_and_at_last_the_method(make_problem) -> None:
         Late(get("f-gr", gamma=0.4), share=0.35),
         make_problem,
         lambda step: SGD() if step < 13 else get("f-gr", gamma=0.4),
+    )
+
+
+def test_early_is_the_method_and_then_sgd(make_problem) -> None:
+    trained(
+        Early(get("f-gr", gamma=0.4), share=0.35),
+        make_problem,
+        lambda step: get("f-gr", gamma=0.4) if step < 7 else SGD(),
     )
 
 
@@ -132,6 +140,7 @@ inner = st.sampled_from(["sgd", "sam", "f-gr", "c-gr"]).map(get)
 def around(methods: st.SearchStrategy[Method]) -> st.SearchStrategy[Method]:
     return (
         st.builds(Late, methods, shares)
+        | st.builds(Early, methods, shares)
         | st.builds(Warmup, methods, shares)
         | st.builds(Every, methods, st.integers(1, 6))
     )
@@ -178,6 +187,7 @@ def test_a_cycle_repeats_and_has_the_declared_mean(method: Method) -> None:
     ("method", "cycle", "mean"),
     [
         (Late(get("sam"), share=0.2), 5, 1.2),
+        (Early(get("sam"), share=0.2), 5, 1.2),
         (Late(get("sam"), share=0.05), 20, 1.05),
         (Late(get("c-gr"), share=0.25), 4, 1.5),
         (Warmup(get("f-gr"), share=0.1), 10, 1.9),
