@@ -198,6 +198,7 @@ class TimedCell:
     dtype: str = "float32"
     compiled: bool = False
     variant: str = ""
+    optimizer: str = "sgd"
 
     @property
     def id(self) -> str:
@@ -264,7 +265,7 @@ def time_one(replicate: int) -> None:
     ]
     block = BlockReplicate(cells, registry, replicate, lambda cell: None)
     failed = {
-        names[cell.spec]: f"{type(error).__name__}: {error}"
+        names.get(cell.spec, f"gr-bench {cell.spec}"): f"{type(error).__name__}: {error}"
         for cell, error in block.measure(SECONDS, 3)
     }
     samples = {cell.id: own.step_s for cell, own in block.samples.items()}

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gr_bench import registry
 from gr_bench.experiments.cell import TimedCell, added_later
-from gr_bench.experiments.grid import OptimizerGrid
+from gr_bench.experiments.grid import OptimizerGrid, known
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
 
@@ -40,6 +40,12 @@ class GeneralizationCell(TimedCell):
     sharpness: bool = False
     """True if the Hessian of the training loss is looked at when the run is over."""
 
+    meters: tuple[str, ...] = added_later(())
+    """Quantities from elsewhere that are read off the model when the run is over, as specs."""
+
+    meter_source: str = added_later("")
+    """Their sources (:attr:`Cell.method_source`)."""
+
     role: Role = "run"
     """``candidate``: trained to choose by, the test part is never read; ``chosen``: trained with
     the choice; ``run``: there is no choice; ``timing``: not trained, its step is timed;
@@ -48,6 +54,9 @@ class GeneralizationCell(TimedCell):
     baseline: str = added_later("sgd")
     """The method that the others are compared with: spelled in full, or where numbers are chosen
     its name, whatever was chosen for it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meters", tuple(self.meters))  # JSON has lists alone
 
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +67,7 @@ class GeneralizationCell(TimedCell):
     @property
     def selection_group(self) -> tuple[Any, ...]:
         """The common part of settings to choose from: method, model, data, but not the numbers."""
-        own = ("learning_rate", "role", "sharpness")
+        own = ("learning_rate", "role", "sharpness", "meters", "meter_source")
         return (parse(self.spec).kind, *(pair for pair in self.workload if pair[0] not in own))
 
     @property
@@ -93,6 +102,8 @@ class GeneralizationCell(TimedCell):
             augmentation="none",
             label_noise=0.0,
             sharpness=False,
+            meters=(),
+            meter_source="",
             role="timing",
         )
 
@@ -197,6 +208,10 @@ class GeneralizationGrid(OptimizerGrid):
     """True to find the largest Hessian eigenvalue and the trace at the end of every run. It
     takes as long as some tens of epochs."""
 
+    meters: list[Annotated[str, Field(min_length=1)]] = []
+    """Quantities of one's own, as ``my_file.py:my_meter``, that are read off the model at the end
+    of every run (:mod:`gr_bench.experiments.generalization.training.meters`)."""
+
     trainer: TrainerChoice = "auto"
     """True if runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""
@@ -204,6 +219,11 @@ class GeneralizationGrid(OptimizerGrid):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """A training keeps its state at the end of the first epoch that ends this long after the last
     time, and goes on from there after a kill: to the same result, on a CPU bit for bit."""
+
+    @field_validator("meters")
+    @classmethod
+    def _known_meters(cls, texts: list[str]) -> list[str]:
+        return known(texts, registry.METERS, given=2)
 
     @field_validator("baseline")
     @classmethod

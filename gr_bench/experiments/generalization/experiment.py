@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from gr_bench import registry
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.generalization.cell import (
@@ -50,6 +51,8 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         parts: list[tuple[Role, Sequence[int]]] = [("run", grid.seeds)]
         if grid.select:
             parts = [("candidate", grid.selection_seeds), ("chosen", grid.seeds)]
+        sources = " ".join(map(registry.METERS.source, grid.meters))
+        meters: dict[str, Any] = {"meters": tuple(grid.meters), "meter_source": sources}
         return [
             GeneralizationCell(
                 seed=seed,
@@ -62,6 +65,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 sharpness=grid.sharpness and role != "candidate",
                 role=role,
                 baseline=grid.baseline,
+                **({} if role == "candidate" else meters),
                 **point,
             )
             for role, seeds in parts

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pandas as pd
 
 from gr_bench.experiments import style
-from gr_bench.experiments.generalization.analysis.tables import WORKLOAD, baseline_name
+from gr_bench.experiments.generalization.analysis.tables import (
+    METER_ERRORS,
+    WORKLOAD,
+    baseline_name,
+)
 
 MOST_NAMED = 3
 """Comparisons or methods that a sentence names; of more, it gives the number."""
@@ -88,6 +93,9 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
         if count := int(candidates[status].sum()):
             every = int(candidates[["runs", "diverged", "failed"]].sum().sum())
             found.append(f"{count} of the {every} trainings to choose by {status}.")
+    if METER_ERRORS in runs:
+        for words, count in Counter(runs[METER_ERRORS].dropna()).items():
+            found.append(f"Meters gave no value in {count} of {len(runs)} trainings: {words}.")
     undecided = against[against["verdict"] == "undecided"]
     if len(undecided):
         widths = 50 * (undecided["high"] - undecided["low"]).astype(float)

@@ -23,6 +23,7 @@ from gr_bench.experiments.generalization.training.checkpoint import (
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import divide
 from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.meters import read_meters
 from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
 from gr_bench.experiments.generalization.training.schedules import SCHEDULES
 from gr_bench.experiments.generalization.training.trainer import Evaluation, Trainer
@@ -208,6 +209,9 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
                 if is_broken():  # nothing can be read from here any more
                     raise
                 error = str(no_result)
+        values, errors = {}, {}
+        if ended is not None and cell.meters:
+            values, errors = read_meters(cell.meters, trainer.model(run), data)
         done = diverged[run] or steps
         taken = state.epoch * trainer.steps_per_epoch
         yield Training(
@@ -218,6 +222,8 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
             test_accuracy=None if ended is None else ended.accuracy,
             sharpness=curvature,
             sharpness_error=error,
+            meters=values,
+            meter_errors=errors,
             steps=done,
             gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
