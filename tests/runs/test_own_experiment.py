@@ -105,7 +105,7 @@ def test_a_run_opens_where_the_experiment_is_not(
     assert not run.missing
     assert len(run.angles) == 2
     (tmp_path / "own.py").unlink()
-    monkeypatch.setattr(EXPERIMENTS, "admitted", {})
+    EXPERIMENTS.admitted.clear()
     gr_bench.experiments._made.cache_clear()  # type: ignore[attr-defined]
     monkeypatch.setattr("gr_bench.registry._LOADED", {})
     there = gr_bench.load(tmp_path / "run")
