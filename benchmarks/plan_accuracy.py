@@ -121,7 +121,7 @@ def peaks(zoo: Sequence[tuple[str, str, int]], methods: Iterable[str]) -> Iterat
                 *(model, dataset, batch_size, cell.spec),
                 predicted.memory.peak_bytes,
                 measured.peak_bytes,
-                predicted.flops == measured.flops,
+                round(predicted.flops) == measured.flops,
             )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from gr_bench.errors import RequestError, unknown
+from gr_bench.errors import RequestError, printable, unknown
 from gr_bench.version import __version__
 
 if TYPE_CHECKING:
@@ -803,6 +803,57 @@ def claims(folder: Path) -> None:
         print(page)
 
 
+@app.command(
+    short_help="Put runs of one suite from several machines together.",
+    epilog=_examples(
+        "merge node-1/run node-2/run --out runs/whole",
+        "run cpu --only 'step_cost*' --out a && gr-bench run cpu --only 'gen*' --out b",
+    ),
+)
+@click.argument("folders", type=_PATH, metavar="RUN RUN...", nargs=-1, required=True)
+@click.option("--out", type=_PATH, metavar="DIR", required=True, help="The folder to make.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Put runs of one suite together, each of which may have measured a part of it (run --only).
+
+    Every record keeps the run that it is from. A ratio is always of times from one process. Step
+    times of one cell from several runs are replicates if the conditions were the same; other
+    results of one cell must be equal.
+    """
+    from gr_bench.runs.merge import merge as put_together
+
+    found = put_together(folders, out)
+    for name, count in found.records.items():
+        print(f"{count:>7} records from {printable(name)}")
+    if found.replicated:
+        print(f"{found.replicated:>7} cells with replicates from several runs")
+    if found.alike:
+        print(f"{found.alike:>7} results that two runs have alike, kept once")
+    print(f"next: gr-bench report {out}")
+
+
+@app.command(
+    short_help="Set aside damaged lines of a run's journal.",
+    epilog=_examples("repair runs/quick", "repair runs/quick && gr-bench run quick"),
+)
+@click.argument("folder", type=_PATH, metavar="RUN")
+def repair(folder: Path) -> None:
+    """Set aside the lines of a run's journal that cannot be read; RUN is its folder.
+
+    They go to damaged-lines.txt, byte for byte. Running the suite again measures what they had.
+    """
+    from gr_bench.runs.repair import DAMAGED
+    from gr_bench.runs.repair import repair as set_aside
+
+    found = set_aside(folder)
+    for number, why in found.damaged.items():
+        print(f"line {number}: {printable(why)}")
+    if not found.damaged:
+        print(f"{found.journal}: nothing to repair, {found.kept} lines can be read")
+        return
+    print(f"{found.journal}: {found.kept} lines kept, {len(found.damaged)} set aside")
+    print(folder / DAMAGED)
+
+
 def main() -> None:
     """Run the command line; whatever is wrong with a request ends in one line and exit code 2."""
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
@@ -839,5 +890,5 @@ def _end_unread() -> NoReturn:
 
 
 def _wrong(message: str) -> int:
-    print(f"gr-bench: {' '.join(message.split())}", file=sys.stderr)
+    print(f"gr-bench: {printable(message)}", file=sys.stderr)
     return WRONG_REQUEST

@@ -14,6 +14,16 @@ class Unsupported(Exception):
     """A combination that cannot work, by the nature of its parts; recorded, and no failure."""
 
 
+def printable(text: str) -> str:
+    """A text in one line that any terminal and any file takes, whatever it came from.
+
+    White space becomes single blanks; control characters, those that change the direction of
+    writing, and halves of surrogate pairs are escaped as in Python's source.
+    """
+    shown = (c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    return "".join(shown)
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> RequestError:
     """The error for a name that is not known, with the nearest right one."""
     known = list(known)

@@ -18,7 +18,7 @@ from gr_bench.workloads.loss import cross_entropy
 Point = dict[str, Tensor]
 Numbers = Mapping[str, float]
 Memory = dict[str, Point]
-"""What a method with state has from the steps before: averages, directions."""
+"""The memory of the steps before, of a method with state: averages, directions."""
 
 
 class Objective:

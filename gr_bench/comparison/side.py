@@ -143,8 +143,8 @@ class SideProcess:
         except TookTooLong:
             why = f"did not answer within {duration(self._timeout_s)}"
             raise self._wrong(about, why) from None
-        except WorkerDied:
-            raise self._wrong(about, self._death()) from None
+        except WorkerDied as death:
+            raise self._wrong(about, str(death) or self._death()) from None
         if answer.get("missing"):
             raise MissingOnSide(answer["error"])
         if "error" in answer:

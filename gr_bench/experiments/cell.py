@@ -69,8 +69,13 @@ class Cell:
     def identity(self) -> dict[str, Any]:
         """The fields that it is told by: those :func:`added_later` only where they differ."""
         later = {f.name: f.default for f in dataclasses.fields(self) if LATER in f.metadata}
-        fields = dataclasses.asdict(self).items()
+        fields = self._fields.items()
         return {key: value for key, value in fields if key not in later or value != later[key]}
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        """Its fields by their names; they are plain values, so that none is copied."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @property
     def id(self) -> str:
@@ -81,7 +86,7 @@ class Cell:
     @property
     def workload(self) -> tuple[Any, ...]:
         """The common part of the cells of one comparison: everything but the method."""
-        rest = dataclasses.asdict(self)
+        rest = self._fields
         del rest["spec"], rest["method_source"]
         return tuple(rest.items())
 

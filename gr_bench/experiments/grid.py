@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -18,11 +18,13 @@ from gr_bench.workloads.datasets.content import beside, check_files, content_has
 
 
 def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
-    seen = list(values)
-    for value in seen:
-        if seen.count(value) > 1:
+    own, seen = list(values), set()
+    for value in own:
+        key = value if isinstance(value, Hashable) else repr(value)
+        if key in seen:
             raise ValueError(f"{kind} {value!r} is named twice")
-    return seen
+        seen.add(key)
+    return own
 
 
 def _known_methods(texts: list[str]) -> list[str]:

@@ -1,9 +1,16 @@
-"""Records as lines of a journal: JSON that says which class it is of, and of which schema."""
+"""Records as lines of a journal: JSON that says which class it is of, and of which schema.
+
+A line is ``{"crc32": "89abcdef", "schema": 3, "experiment": ..., "id": ..., "kind": ..., "cell":
+{...}, "data": {...}}``. The checksum is that of the line's UTF-8 bytes without the checksum itself:
+of ``{"schema": ...}``. Lines of schemas 1 and 2 have none.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import zlib
 from functools import cache
 from typing import Any
 
@@ -13,8 +20,14 @@ from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.record import Failure, Record
 
-SCHEMA = 2
-"""The schema of the lines that are written. 1 is gr-bench 0.1's."""
+SCHEMA = 3
+"""The schema of the lines that are written. 1 is gr-bench 0.1's; 3 brought checksums."""
+
+CHECKSUM = re.compile(rb'\{"crc32": "([0-9a-f]{8})", ')
+"""The beginning of a line that has one."""
+
+SCHEMA_WITH_CHECKSUMS = 3
+"""The first one whose lines have checksums."""
 
 KINDS_OF_SCHEMA_1 = {"step time": "times"}
 """Kinds of record that had another name."""
@@ -40,7 +53,12 @@ def encode(record: Record) -> str:
         "cell": record.cell.identity,
         "data": data,
     }
-    return json.dumps(plain)
+    return with_checksum(json.dumps(plain))
+
+
+def with_checksum(text: str) -> str:
+    """A JSON object's text with its checksum as the first entry."""
+    return f'{{"crc32": "{zlib.crc32(text.encode()):08x}", {text[1:]}'
 
 
 def decode(line: str | bytes) -> Record:
@@ -49,15 +67,22 @@ def decode(line: str | bytes) -> Record:
     Raises:
         NewerSchema: the line is of a later schema.
         UnknownExperiment: it is an experiment's that is not here.
-        ValueError: it is not a record's, or a field is missing or of another type.
+        ValueError: it is not a record's, its checksum is wrong, or a field is missing or of another
+            type.
         KeyError: it lacks what every line has, or an experiment or kind is not known.
     """
-    plain = json.loads(line)
+    raw = line.encode() if isinstance(line, str) else line
+    found = CHECKSUM.match(raw)
+    text = b"{" + raw[found.end() :] if found else raw
+    is_damaged = found is not None and int(found[1], 16) != zlib.crc32(text)
+    plain = None if is_damaged else json.loads(text)
     if not isinstance(plain, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("its checksum is wrong" if is_damaged else "it is no JSON object")
     schema = plain.get("schema", 1)
     if schema > SCHEMA:
         raise NewerSchema(f"schema {schema} is newer than this gr-bench, which knows {SCHEMA}")
+    if schema >= SCHEMA_WITH_CHECKSUMS and not found:
+        raise ValueError("it has no checksum")
     try:
         experiment = get_experiment(plain["experiment"])
     except RequestError as error:

@@ -90,7 +90,7 @@ SIGHTS: tuple[Matrix, ...] = (
         (-0.003882, -0.048116, 1.051998),
     ),
 )
-"""What is left of linear sRGB in deuteranopia and in protanopia (Machado et al. 2009)."""
+"""The rest of linear sRGB in deuteranopia and in protanopia (Machado et al. 2009)."""
 
 XYZ: Matrix = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 """From linear sRGB, to be divided by :data:`WHITE` (D65)."""

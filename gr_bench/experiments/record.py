@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gr_bench.errors import Unsupported
+from gr_bench.errors import Unsupported, printable
 from gr_bench.experiments.cell import Cell
 from gr_bench.meters.conditions import Conditions
 
@@ -24,6 +24,10 @@ class Record:
     cell: Cell
     conditions: Conditions | None = None
     """Of the process that measured it."""
+
+    origin: str | None = None
+    """The run that it was merged from, as ``run.json`` names it; None of one that was measured
+    here."""
 
     @classmethod
     def from_0_1(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +48,9 @@ class Failure(Record):
     lacks: str | None = None
     """The kind of record that could not be had, of a cell that may still give others; None of a
     cell that is given up."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
 
     @property
     def status(self) -> str:

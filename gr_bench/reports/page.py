@@ -20,7 +20,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Picture, Summary
 from gr_bench.reports.overview import overview
 from gr_bench.runs import environment
-from gr_bench.runs.about import DATA
+from gr_bench.runs.about import DATA, MERGED
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
@@ -123,6 +123,22 @@ def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
         table.to_csv(folder / f"{name}.csv", index=False)
 
 
+def _merged(runs: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """The runs that a merge was made from, in words."""
+    return {
+        f"From {run['origin']}": ", ".join(
+            [
+                str(run["environment"]["device"].get("name")),
+                f"host {run['environment']['machine']['host']}",
+                *([f"only {run['only']}"] if run["only"] else []),
+                f"started {run['started']}",
+                f"{run['cells']} cells, {run['status']}",
+            ]
+        )
+        for run in runs
+    }
+
+
 def about(results: Results) -> dict[str, Any]:
     """The run as its page describes it: title, warnings, machine, software, failures."""
     about = results.about
@@ -141,6 +157,7 @@ def about(results: Results) -> dict[str, Any]:
         "Started": about["started"],
         "Status": about["status"],
         "Command": " ".join(about["command"]),
+        **_merged(about.get(MERGED, ())),
     }
     experiments, missing = results.experiments.values(), results.missing
     return {

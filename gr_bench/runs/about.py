@@ -19,7 +19,23 @@ DATA = "data"
 PLUGINS = "plugins"
 """The entry of ``run.json`` with the plug-ins of the suite, as they were when it was run last."""
 
+MERGED = "merged"
+"""The entry of ``run.json`` with the runs that a merge was made from."""
+
 Plain = dict[str, Any]
+
+SHAPE: dict[str, type] = {
+    "name": str,
+    "status": str,
+    "started": str,
+    "suite": dict,
+    "environment": dict,
+    "cells": int,
+    PLUGINS: list,
+    MERGED: list,
+    "tables": dict,
+}
+"""Keys of ``run.json`` that are read, and the kind of their values."""
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -42,7 +58,26 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
     if not isinstance(about, dict) or "suite" not in about:
         raise RequestError(f"{folder / RUN} is not a run's description")
+    for key, kind in SHAPE.items():
+        if key in about and not isinstance(about[key], kind):
+            own, right = _json_kind(about[key]), _json_kind(kind())
+            raise RequestError(
+                f"{folder / RUN} is not a run's description: its {key!r} is {own} and must be "
+                f"{right}"
+            )
+    for plugin in about.get(PLUGINS, ()):
+        if not (isinstance(plugin, dict) and {"kind", "name", "where", "source"} <= plugin.keys()):
+            raise RequestError(
+                f"{folder / RUN} is not a run's description: a plug-in has kind, name, where and "
+                f"source, and one of its {PLUGINS!r} has not"
+            )
     return about
+
+
+def _json_kind(value: object) -> str:
+    """A plain value's kind as JSON calls it."""
+    words = {dict: "an object", list: "an array", str: "a string", int: "a number"}
+    return words.get(type(value), f"{json.dumps(value)}")
 
 
 def sources(about: Plain) -> dict[tuple[str, str], str]:
@@ -63,6 +98,11 @@ def earlier_run(folder: Path, suite: Plain, plugins: Iterable[Plain] = ()) -> di
     """
     if (folder / RUN).exists():
         about = read_about(folder)
+        if MERGED in about:
+            raise RequestError(
+                f"{folder} is a merge of runs, and nothing is measured into it: go on with those, "
+                "and merge again"
+            )
         if suite_by_names(about) == suite_by_names({"suite": suite, PLUGINS: list(plugins)}):
             return about
         own = about["suite"] | {DATA: None}

@@ -22,10 +22,13 @@ from gr_bench.experiments.record import Progress, Record
 from gr_bench.meters.conditions import allowed_processors, keep_off, preload, timed_processors
 from gr_bench.registry import admitted
 from gr_bench.runs.places import Place, places_for
-from gr_bench.workers.channel import Message, WorkerDied
+from gr_bench.workers.channel import Garbled, Message, WorkerDied
 from gr_bench.workers.process import WorkerProcess
 
 UNFINISHED = "unfinished"
+
+NOT_A_MESSAGE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
+"""Raised where a worker's message is not one that it could have meant."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,9 @@ class _Worker:
         """The worker's messages since it was last asked, as events."""
         try:
             messages = self.process.channel.read()
+        except Garbled as error:
+            yield from self.crash(f"worker could not be understood: {error}")
+            return
         except WorkerDied:
             death = self.process.death()
             if not self._ready:
@@ -231,7 +237,12 @@ class _Worker:
             yield from self.crash(f"worker {death}")
             return
         for message in messages:
-            yield from self._said(message)
+            try:
+                yield from self._said(message)
+            except NOT_A_MESSAGE as error:
+                yield from self.crash(f"worker could not be understood: {error!r}")
+            if self.dead:
+                return
 
     def _said(self, message: Message) -> Iterator[Event]:
         if "ready" in message:

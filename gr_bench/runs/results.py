@@ -12,7 +12,6 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import known_experiments
 from gr_bench.experiments.columns import build_table, cell_columns, with_later_columns
 from gr_bench.experiments.experiment import Experiment
-from gr_bench.experiments.lines import SCHEMA
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
 from gr_bench.plugins.place import PlugIn
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 
 TABLES = "tables"
 """The entry of ``run.json`` that says which journal the parquet files were made from."""
+
+TABLES_SCHEMA = 2
+"""The schema of the parquet files: those of another are made anew from the journal."""
 
 FAILURE = ("experiment", "reason", "unsupported")
 
@@ -122,7 +124,7 @@ class Results:
     def _stamp(self, names: list[str], experiments: list[str]) -> dict[str, Any]:
         """The origin that tables made now would name."""
         stamp = {
-            "schema": SCHEMA,
+            "schema": TABLES_SCHEMA,
             "journal_bytes": _uncompressed_bytes(self.folder),
             "names": names,
             "experiments": experiments,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.lines import UnknownExperiment, decode, encode
+from gr_bench.experiments.lines import NewerSchema, UnknownExperiment, decode, encode
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs.about import PLUGINS, RUN, earlier_run, own_files, sources, write_about
 from gr_bench.runs.about import read_about as read_about
@@ -20,6 +21,8 @@ from gr_bench.runs.about import read_about as read_about
 JOURNAL = "journal.jsonl"
 COMPRESSED_JOURNAL = "journal.jsonl.gz"
 LOCK = ".lock"
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""Raised by :func:`~gr_bench.experiments.lines.decode` of a line that is no record's."""
 
 
 class Store:
@@ -31,12 +34,17 @@ class Store:
         self.records = read_journal(folder)
         self._journal = journal
 
-    def append(self, record: Record) -> None:
-        """Write a record to the journal and to the disk, before anything else happens."""
+    def append(self, record: Record, *, at_once: bool = True) -> None:
+        """Write a record to the journal and, if ``at_once``, to the disk before anything else."""
         self._journal.write(encode(record) + "\n")
+        if at_once:
+            self.flush()
+        self.records.append(record)
+
+    def flush(self) -> None:
+        """Have what was written on the disk."""
         self._journal.flush()
         os.fsync(self._journal.fileno())
-        self.records.append(record)
 
     @property
     def current(self) -> list[Record]:
@@ -63,6 +71,27 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot write to {folder}: {error.strerror}") from error
+    with locked(folder):
+        if fresh:
+            _put_aside(folder)
+        earlier = earlier_run(folder, about["suite"], about.get(PLUGINS, ()))
+        _mend(folder / JOURNAL)
+        if earlier is None:
+            write_about(folder, about)
+        with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
+            yield Store(folder, earlier or about, journal)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep all others from writing to a run's folder.
+
+    Raises:
+        RequestError: it is in use, or cannot be written to.
+    """
+    try:
         lock = open(folder / LOCK, "a")  # noqa: SIM115
     except OSError as error:
         raise RequestError(f"cannot write to {folder}: {error.strerror}") from error
@@ -73,14 +102,7 @@ def open_store(folder: Path, about: dict[str, Any], *, fresh: bool) -> Iterator[
             raise RequestError(
                 f"{folder} is in use by another run: wait for it, or choose another --out"
             ) from error
-        if fresh:
-            _put_aside(folder)
-        earlier = earlier_run(folder, about["suite"], about.get(PLUGINS, ()))
-        _mend(folder / JOURNAL)
-        if earlier is None:
-            write_about(folder, about)
-        with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
-            yield Store(folder, earlier or about, journal)
+        yield
 
 
 def read_journal(folder: Path) -> list[Record]:
@@ -95,21 +117,38 @@ def read_journal(folder: Path) -> list[Record]:
     journal = journal_of(folder)
     if journal is None:
         return []
-    try:
-        text = journal.read_bytes()
-        text = gzip.decompress(text) if journal.name == COMPRESSED_JOURNAL else text
-    except (OSError, EOFError) as error:
-        raise RequestError(f"{journal} cannot be read: {error}") from error
+    text = journal_bytes(journal)
     records = []
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             records.append(decode(line))
         except UnknownExperiment:
             continue
-        except (ValueError, KeyError, TypeError) as error:
-            why = " ".join(str(error).split())
-            raise RequestError(f"{journal}, line {number}, cannot be read: {why}") from error
+        except UNREADABLE as error:
+            where = f"{journal}, line {number}, cannot be read: {reason(error)}"
+            if not isinstance(error, NewerSchema):
+                where += f"; gr-bench repair {folder} sets it aside"
+            raise RequestError(where) from error
     return records
+
+
+def journal_bytes(journal: Path) -> bytes:
+    """The text of a journal, compressed or not.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    try:
+        text = journal.read_bytes()
+        return gzip.decompress(text) if journal.name == COMPRESSED_JOURNAL else text
+    except (OSError, EOFError, zlib.error) as error:
+        raise RequestError(f"{journal} cannot be read: {error}") from error
+
+
+def reason(error: BaseException) -> str:
+    """One line that says why a journal's line cannot be read."""
+    text = " ".join(str(error).split())
+    return f"it lacks or does not know {text}" if isinstance(error, KeyError) else text
 
 
 def journal_of(folder: Path) -> Path | None:

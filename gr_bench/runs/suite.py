@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -188,6 +189,7 @@ def _build(
     plans = []
     for key, experiment in experiments.items():
         for grid in getattr(suite, key):
+            _check_size(name, key, grid)
             cells = tuple(cell for cell in _cells(experiment, grid) if _matches(cell, only))
             plans.append(Plan(experiment, grid, cells))
     if not any(plan.cells for plan in plans):
@@ -240,6 +242,31 @@ def _cells(experiment: Experiment[Any, Any], grid: AnyGrid) -> Iterator[Cell]:
     source = EXPERIMENTS.source(experiment.name)
     for cell in experiment.cells(grid):
         yield replace(cell, experiment_source=source) if source else cell
+
+
+MOST_CELLS = 200_000
+"""Points of one grid: of more, not even a list could be had in a useful time."""
+
+
+def _check_size(suite: str, key: str, grid: AnyGrid) -> None:
+    """Refuse a grid with too many points before they are spread out.
+
+    Raises:
+        RequestError: with the lengths of its longest lists.
+    """
+    lengths = {
+        name: len(value)
+        for name, value in dict(grid).items()
+        if isinstance(value, list) and len(value) > 1 and name != "selection_seeds"
+    }
+    count = math.prod(lengths.values())
+    if count > MOST_CELLS:
+        longest = sorted(lengths, key=lambda name: -lengths[name])
+        shown = " x ".join(f"{lengths[name]} {name}" for name in longest)
+        raise RequestError(
+            f"suite {suite!r}: {key} has {count:,} points ({shown}), and {MOST_CELLS:,} are the "
+            "most: take some out, or make several suites of it"
+        )
 
 
 def _data(cells: Iterable[Cell]) -> dict[str, str]:

@@ -35,6 +35,14 @@ class WorkerDied(Exception):
     """A worker ended without an answer."""
 
 
+class Garbled(WorkerDied):
+    """A worker wrote something that is no message; it cannot be understood any more."""
+
+
+MOST_BYTES = 1 << 28
+"""The longest message: what is longer is none."""
+
+
 class Channel:
     """The coordinator's end.
 
@@ -46,7 +54,7 @@ class Channel:
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests = requests
         self._answers = answers
-        self._rest = b""
+        self._rest = bytearray()
 
     def fileno(self) -> int:
         """Of what can be read from, for a selector."""
@@ -62,12 +70,20 @@ class Channel:
 
         Raises:
             WorkerDied: there will be nothing any more.
+            Garbled: what was read is no message. Those before it are lost.
         """
         data = os.read(self._answers.fileno(), 1 << 20)
         if not data:
             raise WorkerDied
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        *lines, rest = data.split(b"\n")
+        if not lines:
+            self._rest += rest
+        else:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest = bytearray(rest)
+        if len(self._rest) > MOST_BYTES:
+            raise Garbled(f"it wrote {MOST_BYTES >> 20} MiB without the end of a line")
+        return [_message(line) for line in lines]
 
     def answer(self, timeout_s: float) -> Message:
         """The answer to a request that has one.
@@ -90,6 +106,16 @@ class Channel:
         for stream in (self._requests, self._answers):
             with suppress(OSError):
                 stream.close()
+
+
+def _message(line: bytes) -> Message:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise Garbled(f"it wrote {line[:60]!r} where its answers go")
+    return message
 
 
 def serve(handle: Callable[[Message], Iterator[Message]]) -> None:

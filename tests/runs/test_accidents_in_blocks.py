@@ -59,12 +59,15 @@ class Accidents:
 
 @pytest.fixture(scope="module")
 def accidents(tmp_path_factory: pytest.TempPathFactory) -> Accidents:
-    """A block in which one raises, one exits and one is killed, each after some steps."""
+    """A block in which one raises, one exits, one is killed and one writes into the channel, each
+    after some steps.
+    """
     folder = tmp_path_factory.mktemp("accidents")
     suite = block(
         f"plugged:RaisesLater(at={LATER})",
         f"breaking:ExitsLater(at={LATER})",
         f"breaking:KilledLater(at={LATER})",
+        f"breaking:Babbles(at={LATER})",
         "sam",
     )
     return Accidents(execute(suite, folder), folder)
@@ -72,10 +75,11 @@ def accidents(tmp_path_factory: pytest.TempPathFactory) -> Accidents:
 
 def test_who_breaks_down_in_a_later_step_is_a_failure_with_its_reason(accidents: Accidents) -> None:
     found = failures(accidents.records)
-    assert set(found) == {"raises-later", "exits-later", "killed-later"}
+    assert set(found) == {"raises-later", "exits-later", "killed-later", "babbles"}
     assert found["raises-later"] == f"RuntimeError: step {LATER}"
     assert found["exits-later"] == "worker exited with code 7"
     assert found["killed-later"] == "worker killed by signal 9 (SIGKILL)"
+    assert found["babbles"].startswith("worker could not be understood: it wrote b'")
 
 
 def test_the_others_of_the_block_are_timed(accidents: Accidents) -> None:

@@ -13,6 +13,7 @@ import gr_bench
 from gr_bench import load
 from gr_bench.errors import RequestError
 from gr_bench.experiments import get_experiment
+from gr_bench.experiments.lines import with_checksum
 from gr_bench.runs.about import read_about, write_about
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import latest
@@ -125,8 +126,9 @@ def test_records_of_an_experiment_that_is_not_installed_here_are_passed_over(
     folder = run_of(tmp_path, *RECORDS)
     first, *_ = (folder / "journal.jsonl").read_text().splitlines()
     line = json.loads(first) | {"experiment": "of-another-package"}
+    del line["crc32"]
     with open(folder / "journal.jsonl", "a") as journal:
-        journal.write(json.dumps(line) + "\n")
+        journal.write(with_checksum(json.dumps(line)) + "\n")
     about = read_about(folder)
     about["suite"] = {"only": None, "step_cost": [{}], "of-another-package": [{}]}
     write_about(folder, about)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from synthetic import failed, trained, training
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.lines import SCHEMA, decode, encode
+from gr_bench.experiments.lines import SCHEMA, decode, encode, with_checksum
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
 from gr_bench.runs.about import read_about
@@ -33,6 +34,13 @@ def fill(folder: Path, records: list[Record] = RECORDS) -> None:
     with open_store(folder, dict(ABOUT), fresh=False) as store:
         for record in records:
             store.append(record)
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The content of a record's line without its checksum."""
+    found = json.loads(encode(record))
+    del found["crc32"]
+    return found
 
 
 # --- plug-ins that were changed
@@ -84,6 +92,35 @@ def test_a_record_comes_back_from_its_line_as_it_was(
         line = encode(record)
         assert "\n" not in line
         assert decode(line) == record
+
+
+@given(st.integers(0, len(encode(RECORDS[0])) - 1), st.integers(0, 255))
+def test_a_changed_byte_is_never_read_as_a_result(place: int, byte: int) -> None:
+    line = bytearray(encode(RECORDS[0]).encode())
+    if line[place] == byte:
+        byte ^= 1
+    line[place] = byte
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        decode(bytes(line))
+
+
+def test_a_line_without_its_checksum_is_damaged() -> None:
+    line = encode(RECORDS[0])
+    with pytest.raises(ValueError, match="it has no checksum"):
+        decode("{" + line.partition(", ")[2])
+
+
+@given(st.text())
+def test_a_reason_is_one_printable_line(reason: str) -> None:
+    shown = Failure(cell=training(), reason=reason).reason
+    assert shown == "" or shown.isprintable()
+    shown.encode()
+
+
+def test_a_reason_keeps_its_words_and_loses_its_controls() -> None:
+    reason = "is \x1b[2J\x07 bad:\n  no\ud800 \u202eevil – müsli"
+    shown = Failure(cell=training(), reason=reason).reason
+    assert shown == r"is \x1b[2J\x07 bad: no\ud800 \u202eevil – müsli"
 
 
 def test_nan_and_infinity_survive_the_journal(tmp_path: Path) -> None:
@@ -140,10 +177,10 @@ def test_a_corrupt_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> N
 
 
 def test_a_line_of_a_later_schema_is_refused_with_the_reason(tmp_path: Path) -> None:
-    later = {**json.loads(encode(RECORDS[0])), "schema": SCHEMA + 1}
+    text = json.dumps({**plain(RECORDS[0]), "schema": SCHEMA + 1})
     fill(tmp_path)
     with open(tmp_path / "journal.jsonl", "a") as journal:
-        journal.write(json.dumps(later) + "\n")
+        journal.write(with_checksum(text) + "\n")
     why = rf"line 5, cannot be read: schema {SCHEMA + 1} is newer than this gr-bench"
     with pytest.raises(RequestError, match=why):
         read_journal(tmp_path)
@@ -152,11 +189,12 @@ def test_a_line_of_a_later_schema_is_refused_with_the_reason(tmp_path: Path) -> 
 @pytest.mark.parametrize("field", ["steps", "curve", "training_s"])
 def test_a_field_that_is_missing_or_of_another_type_is_named(tmp_path: Path, field: str) -> None:
     fill(tmp_path)
-    whole = json.loads(encode(RECORDS[0]))
-    less = {**whole, "data": {k: v for k, v in whole["data"].items() if k != field}}
-    other = {**whole, "data": {**whole["data"], field: "much"}}
+    whole = plain(RECORDS[0])
+    data = whole["data"]
+    less = {**whole, "data": {k: v for k, v in data.items() if k != field}}
+    other = {**whole, "data": {**data, field: "much"}}
     for bad in (less, other):
-        (tmp_path / "journal.jsonl").write_text(json.dumps(bad) + "\n")
+        (tmp_path / "journal.jsonl").write_text(with_checksum(json.dumps(bad)) + "\n")
         with pytest.raises(RequestError, match=rf"line 1, cannot be read: .*{field}"):
             read_journal(tmp_path)
 

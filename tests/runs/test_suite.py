@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.runs.shipped import shipped
 from gr_bench.runs.suite import Suite, build_suite, load_suite
 
@@ -102,6 +103,32 @@ def test_everything_that_decides_a_result_is_part_of_the_identity(change: dict) 
     before = {cell.id for cell in build(training={}).cells}
     after = {cell.id for cell in build(training=change).cells}
     assert not before & after
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_spread_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def spread_out(self: object, grid: object) -> list[object]:
+        raise AssertionError("spread out")
+
+    monkeypatch.setattr(Generalization, "cells", spread_out)
+    why = r"generalization has 1,000,000 points \(1000 seeds x 1000 learning_rates\)"
+    with pytest.raises(RequestError, match=why):
+        build(
+            training={
+                "methods": ["sgd"],
+                "models": ["mlp"],
+                "datasets": ["digits"],
+                "batch_sizes": [64],
+                "seeds": list(range(1000)),
+                "learning_rates": [0.001 * n for n in range(1, 1001)],
+            }
+        )
+
+
+def test_many_seeds_are_as_many_cells() -> None:
+    cells = build(training={"methods": ["sgd"], "models": ["mlp"], "seeds": [*range(3000)]}).cells
+    assert {cell.seed for cell in cells} == {*range(3000)}
 
 
 def test_the_resolved_suite_has_every_default() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import signal
+import stat
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -150,3 +152,18 @@ class Dropped(nn.Sequential):
     def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         size = math.prod(input_shape)
         super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.Linear(size, num_classes))
+
+
+@dataclass(frozen=True)
+class Babbles(Counting):
+    """Writes something into every pipe that its process has, at step ``at``."""
+
+    name: ClassVar[str] = "babbles"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        if self.count() == self.at:
+            for number in range(3, 64):
+                with suppress(OSError):
+                    if stat.S_ISFIFO(os.fstat(number).st_mode):
+                        os.write(number, b"\x1b[31m hello\n")
+        return super().backward(loss_fn, params)

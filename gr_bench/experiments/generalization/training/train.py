@@ -209,7 +209,8 @@ def _records(trainer: Trainer, data: Dataset, state: TrainingState) -> Iterator[
                 if is_broken():  # nothing can be read from here any more
                     raise
                 error = str(no_result)
-        values, errors = {}, {}
+        values: dict[str, dict[str, float]] = {}
+        errors: dict[str, str] = {}
         if ended is not None and cell.meters:
             values, errors = read_meters(cell.meters, trainer.model(run), data)
         done = diverged[run] or steps
