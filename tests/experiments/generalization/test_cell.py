@@ -35,6 +35,9 @@ CHANGES = {
     "optimizer_source": "optimizer:Mine@01",
     "model_source": "model:mine@01",
     "dataset_source": "dataset:mine@01",
+    "experiment_source": "experiment:mine@01",
+    "meters": ("mine",),
+    "meter_source": "meter:mine@01",
 }
 """Another value of every field; that of the method has other numbers alone."""
 
@@ -76,13 +79,14 @@ def test_runs_whose_cycles_differ_are_no_fleet() -> None:
 
 def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> None:
     free = {"spec", "method_source", "seed", "learning_rate", "role", "sharpness"}
+    free |= {"meters", "meter_source"}
     assert fields_that_change("selection_group") == set(CHANGES) - free
     assert training("sam").selection_group != CELL.selection_group
 
 
 STEP = {
     *("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"),
-    *("data", "model_source", "dataset_source"),
+    *("data", "model_source", "dataset_source", "experiment_source"),
 }
 OPTIMIZER = {"momentum", "weight_decay", "optimizer", "optimizer_source"}
 
