@@ -329,6 +329,7 @@ class Implementation(Method):
     entry: str = "pytorch_optimizer.SAM"
     name: ClassVar[str] = "implementation"
     passes: ClassVar[int] = 2
+    exact: ClassVar[bool] = False
 
     _made: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False, kw_only=True

@@ -1,14 +1,17 @@
-"""Implementations of the SAM family asked by ``gr-bench check``, and timed beside SGD.
+"""Implementations of the SAM family asked by ``gr-bench check``, timed beside SGD, and trained.
 
     python -m benchmarks.scoreboard install PACKAGES
     python -m benchmarks.scoreboard check PACKAGES results/scoreboard
     python -m benchmarks.scoreboard time PACKAGES results/scoreboard
+    python -m benchmarks.scoreboard train PACKAGES results/scoreboard
     python -m benchmarks.scoreboard page results/scoreboard docs/scoreboard.md
 
 ``install`` puts each package into a folder of its own in PACKAGES, without what it depends on.
 ``time`` needs a machine with nothing beside: five processes, each of which steps every
 implementation in the same rounds. A ratio is the geometric mean over processes, with its 95 %
-t-interval. Each of the two writes its part of ``scoreboard.json``; ``page`` writes the tables.
+t-interval. ``train`` wants the same: it is a run of gr-bench (``training`` in the results' folder,
+where it also goes on), with SGD trained for as long as the steps of each implementation take. Each
+of the three writes its part of ``scoreboard.json``; ``page`` writes the tables.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from importlib.metadata import Distribution, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sam_family import ENTRIES
+from benchmarks.sam_family import ENTRIES, Implementation
+from gr_bench import registry
 from gr_bench.checks.check import Checker
 from gr_bench.checks.outcome import Result, not_known
 from gr_bench.checks.rules import BY_NAME, RULES, result
@@ -54,6 +58,20 @@ DATA = "random(shape=(1, 28, 28), samples=128)"
 BATCH = 128
 
 REPLICATES, SECONDS = 5, 40.0
+
+EPOCHS, RATE = 20, 0.1
+
+TRAINING: dict[str, Any] = {
+    "models": ["mlp(depth=4, width=128)"],
+    "datasets": ["mnist1d"],
+    "batch_sizes": [64],
+    "seeds": list(range(10)),
+    "learning_rates": [RATE],
+    "epochs": EPOCHS,
+    "evaluate_every": EPOCHS,
+    "equal_time": True,
+}
+"""The grid of the trainings, without its methods."""
 
 FILE = "scoreboard.json"
 
@@ -180,6 +198,7 @@ class TimedCell:
     dtype: str = "float32"
     compiled: bool = False
     variant: str = ""
+    optimizer: str = "sgd"
 
     @property
     def id(self) -> str:
@@ -246,7 +265,7 @@ def time_one(replicate: int) -> None:
     ]
     block = BlockReplicate(cells, registry, replicate, lambda cell: None)
     failed = {
-        names[cell.spec]: f"{type(error).__name__}: {error}"
+        names.get(cell.spec, f"gr-bench {cell.spec}"): f"{type(error).__name__}: {error}"
         for cell, error in block.measure(SECONDS, 3)
     }
     samples = {cell.id: own.step_s for cell, own in block.samples.items()}
@@ -257,6 +276,70 @@ def time_one(replicate: int) -> None:
         for name, own in samples.items()
     }
     print(json.dumps({"rounds": len(baseline), "logs": logs, "failed": failed}))
+
+
+# --- trainings
+
+
+def train(packages: Path, out: Path) -> None:
+    """A run of all that is on the page, in which SGD has as much time as each of them."""
+    folder = out / "training"
+    command = [sys.executable, "-m", "benchmarks.scoreboard", "trainings", str(folder)]
+    subprocess.run(command, env=os.environ | environment(packages), check=True)
+
+    import gr_bench
+
+    run = gr_bench.load(folder)
+    rows, failed = {}, {}
+    for name, spec in _trained_specs().items():
+        found = run.comparison[
+            (run.comparison["spec"] == spec) & (run.comparison["cost"] == "time")
+        ]
+        if len(found):
+            rows[name] = json.loads(found.iloc[0][list(ROW)].to_json())
+            steps = run.step_times[(run.step_times["spec"] == spec) & ~run.step_times["control"]]
+            rows[name]["time_ratio"] = float(steps["time_ratio"].iloc[0])
+        else:
+            own = run.failures[run.failures["spec"] == spec]
+            runs = run.generalization[run.generalization["spec"] == spec]
+            failed[name] = _why_not(list(own["reason"]), list(runs["status"]))
+    about = {key: run.about[key] for key in ("started", "status")}
+    how = {"model": TRAINING["models"][0], "dataset": TRAINING["datasets"][0]}
+    how |= {"batch_size": TRAINING["batch_sizes"][0], "epochs": EPOCHS, "learning_rate": RATE}
+    _update(out, {"trained": {**about, **how, **_machine(), "rows": rows, "failed": failed}})
+
+
+ROW = (
+    *("epochs", "baseline_epochs", "test_accuracy"),
+    *("seeds", "difference", "low", "high", "p", "verdict"),
+)
+"""The columns of ``comparison`` that are kept."""
+
+
+def _trained_specs() -> dict[str, str]:
+    """The specs in a run's tables, by the names on the page."""
+    own = {f"gr-bench {name}": registry.spell_method(name) for name in OURS}
+    return {entry: str(Implementation(entry)) for entry in ENTRIES} | own
+
+
+def _why_not(reasons: Sequence[str], statuses: Sequence[str]) -> str:
+    """The reason for which there is no comparison at equal time, in one line."""
+    if reasons:
+        return reasons[0].partition("\n")[0]
+    if not statuses:
+        return "the run was not finished"
+    return "no training came to its end: " + ", ".join(
+        f"{count} {status}" for status, count in Counter(statuses).items()
+    )
+
+
+def run_trainings(folder: Path) -> None:
+    """The run of :func:`train`, where the packages can be imported."""
+    import gr_bench
+
+    methods = ["sgd", *OURS, *map(spec_of, ENTRIES)]
+    title = "Implementations of the SAM family, and SGD in as much time"
+    gr_bench.run({"title": title, "generalization": [{"methods": methods, **TRAINING}]}, folder)
 
 
 # --- the page
@@ -271,7 +354,7 @@ def page(out: Path, file: Path) -> None:
 
 def lines(data: Mapping[str, Any]) -> Iterator[str]:
     """The page, as Markdown."""
-    versions, timed = data["versions"], data.get("timed")
+    versions, timed, trained = data["versions"], data.get("timed"), data.get("trained")
     packages = [name for name in VERSIONS if name in versions]
     yield "# Implementations of the SAM family, as judged by these rules"
     yield ""
@@ -286,10 +369,13 @@ def lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from _PREFACE
     yield ""
-    yield from _summary(data, timed)
+    yield from _summary(data, timed, trained)
     yield ""
     if timed:
         yield from _how_timed(timed)
+        yield ""
+    if trained:
+        yield from _how_trained(trained)
         yield ""
     yield "## Every finding"
     yield ""
@@ -320,9 +406,14 @@ _PACKAGES = (
 )
 
 
-def _summary(data: Mapping[str, Any], timed: Mapping[str, Any] | None) -> Iterator[str]:
-    yield "| implementation | findings | not known | time / SGD | rules broken |"
-    yield "|---|---|---|---|---|"
+def _summary(
+    data: Mapping[str, Any], timed: Mapping[str, Any] | None, trained: Mapping[str, Any] | None
+) -> Iterator[str]:
+    yield (
+        "| implementation | findings | not known | time / SGD | accuracy - SGD's in equal time "
+        "| rules broken |"
+    )
+    yield "|---|---|---|---|---|---|"
     order = sorted(ENTRIES, key=lambda entry: len(_broken(data["checked"][entry])))
     for entry in order:
         results = data["checked"][entry]
@@ -330,12 +421,13 @@ def _summary(data: Mapping[str, Any], timed: Mapping[str, Any] | None) -> Iterat
         unknown = sum(r["verdict"] == "not known" for r in results)
         yield (
             f"| {entry} | {len(broken)} | {unknown} | {_ratio(timed, entry)} "
-            f"| {', '.join(r['rule'] for r in broken)} |"
+            f"| {_gain(trained, entry)} | {', '.join(r['rule'] for r in broken)} |"
         )
     if timed:
         for name in [f"gr-bench {o}" for o in OURS]:
-            yield f"| *{name}* | | | {_ratio(timed, name)} | (for the scale) |"
-        yield f"| *SGD once more* | | | {_ratio(timed, 'SGD once more')} | (the noise) |"
+            times, gain = _ratio(timed, name), _gain(trained, name)
+            yield f"| *{name}* | | | {times} | {gain} | (for the scale) |"
+        yield f"| *SGD once more* | | | {_ratio(timed, 'SGD once more')} | | (the noise) |"
     yield ""
     yield "| rule | broken by | kept by | not known, or asks nothing of it |"
     yield "|---|---|---|---|"
@@ -361,6 +453,15 @@ def _ratio(timed: Mapping[str, Any] | None, name: str) -> str:
     return f"{interval['center']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 
+def _gain(trained: Mapping[str, Any] | None, name: str) -> str:
+    """Points of test accuracy more than SGD's."""
+    row = (trained or {"rows": {}})["rows"].get(name)
+    if row is None:
+        return "not trained"
+    difference, low, high = (100 * row[key] for key in ("difference", "low", "high"))
+    return f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
 def _how_timed(timed: Mapping[str, Any]) -> Iterator[str]:
     device = timed["device"]
     yield (
@@ -372,6 +473,27 @@ def _how_timed(timed: Mapping[str, Any]) -> Iterator[str]:
     for name, reason in timed["failed"].items():
         yield ""
         yield f"{name} has no time: while it was timed it raised `{reason}`."
+
+
+def _how_trained(trained: Mapping[str, Any]) -> Iterator[str]:
+    device, rows = trained["device"], trained["rows"].values()
+    seeds = sorted({row["seeds"] for row in rows})
+    believed = Counter(row["verdict"] for row in rows)
+    yield (
+        f"Accuracies: points of test accuracy on `{trained['dataset']}`, "
+        f"`{trained['model']}`, batch {trained['batch_size']}, {trained['epochs']} epochs of "
+        f"momentum SGD at a rate of {trained['learning_rate']:g} with each direction, at the "
+        "radius that an entry has; minus SGD's in as much time, by the steps' times on this "
+        "workload; means over "
+        f"{' to '.join(map(str, seeds))} seeds (training seeds on one split of the data, paired) "
+        f"with 95 % intervals; one thread of {device['name']} ({device['capability']}), "
+        f"{trained['started'][:10]}. At a false-discovery rate of 5 %: "
+        f"{', '.join(f'{count} {verdict}' for verdict, count in believed.items())}. No number was "
+        "chosen: this is how directions differ, and no ranking of tuned methods."
+    )
+    for name, reason in trained["failed"].items():
+        yield ""
+        yield f"{name} is not trained: `{reason}`."
 
 
 def _details(entry: str, results: Sequence[Mapping[str, Any]], versions: Any) -> Iterator[str]:
@@ -397,7 +519,10 @@ def main() -> None:
     if what == "replicate":
         time_one(int(arguments[0]))
         return
-    do = {"install": install, "check": check, "time": time_all, "page": page}[what]
+    if what == "trainings":
+        run_trainings(Path(arguments[0]))
+        return
+    do = {"install": install, "check": check, "time": time_all, "train": train, "page": page}[what]
     do(*map(Path, arguments))
 
 

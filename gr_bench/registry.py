@@ -1,10 +1,10 @@
 """Names to things: methods, optimizers, models, datasets, experiments, built in or from elsewhere.
 
 A package adds to them by entry points in the groups ``gr_bench.methods``,
-``gr_bench.combinators``, ``gr_bench.optimizers``, ``gr_bench.models``, ``gr_bench.datasets`` and
-``gr_bench.experiments``. A thing that is not packaged is named where it stands, as
-``my_file.py:MyMethod`` (beside the suite or in the current folder, or an absolute path) or
-``my_module:MyMethod``. A plug-in is a class or a function:
+``gr_bench.combinators``, ``gr_bench.optimizers``, ``gr_bench.models``, ``gr_bench.datasets``,
+``gr_bench.meters`` and ``gr_bench.experiments``. A thing that is not packaged is named where it
+stands, as ``my_file.py:MyMethod`` (beside the suite or in the current folder, or an absolute path)
+or ``my_module:MyMethod``. A plug-in is a class or a function:
 
 - a method: a frozen dataclass derived from :class:`gr_bench.methods.Method`, whose fields are its
   numbers, or a function ``def method(**parameters) -> Method``; one that is made of another method
@@ -12,7 +12,10 @@ A package adds to them by entry points in the groups ``gr_bench.methods``,
 - an optimizer: ``def optimizer(params, lr, **parameters) -> torch.optim.Optimizer``; one that wraps
   another (:mod:`gr_bench.peers.wrapped`) is a method;
 - a model: ``def model(input_shape, num_classes, **parameters) -> nn.Module``;
-- a dataset: ``def data(**parameters) -> gr_bench.workloads.datasets.Dataset``.
+- a dataset: ``def data(**parameters) -> gr_bench.workloads.datasets.Dataset``;
+- a meter: ``def meter(model, data, **parameters) -> float | dict[str, float]``, read off a
+  trained model (:mod:`gr_bench.experiments.generalization.training.meters`);
+- an experiment: a class derived from :class:`gr_bench.experiments.experiment.Experiment`.
 
 Where it was found is no part of a cell: in cells, tables and figures it goes by its displayed name
 (:meth:`Registry.admit`), beside a hash of its source.
@@ -409,7 +412,10 @@ DATASETS = Registry(
     "dataset", _in(gr_bench.workloads.datasets, gr_bench.workloads.datasets.DATASETS)
 )
 
-REGISTRIES = (METHODS, COMBINATORS, OPTIMIZERS, MODELS, DATASETS)
+METERS = Registry("meter", {})
+"""Quantities that are read off a trained model."""
+
+REGISTRIES = (METHODS, COMBINATORS, OPTIMIZERS, MODELS, DATASETS, METERS)
 
 
 def admitted(*more: Registry) -> list[PlugIn]:

@@ -49,11 +49,12 @@ class Spec:
 
     @property
     def frame(self) -> str:
-        """All but the parameters of the innermost spec, ``late(sam, share=0.2)``; of one with none
-        inside, its name. Methods of one frame take as long, and can be trained together.
+        """All but the numbers of the innermost spec: ``late(sam, share=0.2)``,
+        ``SAM(adaptive=True)``. Methods of one frame take as long, and can be trained together.
         """
-        inner = self.inner
-        return self.name if inner is None else str(replace(self, inner=Spec(inner.frame)))
+        if self.inner is None:
+            return str(replace(self, arguments=tuple(p for p in self.arguments if _decides(p[1]))))
+        return str(replace(self, inner=Spec(self.inner.frame)))
 
     @property
     def all_parameters(self) -> dict[str, Any]:
@@ -96,6 +97,15 @@ class Spec:
         arguments = [f"{key}={value!r}" for key, value in self.arguments]
         inside = ", ".join(arguments if self.inner is None else [str(self.inner), *arguments])
         return f"{self.name}({inside})" if inside else self.name
+
+
+def _decides(value: object) -> bool:
+    """True of a value that says what is done, and not how much: a string, a truth value, None."""
+    return any(map(_decides, value)) if isinstance(value, tuple) else not _is_number(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def parse(text: str) -> Spec:

@@ -115,6 +115,14 @@ def test_names_and_parameters_of_a_spec_with_others_inside() -> None:
     assert (plain.kind, plain.frame, plain.all_parameters) == ("sam", "sam", {"rho": 1})
 
 
+def test_what_is_no_number_decides_the_frame() -> None:
+    spec = parse("SAM(rho=0.1, adaptive=True, kind='b', betas=(1, 2), also=(1, 'x'), top=None)")
+    assert spec.frame == "SAM(adaptive=True, kind='b', also=(1, 'x'), top=None)"
+    assert parse("late(SAM(rho=0.1, adaptive=True), share=0.2)").frame == (
+        "late(SAM(adaptive=True), share=0.2)"
+    )
+
+
 def test_a_parameter_is_called_by_its_spec_until_that_is_a_name_of_its_own() -> None:
     spec = parse("k(k(k(m, k=1), k=2), k=3)")
     assert spec.all_parameters == {"k": 1, "k_k": 2, "k_k_k": 3}

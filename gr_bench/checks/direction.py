@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from gr_bench.checks import places
-from gr_bench.checks.formulas import FORMULAS, Objective
+from gr_bench.checks.formulas import FORMULAS, WITH_MEMORY, Memory, Numbers, Objective, Point
 from gr_bench.checks.outcome import Outcome, Rule, finding, not_applicable, not_known, passed
 from gr_bench.checks.subject import (
     IMAGES,
+    MOST_STEPS,
     PLAIN,
     SEED,
     Problem,
@@ -33,25 +34,39 @@ LONG = 200
 def formula(subject: Subject) -> Outcome:
     """The direction is that of the formula, by a straight-line program in float64.
 
+    One with state is asked in several steps, a whole cycle and one more if it has cycles.
+
     Of built-in methods the formula is known; any other names it by ``family = "sam"``.
     """
     for problem in (image_problem(PLAIN, torch.float64), _smooth()):
         method = subject.method(problem)
         family = _family(method)
-        if family not in FORMULAS:
+        if family not in {*FORMULAS, *WITH_MEMORY}:
             return not_known("no family is declared" if family is None else f"{family} is not here")
-        try:
-            expected = FORMULAS[family](Objective(problem), method.parameters)
-        except KeyError as error:
-            return not_known(f"it has no number {error} of {family}")
-        problem.backward(method)
-        error_ = relative_error(
-            problem.direction(), torch.cat([d.flatten() for d in expected.values()])
-        )
-        if not error_ <= ROUNDING:
-            words = f"relative error {error_:.1e} against {family} in float64"
-            return finding(words, places.of_method(method))
+        memory: Memory = {}
+        steps = 1 if family in FORMULAS else min(max(3, method.cycle + 1), MOST_STEPS)
+        for number in range(1, steps + 1):
+            try:
+                expected = _expected(family, Objective(problem), method.parameters, memory)
+            except KeyError as error:
+                return not_known(f"it has no number {error} of {family}")
+            problem.backward(method)
+            error_ = relative_error(
+                problem.direction(), torch.cat([d.flatten() for d in expected.values()])
+            )
+            if not error_ <= ROUNDING:
+                words = f"relative error {error_:.1e} against {family} in float64"
+                where = f"step {number}: " if steps > 1 else ""
+                return finding(where + words, places.of_method(method))
+            problem.advance()
     return passed(f"that of {family}, in float64")
+
+
+def _expected(family: str, f: Objective, numbers: Numbers, memory: Memory) -> Point:
+    """The direction by the family's formula."""
+    if family in FORMULAS:
+        return FORMULAS[family](f, numbers)
+    return WITH_MEMORY[family](f, numbers, memory)
 
 
 def _family(method: Method) -> str | None:

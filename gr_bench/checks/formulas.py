@@ -17,6 +17,8 @@ from gr_bench.workloads.loss import cross_entropy
 
 Point = dict[str, Tensor]
 Numbers = Mapping[str, float]
+Memory = dict[str, Point]
+"""The memory of the steps before, of a method with state: averages, directions."""
 
 
 class Objective:
@@ -113,6 +115,22 @@ def _flooding(f: Objective, n: Numbers) -> Point:
     return {name: sign * g for name, g in f.gradient(f.theta).items()}
 
 
+def dot(a: Point, b: Point) -> Tensor:
+    """<a, b> over all."""
+    return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
+
+
+def _orthogonal(a: Point, to: Point) -> Point:
+    """a - (<a, to>/‖to‖²)·to."""
+    return plus(a, to, -dot(a, to) / dot(to, to))
+
+
+def _gsam(f: Objective, n: Numbers) -> Point:
+    g = f.gradient(f.theta)
+    there = f.gradient(plus(f.theta, g, n["rho"] / norm(g)))
+    return plus(there, _orthogonal(g, there), -n["alpha"])
+
+
 FORMULAS: dict[str, Callable[[Objective, Numbers], Point]] = {
     "sgd": _sgd,
     "sam": _sam,
@@ -124,5 +142,52 @@ FORMULAS: dict[str, Callable[[Objective, Numbers], Point]] = {
     "c-gr": _central,
     "db-gr": _double,
     "flooding": _flooding,
+    "gsam": _gsam,
 }
 """The direction at θ, by the family's name; numbers go by those of the built-in method."""
+
+
+def _friendly(f: Objective, n: Numbers, memory: Memory) -> Point:
+    g = f.gradient(f.theta)
+    before = memory.get("average", {name: 0 * t for name, t in g.items()})
+    average = plus({name: n["decay"] * t for name, t in before.items()}, g, 1 - n["decay"])
+    memory["average"] = average
+    noise = plus(g, average, -n["sigma"])
+    return f.gradient(plus(f.theta, noise, n["rho"] / norm(noise)))
+
+
+def _look(f: Objective, n: Numbers, memory: Memory) -> Point:
+    step = memory.setdefault("step", {"number": torch.zeros(())})
+    place = int(step["number"]) % int(n["k"])
+    step["number"] = step["number"] + 1
+    g = f.gradient(f.theta)
+    if place == 0:
+        there = f.gradient(plus(f.theta, g, n["rho"] / norm(g)))
+        memory["v"] = _orthogonal(there, g)
+        return there
+    v = memory["v"]
+    return plus(g, v, n["alpha"] * norm(g) / norm(v))
+
+
+def _momentum(f: Objective, n: Numbers, memory: Memory) -> Point:
+    v = memory.get("v")
+    at = f.theta if v is None else plus(f.theta, v, -n["rho"] / norm(v))
+    d = f.gradient(at)
+    memory["v"] = d if v is None else plus(d, v, n["mu"])
+    return d
+
+
+def _single_step(f: Objective, n: Numbers, memory: Memory) -> Point:
+    before = memory.get("d")
+    at = f.theta if before is None else plus(f.theta, before, n["rho"] / norm(before))
+    memory["d"] = f.gradient(at)
+    return memory["d"]
+
+
+WITH_MEMORY: dict[str, Callable[[Objective, Numbers, Memory], Point]] = {
+    "friendly-sam": _friendly,
+    "looksam": _look,
+    "momentum-sam": _momentum,
+    "single-step-sam": _single_step,
+}
+"""The direction of the next step, of families whose steps remember earlier ones."""

@@ -55,7 +55,7 @@ def workloads(evidence: Evidence) -> Iterator[list[Runs]]:
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
             continue
-        own = NOT_THE_WORKLOADS | ({"learning_rate"} if cell.role == "chosen" else set())
+        own = NOT_THE_WORKLOADS | (chosen_fields(cell))
         workload = tuple(pair for pair in cell.workload if pair[0] not in own)
         key = (cell.spec, cell.learning_rate, cell.epochs)
         runs = found[workload].setdefault(key, Runs(cell))

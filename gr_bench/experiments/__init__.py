@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gr_bench.errors import RequestError
+from gr_bench.plugins.place import PlugIn
 from gr_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -24,15 +26,34 @@ EXPERIMENTS = Registry(
 """The built-in experiments, in the order in which a run does them, and those of other packages."""
 
 
-@cache
 def get_experiment(name: str) -> Experiment[Any, Any]:
     """The experiment of that name.
 
     Raises:
         RequestError: there is none, or it cannot be imported.
     """
+    return _made(name, EXPERIMENTS.admitted.get(name))
+
+
+@cache
+def _made(name: str, plugin: PlugIn | None) -> Experiment[Any, Any]:
+    """The experiment of that name; of plug-ins of one name, each has its own."""
     found: Experiment[Any, Any] = EXPERIMENTS.find(name)()
     return found
+
+
+def admit_experiment(place: str) -> str:
+    """The name of an experiment that stands in a file or in a module: its class's ``name``.
+
+    Raises:
+        RequestError: as in :meth:`gr_bench.registry.Registry.admit`, or it is no experiment, with
+            the line that would be right.
+    """
+    from gr_bench.experiments.plug_in import check_experiment
+
+    name = EXPERIMENTS.admit(place)
+    check_experiment(EXPERIMENTS.find(name), place, name)
+    return name
 
 
 def all_experiments() -> dict[str, Experiment[Any, Any]]:
@@ -45,3 +66,25 @@ def all_experiments() -> dict[str, Experiment[Any, Any]]:
             if EXPERIMENTS.own(name) is not None:
                 raise
     return found
+
+
+def known_experiments(
+    plugins: Iterable[PlugIn],
+) -> tuple[dict[str, Experiment[Any, Any]], dict[str, str]]:
+    """All experiments by name, those of a run's plug-ins included; and, of those plug-ins that
+    cannot be had here as they were when the run was made, the reason.
+    """
+    found, missing = all_experiments(), {}
+    for plugin in plugins:
+        if plugin.kind != EXPERIMENTS.kind or plugin.name in found:
+            continue
+        before = EXPERIMENTS.admitted.get(plugin.name)
+        EXPERIMENTS.admitted[plugin.name] = plugin
+        try:
+            found[plugin.name] = get_experiment(plugin.name)
+        except RequestError as error:
+            missing[plugin.name] = str(error)
+            del EXPERIMENTS.admitted[plugin.name]
+            if before is not None:
+                EXPERIMENTS.admitted[plugin.name] = before
+    return found, missing

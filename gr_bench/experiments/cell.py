@@ -52,16 +52,17 @@ class Cell:
     method_source: str = added_later("")
     """The method as a plug-in with a hash of its source (:func:`gr_bench.plugins.place.stamp`), so
     that what was changed is measured anew; empty if it is ours; several with a blank between, of a
-    method that is made of others. So are the next three."""
+    method that is made of others. So are the next four."""
 
     optimizer_source: str = added_later("")
     model_source: str = added_later("")
     dataset_source: str = added_later("")
+    experiment_source: str = added_later("")
 
     @property
     def sources(self) -> dict[tuple[str, str], str]:
         """The hashes of its plug-ins' sources, by the kind of thing and its name."""
-        own = (self.method_source, self.optimizer_source, self.model_source, self.dataset_source)
+        own = (getattr(self, f.name) for f in dataclasses.fields(self) if _is_source(f.name))
         return dict(map(read_stamp, " ".join(own).split()))
 
     @property
@@ -108,6 +109,10 @@ class Cell:
         return " / ".join((self.experiment, self.model, self.dataset, size, self.spec))
 
 
+def _is_source(field: str) -> bool:
+    return field.endswith("_source")
+
+
 C = TypeVar("C", bound=Cell)
 
 
@@ -115,9 +120,8 @@ def without_sources(cell: C) -> C:
     """The cell whatever the sources of its plug-ins, to be compared with others."""
     if not cell.sources:
         return cell
-    return dataclasses.replace(
-        cell, method_source="", optimizer_source="", model_source="", dataset_source=""
-    )
+    own: dict[str, Any] = {f.name: "" for f in dataclasses.fields(cell) if _is_source(f.name)}
+    return dataclasses.replace(cell, **own)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,6 @@ class Experiment(ABC, Generic[G, C]):
     def cells(self, grid: G) -> list[C]:
         """The cells that a grid of this experiment's type spans."""
 
-    @abstractmethod
     def pending(
         self, grid: G, cells: Sequence[C], records: Sequence[Record], left_s: float | None = None
     ) -> list[Job[C]]:
@@ -132,13 +131,22 @@ class Experiment(ABC, Generic[G, C]):
             cells: those of the grid that are wanted.
             records: of this experiment, in the order in which they were written.
             left_s: time that the run has left; None if it takes what it needs.
-        """
 
-    @abstractmethod
+        Returns:
+            By default every cell without a record, each by itself, side by side.
+        """
+        have = {record.cell.id for record in records}
+        units = tuple(Unit((cell,)) for cell in cells if cell.id not in have)
+        return [Job(units)] if units else []
+
     def remaining_units(
         self, grid: G, cells: Sequence[C], records: Sequence[Record]
     ) -> dict[str, int]:
-        """The least number of units still to come, by :attr:`Unit.kind`."""
+        """The least number of units still to come, by :attr:`Unit.kind`; by default the cells
+        without a record.
+        """
+        have = {record.cell.id for record in records}
+        return {self.name: sum(cell.id not in have for cell in cells)}
 
     @abstractmethod
     def measure(self, unit: Unit[C]) -> Iterator[Record | Progress]:
@@ -162,17 +170,17 @@ class Experiment(ABC, Generic[G, C]):
         """Tables that are made from others of a run, as those that older runs' files lack."""
         return {}
 
-    @abstractmethod
     def headlines(self, tables: dict[str, DataFrame]) -> dict[str, dict[str, str]]:
         """The columns of a report's overview: by title, what to print for each method's spec."""
+        return {}
 
     @abstractmethod
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """The tables that a reader is shown, in order."""
 
-    @abstractmethod
     def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
         """The figures that a reader is shown, in order."""
+        return iter(())
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
         """The findings, in sentences with numbers; at most a few."""

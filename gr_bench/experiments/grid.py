@@ -12,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from gr_bench import registry
 from gr_bench.meters.device_name import check_device_name
 from gr_bench.optimizers import SGD
+from gr_bench.plugins.place import neighbourhood
 from gr_bench.spec import expand
-from gr_bench.workloads.datasets.content import check_files, content_hash
+from gr_bench.workloads.datasets.content import beside, check_files, content_hash
 
 
 def _distinct(kind: str, values: Iterable[Any]) -> list[Any]:
@@ -103,7 +104,9 @@ class Grid(AnyGrid):
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, texts: list[str]) -> list[str]:
-        texts = known(texts, registry.DATASETS)
+        near = neighbourhood()
+        folder = None if near is None else near.folder
+        texts = [beside(text, folder) for text in known(texts, registry.DATASETS)]
         for text in texts:
             check_files(text)
         return texts

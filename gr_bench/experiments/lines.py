@@ -17,6 +17,7 @@ from typing import Any
 from gr_bench.errors import RequestError
 from gr_bench.experiments import get_experiment
 from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.record import Failure, Record
 
 SCHEMA = 3
@@ -90,7 +91,7 @@ def decode(line: str | bytes) -> Record:
     if schema == 1:
         kind = KINDS_OF_SCHEMA_1.get(kind, kind)
         fields = experiment.cell.from_0_1(fields)
-    cls = _classes(plain["experiment"])[kind]
+    cls = _classes(experiment)[kind]
     if schema == 1:
         data = {"conditions": data.get("conditions"), **cls.from_0_1(data)}
     return decode_record(cls, experiment.cell(**fields), data)
@@ -108,8 +109,8 @@ def decode_record(cls: type[Record], cell: Cell, data: dict[str, Any]) -> Record
 
 
 @cache
-def _classes(experiment: str) -> dict[str, type[Record]]:
-    classes: list[type[Record]] = [Failure, *get_experiment(experiment).records]
+def _classes(experiment: Experiment[Any, Any]) -> dict[str, type[Record]]:
+    classes: list[type[Record]] = [Failure, *experiment.records]
     return {cls.kind: cls for cls in classes}
 
 

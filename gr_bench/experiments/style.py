@@ -38,8 +38,8 @@ def set_look(labels: Iterable[str] = ()) -> None:
     """Fonts, grid and sizes, for every figure from here on.
 
     Args:
-        labels: every method of the figures to come. Two from elsewhere whose names happen to give
-            the same colour (see :func:`gr_bench.experiments.palette.colors`) have two by this.
+        labels: every method of the figures to come. Those from elsewhere whose names happen to give
+            like colours are told apart by this (:func:`gr_bench.experiments.palette.colors`).
     """
     _colors.clear()
     _colors.update(palette.colors({parse(label).kind for label in labels}))

@@ -60,6 +60,7 @@ __all__ = [
     "DivisibleLoss",
     "DoubleBackpropGR",
     "Early",
+    "Early",
     "Every",
     "Flooding",
     "ForwardGR",
@@ -109,6 +110,7 @@ module in this package and its class."""
 COMBINATORS = {
     "warmup": ".combinators.schedules:Warmup",
     "late": ".combinators.schedules:Late",
+    "early": ".combinators.schedules:Early",
     "early": ".combinators.schedules:Early",
     "every": ".combinators.schedules:Every",
     "ramp": ".combinators.schedules:Ramp",

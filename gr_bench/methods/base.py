@@ -92,6 +92,10 @@ class Method(ABC):
     """True if its ascent grows with the gradient, and is kept to the length that the loss function
     has as ``longest`` (see :class:`gr_bench.methods.Clipped`)."""
 
+    exact: ClassVar[bool] = True
+    """False of an adapter of somebody else's code, whose parameters may come back off by a rounding
+    (``gr-bench check`` says so); further off, it is refused as any other."""
+
     runs: ClassVar[int] = 1
     """Training runs in one step; more in a stacked method (:func:`gr_bench.methods.stack`)."""
 

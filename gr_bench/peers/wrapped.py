@@ -5,8 +5,9 @@ base optimizer is a :class:`Recorder`: it notes that gradient, and the caller's 
 afterwards, as after every method.
 
 The package's code runs as it is. Of a method's contract it keeps what it keeps: an implementation
-that leaves parameters perturbed, moves running statistics in every pass or draws a second dropout
-mask does so here too, and nothing is put right. That is for a check of the contract to tell.
+that brings parameters back by subtracting, moves running statistics in every pass or draws a second
+dropout mask does so here too, and nothing is put right. That is for a check of the contract to
+tell. One that leaves parameters perturbed, by more than a rounding, is not measured.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class WrappedOptimizer(Method):
     """The names by which it takes its ``base`` and, perhaps, ``params`` and ``model``."""
 
     passes: ClassVar[int] = 2
+    exact: ClassVar[bool] = False
 
     _made: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False, kw_only=True

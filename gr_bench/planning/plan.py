@@ -173,7 +173,7 @@ class Planner:
 
     def _found_of(self, cell: Cell) -> Footprint | Problem:
         if cell.experiment not in STEPPING:
-            return Problem("not known", f"{cell.experiment} ends when it has converged")
+            return Problem("not known", _not_told(cell))
         return self._found[StepCell.of(cell)]
 
     def _time(self, cell: Cell, spec: str | None) -> StepTime | None:
@@ -325,3 +325,10 @@ def _reason(error: Exception) -> str:
     if name == "DynamicOutputShapeException":
         return f"a shape depends on numbers ({text}), and there are none before it runs"
     return f"{name}: {text}".removeprefix("RequestError: ").removeprefix("NotCounted: ")
+
+
+def _not_told(cell: Cell) -> str:
+    """The reason for which an experiment's time is not known before."""
+    if cell.experiment_source:
+        return f"{cell.experiment} is not ours: what it does with a cell is its own affair"
+    return f"{cell.experiment} ends when it has converged"

@@ -20,6 +20,7 @@ NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 SIGNATURES = {
     "model": (2, "def {name}(input_shape, num_classes): ... -> nn.Module"),
+    "meter": (2, "def {name}(model, data): ... -> float | dict[str, float]"),
     "dataset": (0, "def {name}(): ... -> Dataset"),
 }
 """By kind, the leading arguments that a thing is called with, and the line that takes them."""
@@ -45,7 +46,7 @@ def displayed_name(kind: str, thing: Any, where: str) -> str:
 
 
 def check_signature(kind: str, name: str, signature: inspect.Signature) -> None:
-    """Refuse a model or a dataset that cannot be called as it will be.
+    """Refuse a model, a dataset or a meter that cannot be called as it will be.
 
     Raises:
         RuleBroken: with the line that would be right.

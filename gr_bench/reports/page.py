@@ -58,7 +58,8 @@ def write_report(
     """
     results = Results(folder)
     if not results.experiments:
-        raise RequestError(f"{folder} has no results yet")
+        why = "".join(f" but those of {name}: {why}" for name, why in results.missing.items())
+        raise RequestError(f"{folder} has no results yet{why}")
     sections = [
         Section(e.title, e.summaries(results.tables), list(e.figures(results.tables)))
         for e in results.experiments.values()
@@ -165,7 +166,7 @@ def about(results: Results) -> dict[str, Any]:
         "findings": [line for e in experiments for line in e.findings(results.tables)],
         "warnings": [
             *(line for e in experiments for line in e.warnings(results.tables)),
-            *(f"{name} is not shown: its package is not installed here." for name in missing),
+            *(f"{name} is not shown: {why}." for name, why in missing.items()),
         ],
         "facts": facts,
         "failures": results.tables["failures"],

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments import all_experiments
+from gr_bench.experiments import known_experiments
 from gr_bench.experiments.columns import build_table, cell_columns, with_later_columns
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.files import write_whole
+from gr_bench.plugins.place import PlugIn
 from gr_bench.runs.about import DATA, PLUGINS, read_about, sources, write_about
 from gr_bench.runs.store import COMPRESSED_JOURNAL, current, journal_of, latest, read_journal
 
@@ -52,12 +53,14 @@ class Results:
         self.about: dict[str, Any] = read_about(self.folder)
         self.experiments: dict[str, Experiment[Any, Any]] = {}
         self.tables: dict[str, DataFrame] = {}
+        plugins = [PlugIn(**own) for own in self.about.get(PLUGINS, ())]
+        self._known, self._not_here = known_experiments(plugins)
         stored = self.about.get(TABLES)
         if stored and stored == self._stamp(stored["names"], stored["experiments"]):
             self._read_parquet(stored["names"])
             self.experiments = {
                 name: experiment
-                for name, experiment in all_experiments().items()
+                for name, experiment in self._known.items()
                 if name in stored["experiments"]
             }
         elif journal_of(self.folder) is not None:
@@ -66,7 +69,7 @@ class Results:
             self._read_parquet([file.stem for file in sorted(self.folder.glob("*.parquet"))])
             self.experiments = {
                 name: experiment
-                for name, experiment in all_experiments().items()
+                for name, experiment in self._known.items()
                 if name in self.about["suite"] and self.about["suite"][name]
             }
         for experiment in self.experiments.values():
@@ -75,12 +78,15 @@ class Results:
             self.tables["failures"] = _failures([])
 
     @property
-    def missing(self) -> list[str]:
-        """Experiments of its suite whose package is not installed here: they are in no report."""
+    def missing(self) -> dict[str, str]:
+        """Experiments of its suite that are not here, or other ones by now, with the reason. Their
+        stored tables can be read; they are in no report.
+        """
         named = [
             key for key, grids in self.about["suite"].items() if grids and key not in ("only", DATA)
         ]
-        return [name for name in named if name not in all_experiments()]
+        why = "its package is not installed here"
+        return {name: self._not_here.get(name, why) for name in named if name not in self._known}
 
     @cached_property
     def records(self) -> list[Record]:
@@ -90,7 +96,9 @@ class Results:
         return latest(current(read_journal(self.folder), sources(self.about)))
 
     def _make_tables(self) -> None:
-        for name, experiment in all_experiments().items():
+        if self.missing:  # theirs cannot be made from the journal
+            self._read_parquet([file.stem for file in sorted(self.folder.glob("*.parquet"))])
+        for name, experiment in self._known.items():
             own = [record for record in self.records if record.cell.experiment == name]
             if own:
                 self.experiments[name] = experiment
@@ -103,7 +111,7 @@ class Results:
 
         later = {
             table: columns
-            for experiment in all_experiments().values()
+            for experiment in self._known.values()
             for table, columns in experiment.later_columns.items()
         }
         for name in names:
@@ -146,6 +154,7 @@ class Results:
             f"Run {self.about['name']!r} in {self.folder}: {self.about['status']}, "
             f"{self.about['cells']} cells{f' ({failed} failed)' if failed else ''}\n"
             f"  started {self.about['started']} on {device}\n{tables}"
+            + "".join(f"\n  {name} as stored: {why}" for name, why in self.missing.items())
         )
 
     def write_parquet(self) -> None:

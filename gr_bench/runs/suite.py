@@ -6,8 +6,8 @@ import copy
 import fnmatch
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +15,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from gr_bench.errors import RequestError, unknown
-from gr_bench.experiments import EXPERIMENTS, get_experiment
+from gr_bench.experiments import EXPERIMENTS, admit_experiment, get_experiment
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Experiment
 from gr_bench.experiments.grid import AnyGrid
-from gr_bench.plugins.place import PlugIn, beside, renamed
+from gr_bench.plugins.place import Neighbourhood, PlugIn, beside, is_place, renamed
 from gr_bench.registry import build_dataset, check_method, check_optimizer
 from gr_bench.runs.about import DATA
 from gr_bench.runs.shipped import read_suite
@@ -158,8 +158,24 @@ def build_suite(
     folder: Path | None = None,
 ) -> Suite:
     """As :func:`load_suite`, from data already read; plug-ins are looked for in ``folder``, too."""
-    names = list(EXPERIMENTS)
-    data = copy.deepcopy(data)
+    with beside(folder) as near:
+        data = _with_names(name, data)
+        names = list(dict.fromkeys([*EXPERIMENTS, *_plug_ins(data)]))
+        data = copy.deepcopy(data)
+        return _build(name, data, names, near, settings=settings, only=only, device=device)
+
+
+def _build(
+    name: str,
+    data: dict[str, Any],
+    names: Sequence[str],
+    near: Neighbourhood,
+    *,
+    settings: Iterable[str],
+    only: str | None,
+    device: str | None,
+) -> Suite:
+    """The suite, the experiments in it under their ``names``."""
     for setting in settings:
         _apply(data, setting, names)
     if device is not None:
@@ -174,8 +190,7 @@ def build_suite(
     fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
     model = create_model("Suite", __base__=_Head, **fields)
     try:
-        with beside(folder) as near:
-            suite = model.model_validate(data)
+        suite = model.model_validate(data)
     except ValidationError as error:
         raise RequestError(f"suite {name!r}: {_first_error(error, model)}") from error
 
@@ -183,7 +198,7 @@ def build_suite(
     for key, experiment in experiments.items():
         for grid in getattr(suite, key):
             _check_size(name, key, grid)
-            cells = tuple(cell for cell in experiment.cells(grid) if _matches(cell, only))
+            cells = tuple(cell for cell in _cells(experiment, grid) if _matches(cell, only))
             plans.append(Plan(experiment, grid, cells))
     if not any(plan.cells for plan in plans):
         if only is not None:
@@ -207,6 +222,34 @@ def build_suite(
         },
         plugins=plugins,
     )
+
+
+def _with_names(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A suite's data whose experiments go by their names, and not by where they stand.
+
+    Raises:
+        RequestError: one cannot be had, or goes by a name that another one has.
+    """
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        own = key
+        if is_place(key) or (key in EXPERIMENTS and EXPERIMENTS.own(key) is None):
+            own = admit_experiment(key)
+        if own in found:
+            raise RequestError(f"suite {name!r} names the experiment {own!r} twice")
+        found[own] = value
+    return found
+
+
+def _plug_ins(data: Mapping[str, Any]) -> list[str]:
+    return [key for key in data if key in EXPERIMENTS.admitted]
+
+
+def _cells(experiment: Experiment[Any, Any], grid: AnyGrid) -> Iterator[Cell]:
+    """A grid's cells; those of an experiment that is not ours with a hash of its source."""
+    source = EXPERIMENTS.source(experiment.name)
+    for cell in experiment.cells(grid):
+        yield replace(cell, experiment_source=source) if source else cell
 
 
 MOST_CELLS = 200_000

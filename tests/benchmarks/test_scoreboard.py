@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from benchmarks.sam_family import ENTRIES
-from benchmarks.scoreboard import _without_consequences, lines, spec_of
+from benchmarks.scoreboard import (
+    _trained_specs,
+    _why_not,
+    _without_consequences,
+    lines,
+    spec_of,
+)
+from gr_bench import registry
 from gr_bench.checks.outcome import Result
 from gr_bench.checks.rules import RULES, ask
 from gr_bench.checks.subject import Subject
@@ -71,3 +78,41 @@ def test_the_page_is_that_of_the_results() -> None:
     assert set(data["checked"]) == set(ENTRIES)
     text = "\n".join(lines(data)).replace("(RULES)", "(check.md)")
     assert (ROOT / "docs/scoreboard.md").read_text() == text
+
+
+def test_accuracy_at_equal_time_is_told_and_so_is_its_absence() -> None:
+    data = json.loads((ROOT / "results/scoreboard/scoreboard.json").read_text())
+    row = {"difference": 0.0123, "low": -0.001, "high": 0.0256, "seeds": 3, "verdict": "undecided"}
+    data["trained"] = {
+        "started": "2026-11-27T10:00:00",
+        "model": "mlp",
+        "dataset": "digits",
+        "batch_size": 8,
+        "epochs": 2,
+        "learning_rate": 0.5,
+        "device": {"name": "a processor", "capability": "AVX2"},
+        "rows": {"textbook SAM": row, "gr-bench sam": row | {"difference": -0.02}},
+        "failed": {"textbook ASAM": "ValueError: no"},
+    }
+    text = "\n".join(lines(data))
+    (own,) = (line for line in text.splitlines() if line.startswith("| textbook SAM |"))
+    assert own.split(" | ")[4] == "+1.23 [-0.10, +2.56]"
+    (other,) = (line for line in text.splitlines() if line.startswith("| textbook ASAM |"))
+    assert other.split(" | ")[4] == "not trained"
+    assert "-2.00 [-0.10, +2.56]" in text
+    assert "textbook ASAM is not trained: `ValueError: no`." in text
+    assert "at a rate of 0.5" in text
+    assert "2 undecided" in text
+
+
+def test_the_reason_for_no_comparison_is_told() -> None:
+    assert _why_not(["ValueError: no\nmore"], ["failed"]) == "ValueError: no"
+    assert _why_not([], []) == "the run was not finished"
+    assert _why_not([], ["diverged"] * 2) == "no training came to its end: 2 diverged"
+
+
+def test_entries_are_found_by_their_specs_in_tables() -> None:
+    assert registry.METHODS.admit(spec_of("textbook SAM").partition("(")[0]) == "implementation"
+    for entry, spec in _trained_specs().items():
+        if entry in ENTRIES:
+            assert registry.spell_method(spec_of(entry)) == spec

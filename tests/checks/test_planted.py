@@ -26,8 +26,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def judged(spec: str) -> list[Result]:
-    return [ask(rule, Subject(spec)) for rule in RULES]
+def judged(spec: str, *, compiled: bool = False) -> list[Result]:
+    return [ask(rule, Subject(spec, compiled=compiled)) for rule in RULES]
 
 
 def found(results: list[Result]) -> list[str]:
@@ -56,7 +56,7 @@ def test_nothing_is_found_on_a_built_in_method(spec: str) -> None:
     ("cls", "rule"), planted.DEFECTS.items(), ids=lambda v: getattr(v, "__name__", v)
 )
 def test_a_defect_is_named_by_its_rule_alone(cls: type[Method], rule: str) -> None:
-    results = judged(f"planted:{cls.__name__}")
+    results = judged(f"planted:{cls.__name__}", compiled=rule == "compile")
     assert found(results) == [rule]
     (result,) = [r for r in results if r.verdict == "finding"]
     assert result.suffers
@@ -65,8 +65,7 @@ def test_a_defect_is_named_by_its_rule_alone(cls: type[Method], rule: str) -> No
 
 
 def test_every_rule_but_that_of_the_step_has_a_defect() -> None:
-    unplanted = {"step", "autocast", "groups", "compile"}
-    assert {rule.name for rule in RULES} - {*planted.DEFECTS.values()} == unplanted
+    assert {rule.name for rule in RULES} - {*planted.DEFECTS.values()} == {"step"}
 
 
 def line(result: Result) -> str:
@@ -93,3 +92,21 @@ def test_a_method_that_does_not_come_back_is_named_with_its_line(spec: str, word
     assert [r.verdict for r in results] == ["finding", "pass"]
     assert words in results[0].words
     assert ("time.sleep" if "Hanging" in spec else "os.abort") in line(results[0])
+
+
+@pytest.mark.parametrize(
+    "spec", ["gsam", "friendly-sam", "looksam", "looksam(k=3)", "momentum-sam", "single-step-sam"]
+)
+def test_formulas_with_memory_are_those_of_the_methods(spec: str) -> None:
+    (own,) = [rule for rule in RULES if rule.name == "formula"]
+    assert ask(own, Subject(spec)).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"), [("planted:Resting", "step 3: "), ("planted:Ahead", "step 2: ")]
+)
+def test_an_error_in_a_later_step_is_found_there(spec: str, step: str) -> None:
+    (own,) = [rule for rule in RULES if rule.name == "formula"]
+    result = ask(own, Subject(spec))
+    assert result.verdict == "finding"
+    assert result.words.startswith(step)

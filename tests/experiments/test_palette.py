@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from gr_bench import registry
 from gr_bench.experiments import style
-from gr_bench.experiments.palette import BUILT_IN, FIRST, PLUG_INS, colors
+from gr_bench.experiments.palette import BUILT_IN, FAR, FIRST, PLUG_INS, colors, distance
 
 DEUTERANOPIA = np.array(
     [
@@ -98,18 +98,47 @@ def test_a_method_that_is_added_before_others_changes_no_colour_of_the_first(
 # --- methods from elsewhere
 
 
-def test_the_colour_of_a_method_is_its_own_whoever_stands_beside_it() -> None:
+def test_the_distance_is_the_smallest_of_three() -> None:
+    for a, b in itertools.combinations(BUILT_IN[:8], 2):
+        plain = np.linalg.norm(lab(a) - lab(b))
+        blind = 2 * np.linalg.norm(lab(a, DEUTERANOPIA) - lab(b, DEUTERANOPIA))
+        assert distance(a, b) <= min(plain, blind) + 1e-9
+    assert distance("#ff0000", "#00ff00") < 0.9 * np.linalg.norm(lab("#ff0000") - lab("#00ff00"))
+    assert distance("#000000", "#ffffff") == pytest.approx(100, abs=0.1)
+
+
+def test_the_colour_of_a_method_is_its_own_where_it_is_far_from_others() -> None:
     names = ["my_package:Mine", "methods.py:Sharper", "other"]
     alone = {name: colors([name])[name] for name in names}
     assert {*alone.values()} <= {*PLUG_INS}
     rng = random.Random(0)
+    together = colors(names)
     for _ in range(5):
         rng.shuffle(names)
-        assert colors([*names, *registry.METHODS.built_in]).items() >= alone.items()
+        assert colors(names) == together
+    for name in names:
+        others = [color for other, color in together.items() if other < name]
+        if all(distance(alone[name], color) >= FAR for color in others):
+            assert together[name] == alone[name]
     assert (
         colors(["elsewhere/methods.py:Sharper"])["elsewhere/methods.py:Sharper"]
         == (alone["methods.py:Sharper"])
     )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_methods_of_a_run_are_far_from_each_other(seed: int) -> None:
+    rng = random.Random(seed)
+    own = [f"m:Method{rng.randrange(10**6)}" for _ in range(3)]
+    found = colors(["sgd", "sam", "f-gr", "late(sam)", *own])
+    for one, other in itertools.combinations(found, 2):
+        if {one, other} - {*registry.METHODS.built_in}:  # those are what they are
+            assert distance(found[one], found[other]) >= FAR, (one, other)
+
+
+def test_the_two_of_the_documentation_are_not_both_brown() -> None:
+    found = colors(["sgd", "sam", "f-gr", "Lookback", "late(sam)"])
+    assert distance(found["Lookback"], found["late(sam)"]) >= FAR
 
 
 def test_two_of_one_hash_are_told_apart_in_any_order() -> None:
@@ -126,9 +155,6 @@ def test_no_two_of_a_run_share_a_colour_while_there_are_any(count: int) -> None:
     names = [f"m:Method{number}" for number in range(count)]
     found = colors(names)
     assert len({*found.values()}) == count
-    homes = {name: colors([name])[name] for name in names}
-    lone = [name for name in names if [*homes.values()].count(homes[name]) == 1]
-    assert all(found[name] == homes[name] for name in lone)
 
 
 def test_more_than_there_are_colours_share_some() -> None:

@@ -138,7 +138,7 @@ def test_records_of_an_experiment_that_is_not_installed_here_are_passed_over(
     write_about(folder, about)
     results = load(folder)
     assert len(results.records) == len(latest(RECORDS))
-    assert results.missing == ["of-another-package"]
+    assert results.missing == {"of-another-package": "its package is not installed here"}
     results.write_parquet()
     about = read_about(folder)
     about["tables"]["experiments"].append("of-another-package")

@@ -12,10 +12,16 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
-from gr_bench.methods import LossFunction, Method, Step
+from gr_bench.methods import FriendlySAM, LossFunction, Method, SingleStepSAM, Step
 
 _CALLS = itertools.count()
 
@@ -375,6 +381,74 @@ class Summing(Right):
 
 
 @dataclass(frozen=True)
+class Rounding(Right):
+    """Keeps the parameters as precise as the activations are."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        own, seen = list(params), set()
+        with register_module_forward_hook(lambda *told: seen.add(told[2].dtype)):
+            loss = super().backward(loss_fn, own)
+        if torch.bfloat16 in seen:
+            for p in own:
+                p.data = p.data.to(torch.bfloat16).to(p.dtype)
+        return loss
+
+
+_LEVELLING: list[RemovableHandle] = []
+
+
+@dataclass(frozen=True)
+class Levelling(Right):
+    """Has the next optimizer step all its groups at the first one's rate."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        def level(optimizer: torch.optim.Optimizer, *_: object) -> None:
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.param_groups[0]["lr"]
+            _LEVELLING.pop().remove()
+
+        while _LEVELLING:
+            _LEVELLING.pop().remove()
+        _LEVELLING.append(register_optimizer_step_pre_hook(level))
+        return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class Blinded(Right):
+    """Takes a compiled model's loss for half of what it is."""
+
+    def second(self, step: Step) -> None:
+        called: list[nn.Module] = []
+        with register_module_forward_pre_hook(lambda module, _: called.append(module)):
+            loss = step.again()
+        compiled = any(isinstance(module, OptimizedModule) for module in called)
+        (loss * (0.5 if compiled else 1.0)).backward()
+
+
+@dataclass(frozen=True)
+class Resting(FriendlySAM):
+    """Friendly SAM whose average stands still after its first step."""
+
+    family: ClassVar[str] = "friendly-sam"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        kept = self.state.get("average")
+        kept = None if kept is None else [t.clone() for t in kept]
+        loss = super().backward(loss_fn, params)
+        if kept is not None:
+            self.state["average"] = kept
+        return loss
+
+
+@dataclass(frozen=True)
+class Ahead(SingleStepSAM):
+    """Single-step SAM that says it is momentum-SAM, whose ascent has the other sign."""
+
+    mu: float = 0.0
+    family: ClassVar[str] = "momentum-sam"
+
+
+@dataclass(frozen=True)
 class Raising(Right):
     """Raises in its first step."""
 
@@ -415,6 +489,9 @@ DEFECTS: dict[type[Method], str] = {
     Perturbed: "exception",
     TellingTheSecond: "loss",
     Misreporting: "loss",
+    Rounding: "autocast",
+    Levelling: "groups",
+    Blinded: "compile",
     Hiding: "loss not finite",
     Dividing: "zero gradient",
     Insisting: "no gradient",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import pytest
 import torch
@@ -33,6 +34,26 @@ class Drifting(SGD):
         loss = super().backward(loss_fn, params)
         with torch.no_grad():
             params[-1][0] = params[-1][0].nextafter(params[-1].new_tensor(9.0))
+        return loss
+
+
+@dataclass(frozen=True)
+class Adapted(Drifting):
+    """Runs somebody else's code, with which that may happen."""
+
+    exact: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Perturbed(Adapted):
+    """Leaves its ascent behind."""
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        with torch.no_grad():
+            for p in params:
+                p.add_(torch.zeros_like(p) if p.grad is None else p.grad)
         return loss
 
 
@@ -88,6 +109,7 @@ def test_every_method_keeps_to_it(name: str, dtype: torch.dtype) -> None:
     [
         (Idle(), "Idle left no gradient"),
         (Drifting(), "Drifting left parameters changed"),
+        (Perturbed(), "Perturbed left parameters changed"),
         (Hiding(), r'Hiding keeps _steps .* write self.state\["_steps"\]'),
     ],
     ids=lambda value: type(value).__name__,
@@ -96,6 +118,11 @@ def test_every_method_keeps_to_it(name: str, dtype: torch.dtype) -> None:
 def test_what_breaks_it_is_seen(method: Method, words: str, dtype: torch.dtype) -> None:
     with pytest.raises(ContractBroken, match=words):
         a_step(method, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_a_rounding_is_no_fault_of_an_adapter(dtype: torch.dtype) -> None:
+    a_step(Adapted(), dtype)
 
 
 @pytest.mark.parametrize("method", [Keeping(), Deriving()])

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
+from gr_bench.experiments.experiment import Experiment, Picture, Summary, Unit
 from gr_bench.experiments.flooding.cell import FloodingCell, FloodingGrid
 from gr_bench.experiments.flooding.record import Trace
 from gr_bench.experiments.record import Progress, Record
@@ -32,23 +32,6 @@ class FloodingTraces(Experiment[FloodingGrid, FloodingCell]):
             )
             for point, fresh, seed in itertools.product(grid.points(), grid.fresh, grid.seeds)
         ]
-
-    def pending(
-        self,
-        grid: FloodingGrid,
-        cells: Sequence[FloodingCell],
-        records: Sequence[Record],
-        left_s: float | None = None,
-    ) -> list[Job[FloodingCell]]:
-        """Every cell without a record, side by side."""
-        units = _units(cells, records)
-        return [Job(units)] if units else []
-
-    def remaining_units(
-        self, grid: FloodingGrid, cells: Sequence[FloodingCell], records: Sequence[Record]
-    ) -> dict[str, int]:
-        """The cells without a record."""
-        return {self.name: len(_units(cells, records))}
 
     def measure(self, unit: Unit[FloodingCell]) -> Iterator[Record | Progress]:
         """The trace of a unit's one cell."""
@@ -86,10 +69,3 @@ class FloodingTraces(Experiment[FloodingGrid, FloodingCell]):
         from gr_bench.experiments.flooding import figures
 
         yield from figures.pictures(tables["flooding"], tables["flooding_traces"])
-
-
-def _units(
-    cells: Sequence[FloodingCell], records: Sequence[Record]
-) -> tuple[Unit[FloodingCell], ...]:
-    have = {record.cell.id for record in records}
-    return tuple(Unit((cell,)) for cell in cells if cell.id not in have)

@@ -20,7 +20,7 @@ from gr_bench.experiments.generalization.trials import (
     draw_seed,
     numbers,
 )
-from gr_bench.experiments.grid import OptimizerGrid
+from gr_bench.experiments.grid import OptimizerGrid, known
 from gr_bench.optimizers import SGD
 from gr_bench.spec import parse
 from gr_bench.workloads.datasets import FIXED
@@ -59,6 +59,12 @@ class GeneralizationCell(TimedCell):
     sharpness: bool = False
     """True if the Hessian of the training loss is looked at when the run is over."""
 
+    meters: tuple[str, ...] = added_later(())
+    """Quantities from elsewhere that are read off the model when the run is over, as specs."""
+
+    meter_source: str = added_later("")
+    """Their sources (:attr:`Cell.method_source`)."""
+
     role: Role = "run"
     """``candidate``: trained to choose by, the test part unread unless ``tuned``; ``chosen``:
     trained with the choice; ``run``: there is no choice; ``timing``: not trained, its step is
@@ -76,6 +82,9 @@ class GeneralizationCell(TimedCell):
     """The split of the data: 0 is the data set's own, others are drawn anew
     (:meth:`gr_bench.workloads.datasets.Dataset.redrawn`)."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meters", tuple(self.meters))  # JSON has lists alone
+
     @classmethod
     def from_0_1(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of a cell of gr-bench 0.1, which called the role ``timing`` ``timed``."""
@@ -85,7 +94,8 @@ class GeneralizationCell(TimedCell):
     @property
     def selection_group(self) -> tuple[Any, ...]:
         """The common part of settings to choose from: method, model, data, but not the numbers."""
-        own = {"learning_rate", "role", "sharpness"} | ({"weight_decay"} if self.tuned else set())
+        own = {"learning_rate", "role", "sharpness", "meters", "meter_source"}
+        own |= {"weight_decay"} if self.tuned else set()
         return (parse(self.spec).kind, *(pair for pair in self.workload if pair[0] not in own))
 
     @property
@@ -128,6 +138,8 @@ class GeneralizationCell(TimedCell):
             augmentation="none",
             label_noise=0.0,
             sharpness=False,
+            meters=(),
+            meter_source="",
             role="timing",
         )
 
@@ -298,6 +310,10 @@ class GeneralizationGrid(OptimizerGrid):
     """True to find the largest Hessian eigenvalue and the trace at the end of every run. It
     takes as long as some tens of epochs."""
 
+    meters: list[Annotated[str, Field(min_length=1)]] = []
+    """Quantities of one's own, as ``my_file.py:my_meter``, that are read off the model at the end
+    of every run (:mod:`gr_bench.experiments.generalization.training.meters`)."""
+
     trainer: TrainerChoice = "auto"
     """True if runs that differ in seed, learning rate and the numbers of their method are trained
     together (the same results to rounding), one by one, or as is faster here."""
@@ -305,6 +321,11 @@ class GeneralizationGrid(OptimizerGrid):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """A training keeps its state at the end of the first epoch that ends this long after the last
     time, and goes on from there after a kill: to the same result, on a CPU bit for bit."""
+
+    @field_validator("meters")
+    @classmethod
+    def _known_meters(cls, texts: list[str]) -> list[str]:
+        return known(texts, registry.METERS, given=2)
 
     @field_validator("baseline")
     @classmethod

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gr_bench import registry
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.generalization.cell import (
@@ -61,6 +62,8 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         parts: list[tuple[Role, Sequence[int]]] = [("run", grid.seeds)]
         if grid.select:
             parts = [("candidate", grid.selection_seeds), ("chosen", grid.seeds)]
+        sources = " ".join(map(registry.METERS.source, grid.meters))
+        meters: dict[str, Any] = {"meters": tuple(grid.meters), "meter_source": sources}
         workloads = [
             point | {"schedule": schedule, "augmentation": augmentation, "label_noise": noise}
             for point, schedule, augmentation, noise in itertools.product(
@@ -77,6 +80,7 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
                 role=role,
                 baseline=grid.baseline,
                 tuned=grid.trials is not None,
+                **({} if role == "candidate" else meters),
                 **workload | setting._asdict(),
             )
             for role, seeds in parts

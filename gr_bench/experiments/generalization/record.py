@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
@@ -83,6 +83,12 @@ class Training(Record):
 
     sharpness_error: str | None = None
     """The reason for which it could not be found."""
+
+    meters: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Values of the cell's meters, by spec and by name; a single one's name is empty."""
+
+    meter_errors: dict[str, str] = field(default_factory=dict)
+    """The reason of each that gave none."""
 
     steps: int
     gradient_evaluations: int

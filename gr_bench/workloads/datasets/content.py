@@ -73,6 +73,25 @@ def with_absolute_path(text: str) -> str:
     return str(Spec(spec.name, tuple((spec.parameters | placed).items())))
 
 
+def beside(text: str, folder: Path | None) -> str:
+    """A dataset's spelling with the path from here, where its relative path is one from ``folder``.
+
+    Args:
+        text: the dataset as a suite spells it.
+        folder: the suite's; None if it has none.
+    """
+    spec = parse(text)
+    path = spec.parameters.get("path")
+    if folder is None or spec.name not in FILES or not isinstance(path, str):
+        return text
+    there, here = folder / Path(path).expanduser(), Path(path).expanduser()
+    if here.is_absolute() or not there.exists():
+        return text
+    if here.exists() and here.samefile(there):
+        return text
+    return str(Spec(spec.name, tuple((spec.parameters | {"path": os.path.relpath(there)}).items())))
+
+
 def _stamp(file: Path, above: Path) -> Stamp:
     status = file.stat()
     place = file.relative_to(above).as_posix()

@@ -37,6 +37,9 @@ CHANGES = {
     "optimizer_source": "optimizer:Mine@01",
     "model_source": "model:mine@01",
     "dataset_source": "dataset:mine@01",
+    "experiment_source": "experiment:mine@01",
+    "meters": ("mine",),
+    "meter_source": "meter:mine@01",
 }
 """Another value of every field; that of the method has other numbers alone."""
 
@@ -78,6 +81,7 @@ def test_runs_whose_cycles_differ_are_no_fleet() -> None:
 
 def test_a_choice_is_among_numbers_and_rates_of_one_method_and_workload() -> None:
     free = {"spec", "method_source", "seed", "split_seed", "learning_rate", "role", "sharpness"}
+    free |= {"meters", "meter_source"}
     assert fields_that_change("selection_group") == set(CHANGES) - free
     assert training("sam").selection_group != CELL.selection_group
 
@@ -110,7 +114,7 @@ def test_trials_are_timed_once_whatever_their_weight_decay() -> None:
 
 STEP = {
     *("model", "dataset", "batch_size", "device", "dtype", "threads", "compiled", "variant"),
-    *("data", "model_source", "dataset_source"),
+    *("data", "model_source", "dataset_source", "experiment_source"),
 }
 OPTIMIZER = {"momentum", "weight_decay", "optimizer", "optimizer_source"}
 

@@ -8,6 +8,7 @@ difference.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from gr_bench import stats
 from gr_bench.experiments import style
 from gr_bench.experiments.generalization.analysis.aggregates import FEWEST
 from gr_bench.experiments.generalization.analysis.tables import (
+    METER_ERRORS,
     WORKLOAD,
     baseline_name,
     chosen_keys,
@@ -157,6 +159,9 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
         if count := int(candidates[status].sum()):
             every = int(candidates[["runs", "diverged", "failed"]].sum().sum())
             found.append(f"{count} of the {every} trainings to choose by {status}.")
+    if METER_ERRORS in runs:
+        for words, count in Counter(runs[METER_ERRORS].dropna()).items():
+            found.append(f"Meters gave no value in {count} of {len(runs)} trainings: {words}.")
     if len(against):
         found += [*_undecided(against), *_scope(against)]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,9 @@ RESULT = (
     "split",
     "status",
 )
+METER_ERRORS = "meter_errors"
+"""The column, where there are meters, that says why they gave no value."""
+
 FINAL = ("run", "chosen")
 """The roles of trainings that are results: not to choose by, not only to be timed."""
 
@@ -143,7 +147,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
     ``gap_loss`` = test - train and ``gap_accuracy`` = train - test: both grow as generalization
     gets worse. ``..._bits_per_byte`` are the losses over ln 2, of data whose targets are bytes; of
     others, characters too, they are empty. ``status`` is ``ok``, ``diverged``, ``failed`` or
-    ``unsupported``.
+    ``unsupported``. Meters' columns are last (:func:`meter_values`).
     """
     timed = timed[~timed["control"].astype(bool)]
     of_method = {
@@ -151,6 +155,7 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
         for row in timed.to_dict("records")
     }
     rows = []
+    names = _meter_names(records)
     for record in records:
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
@@ -159,10 +164,39 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
         step = of_method.get(_step_key(row), {})
         row |= {f"step_{key}": value for key, value in step.items()}
         if isinstance(record, Training):
-            rows.append(row | _results(record))
+            rows.append(row | _results(record) | meter_values(record, names))
         elif isinstance(record, Failure):
             rows.append(row | {"status": record.status})
-    return in_order(build_table(rows, [*RUN, *RESULT]), *RUN)
+    found = dict.fromkeys(
+        column for r in records if isinstance(r, Training) for column in meter_values(r, names)
+    )
+    return in_order(build_table(rows, [*RUN, *RESULT, *found]), *RUN)
+
+
+def _meter_names(records: Sequence[Record]) -> dict[str, str]:
+    """The name of every meter's columns: its own, or its spec where several have that."""
+    of = (r.cell.meters for r in records if isinstance(r.cell, GeneralizationCell))
+    specs = dict.fromkeys(spec for meters in of for spec in meters)
+    names = Counter(parse(spec).name for spec in specs)
+    return {spec: spec if names[parse(spec).name] > 1 else parse(spec).name for spec in specs}
+
+
+def meter_values(record: Training, names: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of a training's meters; none if it has none.
+
+    ``NAME``, or ``NAME_value`` where a meter gives several; ``meter_`` before a name that a column
+    of this table has. ``meter_errors`` says of those that failed why.
+    """
+    if not record.cell.meters:
+        return {}
+    taken = {"method", PARAMETERS, "spec", *columns.WORKLOAD, *RUN, *RESULT, METER_ERRORS}
+    found: dict[str, Any] = {}
+    for spec, values in record.meters.items():
+        for name, value in values.items():
+            column = f"{names[spec]}_{name}" if name else names[spec]
+            found[f"meter_{column}" if column in taken else column] = value
+    words = "; ".join(f"{names[spec]}: {why}" for spec, why in record.meter_errors.items())
+    return found | {METER_ERRORS: words or None}
 
 
 def _step_key(row: Mapping[Any, Any]) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from gr_bench.experiments.generalization.training.checkpoint import (
 from gr_bench.experiments.generalization.training.fleet import Fleet
 from gr_bench.experiments.generalization.training.fleet_or_loop import divide
 from gr_bench.experiments.generalization.training.loop import Loop
+from gr_bench.experiments.generalization.training.meters import read_meters
 from gr_bench.experiments.generalization.training.pieces import DOUBLE_BACKPROP_GRAPHS
 from gr_bench.experiments.generalization.training.schedules import SCHEDULES
 from gr_bench.experiments.generalization.training.splits import SplitLoader, Splits
@@ -214,6 +215,10 @@ def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
                 if is_broken():  # nothing can be read from here any more
                     raise
                 error = str(no_result)
+        values: dict[str, dict[str, float]] = {}
+        errors: dict[str, str] = {}
+        if ended is not None and cell.meters:
+            values, errors = read_meters(cell.meters, trainer.model(run), data)
         done = diverged[run] or steps
         taken = state.epoch * trainer.steps_per_epoch
         yield Training(
@@ -227,6 +232,8 @@ def _records(trainer: Trainer, state: TrainingState) -> Iterator[Training]:
             split_hash=None if data.places is None else data.places.hash,
             sharpness=curvature,
             sharpness_error=error,
+            meters=values,
+            meter_errors=errors,
             steps=done,
             gradient_evaluations=round(trainer.passes(run, done, taken)),
             training_s=state.training_s,
