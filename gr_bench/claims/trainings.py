@@ -11,7 +11,7 @@ from gr_bench.claims.base import Evidence
 from gr_bench.claims.scope import setting_of
 from gr_bench.experiments.generalization.analysis.paired import paired_comparison
 from gr_bench.experiments.generalization.analysis.tables import FINAL
-from gr_bench.experiments.generalization.cell import GeneralizationCell
+from gr_bench.experiments.generalization.cell import GeneralizationCell, chosen_rates
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
@@ -48,14 +48,14 @@ class Runs:
 
 def workloads(evidence: Evidence) -> Iterator[list[Runs]]:
     """Every workload's trainings that are results; those with chosen numbers are apart from those
-    with given ones, and are compared whatever the learning rate that was chosen.
+    with given ones, and are compared whatever the rates that were chosen.
     """
     found: dict[tuple[Any, ...], dict[tuple[Any, ...], Runs]] = defaultdict(dict)
     for record in evidence.records:
         cell = record.cell
         if not isinstance(cell, GeneralizationCell) or cell.role not in FINAL:
             continue
-        own = NOT_THE_WORKLOADS | (chosen_fields(cell))
+        own = NOT_THE_WORKLOADS | {*chosen_rates(cell.role, cell.tuned)}
         workload = tuple(pair for pair in cell.workload if pair[0] not in own)
         key = (cell.spec, cell.learning_rate, cell.epochs)
         runs = found[workload].setdefault(key, Runs(cell))

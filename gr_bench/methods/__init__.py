@@ -60,7 +60,6 @@ __all__ = [
     "DivisibleLoss",
     "DoubleBackpropGR",
     "Early",
-    "Early",
     "Every",
     "Flooding",
     "ForwardGR",
@@ -110,7 +109,6 @@ module in this package and its class."""
 COMBINATORS = {
     "warmup": ".combinators.schedules:Warmup",
     "late": ".combinators.schedules:Late",
-    "early": ".combinators.schedules:Early",
     "early": ".combinators.schedules:Early",
     "every": ".combinators.schedules:Every",
     "ramp": ".combinators.schedules:Ramp",

@@ -177,6 +177,13 @@ class GeneralizationCell(TimedCell):
         return f"{super().__str__()}{noise} / {how}{role}"
 
 
+def chosen_rates(role: str, tuned: bool) -> tuple[str, ...]:
+    """The fields of a cell of that role that were chosen beside its method's numbers."""
+    if role != "chosen":
+        return ()
+    return ("learning_rate", "weight_decay") if tuned else ("learning_rate",)
+
+
 FLEET_OPTIMIZERS = {SGD: {"momentum", "weight_decay"}, "adamw": {"betas", "eps", "weight_decay"}}
 """The optimizers that step many runs at once, and the parameters with which they do."""
 

@@ -256,44 +256,6 @@ class Early(Schedule):
 
 
 @dataclass(frozen=True)
-class Early(Schedule):
-    """The method for the first share of the training, SGD for the rest of it.
-
-    d = the method's in the first round(share·T) of T steps, d = g after them: the reverse of
-    :class:`Late`, which it is compared with.
-
-    Args:
-        method: at first.
-        share: part of the steps, in [0, 1], that are the method's.
-
-    Source: Zhou et al. 2024 (arXiv 2410.10373), who look at SAM in the early phase alone.
-    """
-
-    method: Method
-    share: float = 0.2
-    name: ClassVar[str] = "early"
-    common: ClassVar[tuple[str, ...]] = ("share",)
-    stackable: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        _require_share(self.share)
-        super().__post_init__()
-
-    @property
-    def part(self) -> Fraction:
-        """The share."""
-        return Fraction(self.share).limit_denominator(MOST_STEPS)
-
-    def active(self, step: int, steps: int) -> bool:
-        """See :meth:`Schedule.active`."""
-        return step < round(self.share * steps)
-
-    def active_in(self, done: int, steps: int) -> int:
-        """See :meth:`Schedule.active_in`."""
-        return min(done, round(self.share * steps))
-
-
-@dataclass(frozen=True)
 class Every(Schedule):
     """The method in every k-th step, SGD in between: d = g in steps that k does not divide.
 

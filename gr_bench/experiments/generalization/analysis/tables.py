@@ -14,7 +14,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import columns
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
-from gr_bench.experiments.generalization.cell import SEEDS, GeneralizationCell
+from gr_bench.experiments.generalization.cell import SEEDS, GeneralizationCell, chosen_rates
 from gr_bench.experiments.generalization.planning.selection import candidates
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Record
@@ -321,9 +321,7 @@ def _average(values: Sequence[float]) -> float | None:
 
 def chosen_keys(row: Mapping[str, Any] | pd.Series) -> tuple[str, ...]:
     """The columns of a row's workload that were chosen for its method."""
-    if row["role"] != "chosen":
-        return ()
-    return ("learning_rate", "weight_decay") if row["tuned"] else ("learning_rate",)
+    return chosen_rates(row["role"], row["tuned"])
 
 
 def without_choices(table: pd.DataFrame, word: str) -> pd.DataFrame:
