@@ -70,7 +70,7 @@ class Results:
                 if name in self.about["suite"] and self.about["suite"][name]
             }
         for experiment in self.experiments.values():
-            self.tables = experiment.later_tables(self.tables) | self.tables
+            self.tables |= experiment.later_tables(self.tables)
         if "failures" not in self.tables:
             self.tables["failures"] = _failures([])
 

@@ -101,7 +101,10 @@ def test_tables_and_titles_name_optimizers_that_differ() -> None:
             assert set(table.table["optimizer"]) == {"sgd", "adamw"}
     titles = " ".join(title for title, _ in style.workloads(tables["generalization"], "model"))
     assert "adamw" in titles
+    over_workloads = ("over_workloads", "performance_profiles", "critical_differences")
     for picture in experiment.figures(tables):
+        if picture.name.startswith(over_workloads):
+            continue  # an optimizer more is a workload more
         assert any("adamw" in ax.get_title() for ax in picture.figure.axes), picture.name
     plt.close("all")
     alone = experiment.tables(results()[:6])

@@ -171,6 +171,8 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
         """
         from gr_bench.experiments.generalization.analysis.aggregates import over_workloads
 
+        if not {"generalization", "comparison"} <= tables.keys():
+            return {}
         later = {} if "bits_comparison" in tables else {"bits_comparison": tables["comparison"][:0]}
         if "aggregates" in tables:
             return later
