@@ -92,8 +92,8 @@ def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
     results = load(run_of(tmp_path, counted(cost()), *records))
     before = {name: table.copy() for name, table in results.tables.items()}
     added = {"baseline", "uncounted_operators", "tuned", "rank"}
-    for name in ("aggregates", "mean_ranks", "performance_profiles"):  # younger than the columns
-        del results.tables[name], before[name]
+    for name in ("bits_comparison", "aggregates", "mean_ranks", "performance_profiles"):
+        del results.tables[name], before[name]  # younger than the columns
     for name, table in before.items():
         results.tables[name] = table.drop(columns=[c for c in table if c in added])
     results.write_parquet()
@@ -110,8 +110,8 @@ def test_files_from_before_a_column_was_added_have_it(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     results = load(run_of(tmp_path, RECORDS[-1]))
-    names = "generalization, training_curves, comparison, time_to_target, selection, "
-    names += "tuning_curves, tuning_budgets, step_times, aggregates, mean_ranks, "
+    names = "generalization, training_curves, comparison, bits_comparison, time_to_target, "
+    names += "selection, tuning_curves, tuning_budgets, step_times, aggregates, mean_ranks, "
     names += "performance_profiles, failures"
     with pytest.raises(AttributeError, match=f"it has {names}"):
         _ = results.step_cost

@@ -58,7 +58,8 @@ def order_cases(flow: str, order: float, several: bool, evidence: Evidence) -> l
     if table is None or not len(table):
         return []
     cases = []
-    for (model, batches), own in table.groupby(["model", "batches"], sort=False):
+    groups: Any = table.groupby(["model", "batches"], sort=False)
+    for (model, batches), own in groups:
         slopes = own[f"{flow}_order"].dropna()
         if (batches > 1) != several or not len(slopes):
             continue

@@ -110,7 +110,7 @@ def beside(runs: pd.DataFrame, against: pd.DataFrame) -> list[Beside]:
         there |= _by_group(part, [*common_columns(part.iloc[0]), "epochs"])
     found = []
     for row in against.to_dict("records"):
-        common = _key(row, common_columns(row))
+        common = _key(row, common_columns({str(key): value for key, value in row.items()}))
         mine = own.get(_key(row, GROUP), {})
         base = there.get((*common, row["baseline_epochs"]), {})
         both = sorted(mine.keys() & base.keys())
