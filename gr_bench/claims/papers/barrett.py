@@ -58,14 +58,14 @@ def order_cases(flow: str, order: float, several: bool, evidence: Evidence) -> l
     if table is None or not len(table):
         return []
     cases = []
-    groups: Any = table.groupby(["model", "batches"], sort=False)
-    for (model, batches), own in groups:
+    for (name, count), own in table.groupby(["model", "batches"], sort=False):
+        model, batches = str(name), int(str(count))
         slopes = own[f"{flow}_order"].dropna()
         if (batches > 1) != several or not len(slopes):
             continue
         value = stats.t_interval(slopes)
         answer = near(value, order) if len(slopes) >= LEAST_SEEDS else "open"
-        where = f"{model}, {batches} mini-batches" if several else str(model)
+        where = f"{model}, {batches} mini-batches" if several else model
         cases.append(Case(where, value, answer, flow_setting(model), f"{len(slopes)} problems"))
     return cases
 
