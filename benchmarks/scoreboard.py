@@ -66,6 +66,7 @@ TRAINING: dict[str, Any] = {
     "datasets": ["mnist1d"],
     "batch_sizes": [64],
     "seeds": list(range(10)),
+    "splits": "by seed",
     "learning_rates": [RATE],
     "epochs": EPOCHS,
     "evaluate_every": EPOCHS,

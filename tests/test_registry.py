@@ -251,7 +251,7 @@ def test_methods_made_of_others_are_listed_apart() -> None:
     [
         ("late", "'late' is made of another method, as in late(sam)"),
         ("every(late)", "'late' is made of another method"),
-        ("sam(sgd)", "method 'sam' takes no method inside; these do: warmup, late, every"),
+        ("sam(sgd)", "method 'sam' takes no method inside; these do: warmup, late, early"),
         ("lat(sam)", "no combinator 'lat': did you mean 'late'?"),
         ("late(sma)", "no method 'sma': did you mean 'sam'?"),
         ("late(sam, rho=1)", "combinator 'late' has no parameter 'rho': it takes share"),

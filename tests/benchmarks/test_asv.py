@@ -15,6 +15,7 @@ import pytest
 from synthetic import counted, run_of, timed
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments.lines import with_checksum
 
 pytest.importorskip("asv")
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,9 @@ def test_what_has_no_place_in_a_history_is_refused(tmp_path: Path, results: Path
         imported(stored(tmp_path / "lost", commit="0" * 40), results)
     other = stored(tmp_path / "other")
     journal = other / "journal.jsonl"
-    journal.write_text(journal.read_text().replace("digits", "mnist1d"))
+    lines = journal.read_text().replace("digits", "mnist1d").splitlines()
+    bare = ["{" + line.partition(", ")[2] for line in lines]  # without the checksums
+    journal.write_text("".join(with_checksum(line) + "\n" for line in bare))
     with pytest.raises(RequestError, match="has no cell of the suite"):
         imported(other, results)
     (results / "benchmarks.json").unlink()

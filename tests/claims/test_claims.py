@@ -699,7 +699,9 @@ def test_runs_that_were_lost_are_told() -> None:
     assert case.note == "3 and 0 runs lost"
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+@pytest.mark.parametrize(
+    "claim", [c for c in CLAIMS if c.name in HOLDS | FIRST], ids=lambda claim: claim.name
+)
 def test_the_command_of_a_claim_measures_what_it_needs(claim: Claim) -> None:
     """Every method that the records above bear the claim out with is among the command's cells."""
     words = shlex.split(claim.command)

@@ -92,7 +92,7 @@ def test_a_failure_tells_why(accident: Accident) -> None:
     reasons = load(accident.folder).failures.set_index("method")["reason"]
     assert dict(reasons) == {
         "killed": "worker killed by signal 9 (SIGKILL)",
-        "raises": "RuntimeError: <b>no</b> such\n| luck",
+        "raises": "RuntimeError: <b>no</b> such | luck",
     }
 
 

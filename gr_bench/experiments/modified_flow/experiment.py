@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
 from gr_bench.experiments.modified_flow.cell import DATASET, ModifiedFlowCell, ModifiedFlowGrid
-from gr_bench.experiments.modified_flow.problem import build_problem
+from gr_bench.experiments.modified_flow.problem import samples_of
 from gr_bench.experiments.modified_flow.record import Epoch, Path
 from gr_bench.experiments.record import Progress, Record
 
@@ -107,7 +107,7 @@ def _cells(
         "spec": method,
         "model": problem,
         "dataset": DATASET,
-        "batch_size": build_problem(problem, seed=0).samples,
+        "batch_size": samples_of(problem),
         "device": "cpu",
         "dtype": "float64",
         "threads": 1,

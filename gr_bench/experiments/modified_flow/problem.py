@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from gr_bench.registry import Registry
 from gr_bench.spec import parse
 from gr_bench.workloads.checks import check_positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Problem:
 
 
 def _draw(seed: int) -> Callable[..., Tensor]:
+    import torch  # a suite is read without it
+
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -53,6 +56,8 @@ def product(samples: int = 6, target: float = 0.6, noise: float = 0.3, seed: int
     its starting points.
     """
     check_positive(samples=samples)
+    import torch
+
     normal = _draw(seed)
     inputs = 1 + noise * normal(samples)
     targets = target * inputs + noise * normal(samples)
@@ -94,6 +99,8 @@ def tanh_network(samples: int = 12, width: int = 5, seed: int = 0) -> Problem:
         seed: of samples and start.
     """
     check_positive(samples=samples, width=width)
+    import torch
+
     normal = _draw(seed)
     inputs = normal(samples, 2)
     targets = torch.sin(2 * inputs[:, 0]) + inputs[:, 1] / 2
@@ -144,3 +151,10 @@ def build_problem(text: str, seed: int) -> Problem:
     spec = parse(text)
     problem: Problem = PROBLEMS.resolve(spec)(**spec.parameters, seed=seed)
     return problem
+
+
+def samples_of(text: str) -> int:
+    """The number of samples of the problem spelled ``text``, which is not built."""
+    spec = parse(text)
+    default = PROBLEMS.signature(spec.name).parameters["samples"].default
+    return int(spec.parameters.get("samples", default))

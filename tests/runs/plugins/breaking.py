@@ -156,7 +156,9 @@ class Dropped(nn.Sequential):
 
 @dataclass(frozen=True)
 class Babbles(Counting):
-    """Writes something into every pipe that its process has, at step ``at``."""
+    """Writes something into every pipe that its process has at step ``at``, and goes on after a
+    second: whoever is at work when that is noticed is to blame.
+    """
 
     name: ClassVar[str] = "babbles"
 
@@ -166,4 +168,5 @@ class Babbles(Counting):
                 with suppress(OSError):
                     if stat.S_ISFIFO(os.fstat(number).st_mode):
                         os.write(number, b"\x1b[31m hello\n")
+            time.sleep(1)
         return super().backward(loss_fn, params)

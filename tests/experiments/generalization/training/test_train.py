@@ -267,9 +267,9 @@ def test_evaluations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -
     """The training part with its gradient, the validation part, and the test part once."""
     plain, seen = Loop.evaluate, []
 
-    def noting(self: Loop, part: Any, *, with_gradient: bool = False) -> Any:
+    def noting(self: Loop, part: Any, *, with_gradient: bool = False, **more: Any) -> Any:
         seen.append(with_gradient)
-        return plain(self, part, with_gradient=with_gradient)
+        return plain(self, part, with_gradient=with_gradient, **more)
 
     monkeypatch.setattr(Loop, "evaluate", noting)
     gaps("sgd", "loop", 3, epochs=7)
