@@ -486,7 +486,7 @@ def _how_trained(trained: Mapping[str, Any]) -> Iterator[str]:
         f"momentum SGD at a rate of {trained['learning_rate']:g} with each direction, at the "
         "radius that an entry has; minus SGD's in as much time, by the steps' times on this "
         "workload; means over "
-        f"{' to '.join(map(str, seeds))} seeds (training seeds on one split of the data, paired) "
+        f"{' to '.join(map(str, seeds))} seeds (each with a split of the data of its own, paired) "
         f"with 95 % intervals; one thread of {device['name']} ({device['capability']}), "
         f"{trained['started'][:10]}. At a false-discovery rate of 5 %: "
         f"{', '.join(f'{count} {verdict}' for verdict, count in believed.items())}. No number was "
