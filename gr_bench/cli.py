@@ -149,9 +149,7 @@ def run(
         check_device_name(device)
     from gr_bench.runs.suite import load_suite
 
-    chosen = load_suite(
-        suite, settings=settings, only=only, device=device, no_plugins=no_plugins
-    )
+    chosen = load_suite(suite, settings=settings, only=only, device=device, no_plugins=no_plugins)
     if code := own_code(chosen.plugins):
         print(f"runs code of its own: {', '.join(code)}", file=sys.stderr)
     if dry_run:

@@ -62,7 +62,7 @@ def test_installed_code_that_promises_nothing_is_refused(write: Write, where: st
         lambda: build_model(where, (2,), 2),
         lambda: OPTIMIZERS.admit(where),
     ):
-        with pytest.raises(RequestError, match="installed code|is not one"):
+        with pytest.raises(RequestError, match=r"installed code|is not one"):
             build()
 
 

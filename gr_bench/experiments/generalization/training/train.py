@@ -33,6 +33,7 @@ from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
 from gr_bench.meters.device import Device
 from gr_bench.meters.get_device import get_device
+from gr_bench.timing.shared_state import SharedState
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.loss import cross_entropy
 
@@ -78,10 +79,13 @@ def train_all(
     for done, (piece, checkpoint) in enumerate(pieces):
         left = {cell.id: cell for cell in piece if cell.id in wanted}
         at_work(*left.values())
+        shared = SharedState() if piece[0].sources else None
         try:
             for result in train(
                 _trainer(piece, loader.load(piece), device, how), checkpoint, evaluate_every
             ):
+                if shared:  # once an epoch
+                    shared.check(piece[0].spec)
                 if isinstance(result, Progress):
                     yield Progress((done + result.part) / len(pieces))
                 elif left.pop(result.cell.id, None):
@@ -89,6 +93,9 @@ def train_all(
         except Exception as error:
             traceback.print_exc()
             yield from (failure(cell, error) for cell in left.values())
+        finally:
+            if shared:
+                shared.restore()
         free_unused()  # of a trainer that is gone
 
 
