@@ -90,7 +90,7 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def refused(annotation: str, value: object) -> str:
-    """What a value would have to be, in words; "" if it is right, or the annotation is unknown."""
+    """The values of an annotation in words; "" if this one is right, or nothing is known of it."""
     parts = annotation.split(" | ")
     if not all(part in _TYPES for part in parts) or any(_TYPES[part][1](value) for part in parts):
         return ""

@@ -162,8 +162,12 @@ def refuse_closed(where: str) -> None:
 
 def own_code(plugins: Iterable[PlugIn]) -> list[str]:
     """The files and modules of plug-ins that are not installed, each once."""
-    own = (plugin.where.rpartition(":")[0] for plugin in plugins if plugin.folder)
-    return list(dict.fromkeys(own))
+    found = {}
+    for plugin in plugins:
+        module = plugin.where.rpartition(":")[0]
+        if plugin.folder:
+            found[module if module.endswith(".py") else f"{module} in {plugin.folder}"] = None
+    return list(found)
 
 
 def load(where: str, folder: str = "") -> Any:

@@ -85,7 +85,7 @@ def kept_shared_state(whose: str, *, is_ours: bool) -> Iterator[None]:
     """Have the shared state afterwards as it was before, unless only code of ours runs inside.
 
     Raises:
-        ContractBroken: it was changed, and nothing else was raised.
+        ContractBroken: it was changed, whatever error that led to.
     """
     if is_ours:
         yield
@@ -93,7 +93,10 @@ def kept_shared_state(whose: str, *, is_ours: bool) -> Iterator[None]:
     state = SharedState()
     try:
         yield
-    except BaseException:
-        state.restore()
+    except Exception as error:
+        try:
+            state.check(whose)
+        except ContractBroken as broken:
+            raise broken from error
         raise
     state.check(whose)

@@ -22,8 +22,14 @@ def test_what_is_changed_is_put_back_whatever_is_raised() -> None:
         kept_shared_state("mine", is_ours=False),
     ):
         change()
-    with pytest.raises(ZeroDivisionError), kept_shared_state("mine", is_ours=False):
+    with (
+        pytest.raises(ContractBroken, match=both) as caught,
+        kept_shared_state("mine", is_ours=False),
+    ):
         change()
+        raise ZeroDivisionError
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError), kept_shared_state("mine", is_ours=False):
         raise ZeroDivisionError
     assert torch.autograd.grad is grad
     assert torch.get_num_threads() == threads
