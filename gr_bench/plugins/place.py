@@ -162,7 +162,7 @@ def refuse_closed(where: str) -> None:
 
 def own_code(plugins: Iterable[PlugIn]) -> list[str]:
     """The files and modules of plug-ins that are not installed, each once."""
-    found = {}
+    found: dict[str, None] = {}
     for plugin in plugins:
         module = plugin.where.rpartition(":")[0]
         if plugin.folder:
