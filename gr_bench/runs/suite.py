@@ -129,6 +129,7 @@ def load_suite(
     settings: Iterable[str] = (),
     only: str | None = None,
     device: str | None = None,
+    no_plugins: bool = False,
 ) -> Suite:
     """Read, check and spread out a suite.
 
@@ -138,6 +139,7 @@ def load_suite(
             ``key=value``, the value in TOML.
         only: keep the cells whose printed form, or a part of it, this pattern matches.
         device: run every grid there.
+        no_plugins: refuse a suite that names code outside of what is installed.
 
     Raises:
         RequestError: whatever is wrong with any of these, in one line.
@@ -145,7 +147,15 @@ def load_suite(
     source, data = read_suite(name)
     file = Path(name)
     folder = file.parent.resolve() if file.suffix == ".toml" else None
-    return build_suite(source, data, settings=settings, only=only, device=device, folder=folder)
+    return build_suite(
+        source,
+        data,
+        settings=settings,
+        only=only,
+        device=device,
+        folder=folder,
+        no_plugins=no_plugins,
+    )
 
 
 def build_suite(
@@ -156,9 +166,10 @@ def build_suite(
     only: str | None = None,
     device: str | None = None,
     folder: Path | None = None,
+    no_plugins: bool = False,
 ) -> Suite:
     """As :func:`load_suite`, from data already read; plug-ins are looked for in ``folder``, too."""
-    with beside(folder) as near:
+    with beside(folder, closed=no_plugins) as near:
         data = _with_names(name, data)
         names = list(dict.fromkeys([*EXPERIMENTS, *_plug_ins(data)]))
         data = copy.deepcopy(data)

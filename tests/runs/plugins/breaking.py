@@ -170,3 +170,42 @@ class Babbles(Counting):
                         os.write(number, b"\x1b[31m hello\n")
             time.sleep(1)
         return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class ChangesShared(Counting):
+    """Changes in step ``at`` what all in the process share."""
+
+    what: str = "gradients"
+    name: ClassVar[str] = "changes-shared"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        if self.count() >= self.at:
+            CHANGES[self.what]()
+        return loss
+
+
+CHANGES = {
+    "gradients": lambda: torch.set_grad_enabled(False),
+    "threads": lambda: torch.set_num_threads(3),
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
+    "patch": lambda: setattr(torch.autograd, "grad", None),
+    "hidden": lambda: setattr(torch.Tensor, "add", lambda *_: None),
+}
+
+
+@dataclass(frozen=True)
+class MovesLater(Counting):
+    """Leaves a parameter changed in step ``at``."""
+
+    name: ClassVar[str] = "moves-later"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        if self.count() >= self.at:
+            with torch.no_grad():
+                params[0].add_(0.5)
+        return loss
