@@ -29,7 +29,10 @@ TABLES = "tables"
 TABLES_SCHEMA = 2
 """The schema of the parquet files: those of another are made anew from the journal."""
 
-FAILURE = ("experiment", "reason", "unsupported")
+FAILURE_LATER = ("duration_s", "peak_memory_bytes", "last_output")
+"""Columns of ``failures`` that runs of before lack."""
+
+FAILURE = ("experiment", "reason", "unsupported", *FAILURE_LATER)
 
 
 class Results:
@@ -114,6 +117,7 @@ class Results:
             for experiment in self._known.values()
             for table, columns in experiment.later_columns.items()
         }
+        later["failures"] = dict.fromkeys(FAILURE_LATER)
         for name in names:
             try:
                 table = pd.read_parquet(self.folder / f"{name}.parquet")
@@ -172,10 +176,13 @@ def _failures(records: list[Failure]) -> DataFrame:
             "experiment": record.cell.experiment,
             "reason": record.reason,
             "unsupported": record.unsupported,
+            "duration_s": record.duration_s,
+            "peak_memory_bytes": record.peak_memory_bytes,
+            "last_output": "\n".join(record.last_output),
         }
         for record in records
     ]
-    return build_table(rows, FAILURE)
+    return build_table(rows, FAILURE).astype({"duration_s": float, "peak_memory_bytes": float})
 
 
 def _uncompressed_bytes(folder: Path) -> int | None:
