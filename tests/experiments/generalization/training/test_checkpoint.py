@@ -19,7 +19,7 @@ from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.generalization.training import train
 from gr_bench.experiments.generalization.training.checkpoint import Checkpoint
 from gr_bench.experiments.record import Progress
-from gr_bench.runs.executor import LocalExecutor
+from gr_bench.runs.executor import Crashed, Event, LocalExecutor
 from gr_bench.runs.runner import Unwatched, run_suite
 from gr_bench.runs.suite import build_suite
 
@@ -206,7 +206,7 @@ def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
-    """The method kills its process in the third epoch, once; the run then goes on."""
+    """The method kills its process in the third epoch, once; the unit is then tried once more."""
     grid = {
         "methods": ["sgd", f"plugged:DiesOnce(path={str(tmp_path / 'died')!r}, at=9)"],
         "models": ["mlp(depth=2, width=8)"],
@@ -220,15 +220,16 @@ def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
 
     folder = tmp_path / "run"
 
-    def execute() -> int:
-        return run_suite(
-            suite, folder, lambda own: LocalExecutor(own, workers=1), Unwatched()
-        ).failed
+    class Watcher(Unwatched):
+        def event(self, event: Event) -> None:
+            if isinstance(event, Crashed):
+                (own,) = (folder / "unfinished").iterdir()
+                left.update(path.name for path in own.iterdir())
 
-    assert execute() == 1
-    (left,) = (folder / "unfinished").iterdir()
-    assert {path.name for path in left.iterdir()} == {"pieces.json", "0.pt"}
-    assert execute() == 0
+    left: set[str] = set()
+    outcome = run_suite(suite, folder, lambda own: LocalExecutor(own, workers=1), Watcher())
+    assert outcome.failed == 0
+    assert left == {"pieces.json", "0.pt"}
     assert not (folder / "unfinished").exists()
     table = load(folder).generalization.set_index("method")
     assert list(table["status"]) == ["ok", "ok"]
