@@ -373,7 +373,7 @@ class _Worker:
             self.process.kill()
         else:
             self.process.leave()
-        with self._output:
+        with suppress(OSError), self._output:  # a full disk costs the log, and not what is measured
             self._output.seek(0)
             shutil.copyfileobj(self._output, self._log.buffer)
             self._log.flush()

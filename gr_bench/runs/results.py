@@ -59,7 +59,7 @@ class Results:
         plugins = [PlugIn(**own) for own in self.about.get(PLUGINS, ())]
         self._known, self._not_here = known_experiments(plugins)
         stored = self.about.get(TABLES)
-        if stored and stored == self._stamp(stored["names"], stored["experiments"]):
+        if stored and self._has_tables(stored):
             self._read_parquet(stored["names"])
             self.experiments = {
                 name: experiment
@@ -137,6 +137,13 @@ class Results:
         }
         plugins = sorted(map(list, sources(self.about).items()), key=str)
         return stamp | ({PLUGINS: json.loads(json.dumps(plugins))} if plugins else {})
+
+    def _has_tables(self, stored: dict[str, Any]) -> bool:
+        """True if the files that ``run.json`` tells of are there, and made from what is there."""
+        if stored != self._stamp(stored["names"], stored["experiments"]):
+            return False
+        there = all((self.folder / f"{name}.parquet").exists() for name in stored["names"])
+        return there or journal_of(self.folder) is None
 
     def __getattr__(self, name: str) -> DataFrame:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pytest
@@ -16,6 +16,7 @@ from synthetic import training
 from gr_bench import load
 from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
 from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.training import checkpoint as checkpoints
 from gr_bench.experiments.generalization.training import train
 from gr_bench.experiments.generalization.training.checkpoint import Checkpoint
 from gr_bench.experiments.record import Progress
@@ -136,6 +137,21 @@ def test_a_disk_that_is_full_costs_the_checkpoint_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = Checkpoint(tmp_path / "not there" / "0.pt", 0.0, torch.device("cpu"))
+    checkpoint.save_if_due(lambda: {"epoch": 1})
+    assert "no checkpoint: " in capsys.readouterr().err
+    assert checkpoint.load() is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_on_the_way_costs_the_checkpoint_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def onto_a_full_disk(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+        with open("/dev/full", "wb", buffering=0) as file:
+            write(file)
+
+    monkeypatch.setattr(checkpoints, "write_whole", onto_a_full_disk)
+    checkpoint = Checkpoint(tmp_path / "0.pt", 0.0, torch.device("cpu"))
     checkpoint.save_if_due(lambda: {"epoch": 1})
     assert "no checkpoint: " in capsys.readouterr().err
     assert checkpoint.load() is None
