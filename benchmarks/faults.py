@@ -219,9 +219,13 @@ def accounts(suite: Suite, folder: Path, experiment: str) -> dict[str, Row]:
             row.lost += bool(failed)
         for record in failed:
             row.outcome[record.reason] = row.outcome.get(record.reason, 0) + 1
-        tried = sum(r.kind == Failure.kind for r in records if r.cell.id == cell.id)
-        if tried > 1:
-            row.outcome["tried once more"] = row.outcome.get("tried once more", 0) + 1
+        earlier = [r for r in records if r.cell.id == cell.id and isinstance(r, Failure)]
+        for what, is_so in {
+            "tried once more": sum(r.killed for r in earlier) > 1,
+            "failed in the counters before": any(r.lacks for r in earlier),
+        }.items():
+            if is_so:
+                row.outcome[what] = row.outcome.get(what, 0) + 1
         if not failed and given:
             row.outcome["measured"] = row.outcome.get("measured", 0) + 1
     return rows
