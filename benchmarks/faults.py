@@ -78,7 +78,7 @@ class Row:
     twice: int = 0
     hidden: int = 0
     outcome: dict[str, int] = field(default_factory=dict)
-    """What was seen, in words, and how often."""
+    """The things that were seen, in words, and how often."""
 
 
 @dataclass
@@ -191,7 +191,7 @@ def run_here(suite: Suite, folder: Path, watcher: Unwatched | None = None, worke
 
 
 def accounts(suite: Suite, folder: Path, experiment: str) -> dict[str, Row]:
-    """What became of the cells of a run, by the fault that they had."""
+    """The rows of a run, one for every fault that its cells had."""
     results = Results(folder)
     records = read_journal(folder)
     kept = latest(current(records, {}))

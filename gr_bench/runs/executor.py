@@ -76,7 +76,7 @@ class Crashed:
     """The cells whose code was running, where that is known."""
 
     circumstances: Mapping[str, Any] = field(default_factory=dict)
-    """What is known beside the reason: fields of :class:`Failure`."""
+    """The rest of what is known: fields of :class:`Failure`."""
 
     def told(self, record: Record) -> Record:
         """The record of a cell that was lost with the unit, with the circumstances if it is a
