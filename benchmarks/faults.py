@@ -690,8 +690,8 @@ def page(answers: dict[str, Any]) -> str:
         ]
         text += (
             "\n## The coordinator during the soak\n\nIts own process, after so many cells; the "
-            "last row is after the run, whose tables it has made. A worker that has just ended is a "
-            "zombie for a moment, until it is reaped.\n\n"
+            "last row is after the run, whose tables it has made. A worker that has just ended is "
+            "a zombie for a moment, until it is reaped.\n\n"
             + tabulate(
                 shown,
                 ["cells", "resident (MiB)", "handles", "threads", "zombies"],
