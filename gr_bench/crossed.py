@@ -54,7 +54,8 @@ def crossed_mean(values: ArrayLike, confidence: float = 0.95) -> CrossedMean:
     two runs on one sample minus that on two samples, and is taken as 0 where that is negative, so
     that the interval is never narrower than :func:`~gr_bench.stats.t_interval` of the runs' means,
     and that interval where runs have no samples in common. The degrees of freedom are
-    Satterthwaite's, and at least 1: of few runs that happen to be alike they would tend to 0. Where runs have all samples, it is the two-way analysis of variance.
+    Satterthwaite's, and at least 1: of few runs that happen to be alike they would tend to 0. Where
+    runs have all samples, it is the two-way analysis of variance.
 
     What it leaves out: runs that were trained on overlapping data have more in common than samples
     that both are tested on. That cannot be estimated without data of their own

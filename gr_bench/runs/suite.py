@@ -23,12 +23,17 @@ from gr_bench.plugins.place import Neighbourhood, PlugIn, beside, is_place, rena
 from gr_bench.registry import build_dataset, check_method, check_optimizer
 from gr_bench.runs.about import DATA
 from gr_bench.runs.shipped import read_suite
-from gr_bench.units import parse_duration
+from gr_bench.units import parse_duration, parse_size
 from gr_bench.workloads.datasets.content import same_content
 
 
 def _duration(text: str) -> str:
     parse_duration(text)
+    return text
+
+
+def _size(text: str) -> str:
+    parse_size(text)
     return text
 
 
@@ -42,6 +47,10 @@ class _Head(BaseModel):
     timeout_minutes: float = Field(60.0, gt=0)
     """A unit of work that yields neither a result nor progress for so long is stopped; what it has
     not finished is recorded as failed."""
+
+    memory_limit: Annotated[str, AfterValidator(_size)] | None = None
+    """The most resident memory of a worker process, as ``500MiB`` or ``4GiB``: one that has more is
+    ended (Linux), and what it was at is recorded as failed."""
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
     """Time for a run of the suite, as ``90s``, ``5m`` or ``1h``."""
@@ -69,6 +78,9 @@ class Suite:
     resolved: dict[str, Any]
     """Everything that decides what is measured and how, defaults filled in, as plain data. Plug-ins
     are named where they stand, files by absolute paths."""
+
+    memory_limit: int | None = None
+    """Bytes that a worker may have resident."""
 
     plugins: tuple[PlugIn, ...] = ()
     """The things that it names which are not ours."""
@@ -225,6 +237,7 @@ def _build(
         title=head.title,
         description=head.description,
         timeout_s=60 * head.timeout_minutes,
+        memory_limit=None if head.memory_limit is None else parse_size(head.memory_limit),
         budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
         resolved={

@@ -6,6 +6,8 @@ import math
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -209,3 +211,34 @@ class MovesLater(Counting):
             with torch.no_grad():
                 params[0].add_(0.5)
         return loss
+
+
+@dataclass(frozen=True)
+class LeavesChildren(ExitsLater):
+    """Starts a process and forks one, whose numbers go into files in ``path``, and ends."""
+
+    path: str = "."
+    name: ClassVar[str] = "leaves-children"
+
+    def end(self) -> None:
+        started = subprocess.Popen(["sleep", "3600"])
+        forked = os.fork()
+        if not forked:
+            time.sleep(3600)
+            os._exit(0)
+        for child in (started.pid, forked):
+            Path(self.path, f"child-{child}").touch()
+        super().end()
+
+
+@dataclass(frozen=True)
+class Hoards(ExitsLater):
+    """Takes a GiB and says so on standard error, half an hour before it goes on."""
+
+    name: ClassVar[str] = "hoards"
+
+    def end(self) -> None:
+        print("\x1b[31ma GiB", file=sys.stderr, flush=True)
+        hoard = torch.ones(1 << 28)
+        time.sleep(1800)
+        hoard.add_(1)
