@@ -81,8 +81,8 @@ def _quiet_worker() -> None:
 
 
 def findings(studies: Sequence[Study]) -> dict[str, Any]:
-    """The shares of studies and comparisons with a verdict, the coverage, and the power, as plain
-    data; a share is ``[count, of, low, high]`` with its exact 95 % interval.
+    """The shares of studies, comparisons and methods over workloads with a verdict, the coverage,
+    and the power, as plain data; a share is ``[count, of, low, high]`` with its exact 95 % interval.
     """
     import numpy as np
 
@@ -96,10 +96,11 @@ def findings(studies: Sequence[Study]) -> dict[str, Any]:
     every = [one for study in studies for one in study.comparisons]
     found: dict[str, Any] = {
         "studies": len(studies),
-        "studies_with_a_verdict": _share(
-            [any(c.is_called for c in s.comparisons) for s in studies]
-        ),
+        "studies_with_a_verdict": _share([s.is_called for s in studies]),
         "comparisons_with_a_verdict": _share([c.is_called for c in every]),
+        "verdicts_over_workloads": _share(
+            [verdict in ("ahead", "behind") for s in studies for verdict in s.over_workloads]
+        ),
         "chosen_alike": _share([c.alike for c in every]),
     }
     for name, by_seed in (("coverage_with_splits", True), ("coverage_of_one_split", False)):
@@ -108,7 +109,7 @@ def findings(studies: Sequence[Study]) -> dict[str, Any]:
         )
     found["power"] = []
     random = np.random.default_rng(0)
-    for dataset in dict.fromkeys(study.dataset for study in studies):
+    for dataset in dict.fromkeys(dataset for study in studies for dataset in study.datasets):
         spread, pairs = spread_of(dataset, studies), pairs_of(dataset, studies)
         if spread is None or not spread.variance:
             continue
@@ -162,8 +163,8 @@ def write_findings(studies: Sequence[Study], folder: Path, budget_s: float) -> l
         )
     found = findings(studies)
     rows = [
-        {"number": s.number, "dataset": s.dataset, "by_seed": s.by_seed}
-        | {"comparisons": [asdict(c) for c in s.comparisons]}
+        {"number": s.number, "datasets": s.datasets, "by_seed": s.by_seed}
+        | {"comparisons": [asdict(c) for c in s.comparisons], "over_workloads": s.over_workloads}
         for s in studies
     ]
     about = {"environment": environment.describe("cpu"), "budget_s": budget_s}
@@ -182,6 +183,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for key, words in (
         ("studies_with_a_verdict", "studies with a verdict"),
         ("comparisons_with_a_verdict", "comparisons with a verdict"),
+        ("verdicts_over_workloads", "methods ahead or behind over two data sets"),
         ("coverage_with_splits", "95 % intervals that hold 0, a split a seed"),
         ("coverage_of_one_split", "95 % intervals that hold 0, one split"),
         ("chosen_alike", "comparisons at one learning rate"),

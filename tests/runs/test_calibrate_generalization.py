@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def studies(count: int = 12) -> list[Study]:
     for number in range(count):
         own = null_study(number, by_seed=number % 2 == 0)
         pair = (MISSES if number % 4 == 0 else HOLDS, HOLDS)
-        found.append(Study(number, own.dataset, own.by_seed, pair, own.own, own.base))
+        found.append(replace(own, comparisons=pair))
     return found
 
 
@@ -45,6 +46,22 @@ def test_verdicts_and_intervals_are_counted() -> None:
     assert found["coverage_of_one_split"][:2] == [12, 12]
     count, of, low, high = found["studies_with_a_verdict"]
     assert low < count / of < high
+
+
+def test_a_verdict_over_workloads_is_a_verdict_of_the_study() -> None:
+    first, second, *rest = studies()
+    assert (first.is_called, second.is_called) == (True, False)
+    both = [
+        replace(first, over_workloads=("ahead", "undecided")),
+        replace(second, over_workloads=("undecided", "behind")),
+        *rest,
+    ]
+    found = findings(both)
+    assert found["studies_with_a_verdict"][:2] == [4, 12]
+    assert found["comparisons_with_a_verdict"][:2] == [3, 24]
+    assert found["verdicts_over_workloads"][:2] == [2, 4]
+    assert "methods ahead or behind over two data sets" in "".join(lines(found))
+    assert findings(rest)["verdicts_over_workloads"] is None
 
 
 def test_what_is_printed_fits_a_terminal_and_names_the_seeds_that_are_needed() -> None:

@@ -31,7 +31,7 @@ OTHER_SEEDS = {Twin.name: 10**8, SecondTwin.name: 2 * 10**8, TwoStepTwin.name: 3
 
 DATASETS = ("digits", "mnist1d(samples=2000)")
 METHODS = ((Twin, SecondTwin), (TwoStepTwin,))
-"""The twins of one study, and of the next but one."""
+"""The twins of one study, and of another."""
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,37 @@ class Study:
     """A study's comparisons of equal things, and the trainings of the first."""
 
     number: int
-    dataset: str
+    datasets: tuple[str, ...]
     by_seed: bool
     """True if every seed had a split of its own; else all had one."""
 
     comparisons: tuple[Comparison, ...]
     own: tuple[Training, ...]
     base: tuple[Training, ...]
+    over_workloads: tuple[str, ...] = ()
+    """The verdicts of ``aggregates`` on equal things, of a study on several data sets."""
+
+    @property
+    def is_called(self) -> bool:
+        """True if any verdict of the study called one better than the other."""
+        over = any(verdict in ("ahead", "behind") for verdict in self.over_workloads)
+        return over or any(one.is_called for one in self.comparisons)
 
 
 def grid_of(number: int) -> GeneralizationGrid:
     """The grid of a study: with a split a seed and with one split in turn, on one data set and the
-    other, with twins of one gradient evaluation a step and with one of two.
+    other, with twins of one gradient evaluation a step and with one of two; after eight studies of
+    one data set, eight of both.
+
+    There are no trials: every twin would draw learning rates of its own, and they would differ in
+    truth.
     """
     first = SEEDS_APART * (number + 1)
+    datasets = [DATASETS[number // 2 % 2]] if number // 8 % 2 == 0 else [*DATASETS]
     return GeneralizationGrid(
         methods=["sgd", *(place(twin) for twin in METHODS[number // 4 % 2])],
         models=["mlp(depth=3, width=64)"],
-        datasets=[DATASETS[number // 2 % 2]],
+        datasets=datasets,
         batch_sizes=[64],
         seeds=list(range(first, first + SEEDS)),
         selection_seeds=list(range(first + SEEDS, first + SEEDS + SELECTION_SEEDS)),
@@ -133,12 +146,17 @@ def study(number: int) -> Study:
     final = [r for r in records if isinstance(r, Training) and r.cell.role == "chosen"]
     return Study(
         number=number,
-        dataset=grid.datasets[0],
+        datasets=tuple(grid.datasets),
         by_seed=grid.splits == "by seed",
         comparisons=comparisons,
         own=tuple(r for r in final if r.cell.spec == first),
         base=tuple(
             r for r in final if r.cell.spec == "sgd" and r.cell.epochs == factor * grid.epochs
+        ),
+        over_workloads=tuple(
+            str(row["verdict"])
+            for row in tables["aggregates"].to_dict("records")
+            if _is_null(row["spec"], row["cost"])
         ),
     )
 

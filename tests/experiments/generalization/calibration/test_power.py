@@ -43,7 +43,7 @@ def null_study(number: int, *, by_seed: bool = True) -> Study:
         for runs in (own, base):
             share = 0.9 + 0.01 * random.normal()
             runs.append(right(random.random(TESTED) < share, seed, part))
-    return Study(number, "digits", by_seed, (), tuple(own), tuple(base))
+    return Study(number, ("digits",), by_seed, (), tuple(own), tuple(base))
 
 
 STUDIES = [null_study(number) for number in range(20)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gr_bench.experiments.generalization.analysis.paired import OVER_SAMPLES
+from gr_bench.experiments.generalization.calibration.power import pairs_of
 from gr_bench.experiments.generalization.calibration.study import (
     SEEDS,
     as_recorded,
@@ -47,19 +48,25 @@ def test_studies_have_no_seed_in_common() -> None:
     ]
     assert len({*seeds}) == len(seeds)
     designs = {
-        (grid_of(n).splits == "by seed", grid_of(n).datasets[0], len(grid_of(n).methods))
-        for n in range(8)
+        (grid_of(n).splits == "by seed", *grid_of(n).datasets, len(grid_of(n).methods))
+        for n in range(16)
     }
-    assert len(designs) == 8
+    assert len(designs) == 12
+    assert {len(grid_of(n).datasets) for n in range(8)} == {1}
+    assert {len(grid_of(n).datasets) for n in range(8, 16)} == {2}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "comparisons"), [(0, 2), (5, 1)])
+@pytest.mark.parametrize(("number", "comparisons", "over"), [(0, 2, 0), (5, 1, 0), (12, 2, 1)])
 def test_a_study_compares_trainings_that_differ_in_nothing_but_their_draws(
-    number: int, comparisons: int
+    number: int, comparisons: int, over: int
 ) -> None:
     found = study(number)
     assert len(found.comparisons) == comparisons
+    assert len(found.over_workloads) == over
+    assert {*found.over_workloads} <= {"ahead", "behind", "undecided"}
+    for dataset in found.datasets:
+        assert len(pairs_of(dataset, [found])) == (SEEDS if found.by_seed else 0)
     for one in found.comparisons:
         assert one.interval == OVER_SAMPLES
         assert (one.pairs, one.splits) == (SEEDS, SEEDS if found.by_seed else 1)
