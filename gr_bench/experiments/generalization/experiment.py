@@ -33,7 +33,10 @@ LATER: dict[str, dict[str, Any]] = {
     "training_curves": {"split_seed": 0, "tuned": False},
     "comparison": {"splits": 1, "interval": "seeds alone", "tuned": False},
     "time_to_target": {"tuned": False},
-    "selection": dict.fromkeys(("weight_decay", "rank", "test_accuracy"), math.nan),
+    "selection": {
+        **dict.fromkeys(("weight_decay", "rank", "test_accuracy"), math.nan),
+        "judged_by": "accuracy",
+    },
     "step_times": {},
 }
 """By table, columns that older runs lack, with what theirs would be."""

@@ -10,6 +10,9 @@ from gr_bench.experiments.record import Record
 
 TrainerName = Literal["fleet", "loop"]
 
+BYTE = "byte"
+"""The unit of text whose targets are bytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:

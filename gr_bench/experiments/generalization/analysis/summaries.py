@@ -21,6 +21,7 @@ from gr_bench.experiments.generalization.analysis.paired import (
 from gr_bench.experiments.generalization.analysis.tables import (
     CHOSEN_BY,
     GROUP,
+    JUDGED_BY,
     MOST_SETTINGS,
     SHOWN,
     WORKLOAD,
@@ -271,12 +272,14 @@ def _candidates(selected: pd.DataFrame) -> Summary:
     read = "The test part was not read for these runs."
     if "test accuracy (%)" in shown:
         read = "The test part was read at the end of these runs, and has no say in the choice."
+    judges = {*selected[JUDGED_BY]}
+    judge = "loss" if judges == {"loss"} else "accuracy"
     return Summary(
         "selection",
         "What was chosen",
-        "Every setting that was tried, trained on seeds of its own and judged by the mean accuracy "
-        "on the validation part after the last epoch; a setting with fewer runs lost to divergence "
-        f"goes first. {read}",
+        f"Every setting that was tried, trained on seeds of its own and judged by the mean {judge} "
+        f"on the validation part after the last epoch{', of bytes by the loss' * (len(judges) > 1)}"
+        f"; a setting with fewer runs lost to divergence goes first. {read}",
         shown.drop(columns=alike),
     )
 

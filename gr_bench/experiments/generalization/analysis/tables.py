@@ -16,7 +16,7 @@ from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import PARAMETERS, build_table, cell_columns, in_order
 from gr_bench.experiments.generalization.cell import SEEDS, GeneralizationCell, chosen_rates
 from gr_bench.experiments.generalization.planning.selection import candidates
-from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.record import BYTE, Training
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.spec import parse
 
@@ -24,7 +24,7 @@ SETTING = (
     *("seed", "epochs", "learning_rate", "momentum", "weight_decay"),
     *("schedule", "augmentation", "label_noise", "role", "baseline", "tuned"),
 )
-BYTE, BITS = "byte", "bits_per_byte"
+BITS = "bits_per_byte"
 PARTS = ("train", "validation", "test")
 RUN = (*SEEDS, *SETTING[1:])
 """The columns of a table with rows of single trainings."""
@@ -97,6 +97,9 @@ STEP_TIMES = (
 SELECTED = ("validation_accuracy", "validation_loss", "runs", "diverged", "failed", "chosen")
 OF_TRIALS = ("rank", "test_accuracy")
 """Columns of a selection that are empty where there are no trials."""
+
+JUDGED_BY = "judged_by"
+"""The column of a selection that says what decides: ``accuracy``, or of bytes ``loss``."""
 
 MOST_SETTINGS = 16
 """Methods with their numbers that are listed one by one for a workload."""
@@ -290,6 +293,7 @@ def setting_columns(row: pd.Series) -> dict[str, Any]:
 def selection(records: Sequence[Record]) -> pd.DataFrame:
     """A row a candidate setting: mean validation results over the seeds to choose by.
 
+    ``judged_by`` says which of them decides: the accuracy, or of bytes the loss.
     ``chosen`` marks the one of each selection group (method and workload) that was trained further.
     Trials also have their ``rank``, counted from 1, and the ``test_accuracy`` of the same runs, in
     the mean over those that ended, which has no say.
@@ -304,6 +308,7 @@ def selection(records: Sequence[Record]) -> pd.DataFrame:
                 | {
                     "validation_accuracy": _average(candidate.accuracies),
                     "validation_loss": _average(candidate.losses),
+                    JUDGED_BY: "loss" if candidate.by_loss else "accuracy",
                     "runs": len(candidate.accuracies),
                     "diverged": candidate.diverged,
                     "failed": candidate.failed,
@@ -312,7 +317,8 @@ def selection(records: Sequence[Record]) -> pd.DataFrame:
                     "test_accuracy": _average(candidate.tests),
                 }
             )
-    return in_order(build_table(rows, [*CHOSEN_BY, *SELECTED, *OF_TRIALS]), *CHOSEN_BY)
+    found = build_table(rows, [*CHOSEN_BY, *SELECTED, *OF_TRIALS, JUDGED_BY])
+    return in_order(found, *CHOSEN_BY)
 
 
 def _average(values: Sequence[float]) -> float | None:

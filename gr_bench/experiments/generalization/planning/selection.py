@@ -1,4 +1,8 @@
-"""Choosing a method's numbers and learning rate by the validation part."""
+"""Choosing a method's numbers and learning rate by the validation part.
+
+The mean accuracy decides, and of settings that are alike in it the mean loss. Of bytes the loss
+decides, since bits per byte are what such models are compared by.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from gr_bench.experiments.generalization.cell import GeneralizationCell
-from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.record import BYTE, Training
 from gr_bench.experiments.record import Record
 
 
@@ -29,13 +33,19 @@ class Candidate:
     tests: list[float]
     """Test accuracy of the same runs, of trials alone: to be shown, never to choose by."""
 
+    by_loss: bool = False
+    """True for bytes, of which the loss comes before the accuracy."""
+
     @property
     def rank(self) -> tuple[Any, ...]:
-        """The order of choice, smallest first: runs lost, accuracy, loss, then the spelling."""
+        """The order of choice, smallest first: runs lost, accuracy and loss, or of bytes loss and
+        accuracy, then the spelling.
+        """
         lost = self.diverged + self.failed
         if not self.accuracies:
             return (lost, 0.0, 0.0, self.cell.setting)
-        return (lost, -fmean(self.accuracies), fmean(self.losses), self.cell.setting)
+        results = (-fmean(self.accuracies), fmean(self.losses))
+        return (lost, *(results[::-1] if self.by_loss else results), self.cell.setting)
 
 
 def candidates(records: Sequence[Record]) -> dict[tuple[Any, ...], list[Candidate]]:
@@ -61,6 +71,7 @@ def candidates(records: Sequence[Record]) -> dict[tuple[Any, ...], list[Candidat
                 diverged=len(trained) - len(last),
                 failed=len(own) - len(trained),
                 tests=[one.test_accuracy for one in trained if one.test_accuracy is not None],
+                by_loss=any(one.unit == BYTE for one in trained),
             )
         )
     return {group: sorted(them, key=lambda one: one.rank) for group, them in found.items()}

@@ -63,6 +63,28 @@ def test_at_equal_accuracy_the_loss_decides() -> None:
     assert pick(*records) == pick(*reversed(records)) == ("sgd", 0.2)
 
 
+def test_of_bytes_the_loss_decides_and_the_summary_says_so() -> None:
+    """The setting that is surer of the wrong byte loses, though it has more bytes right."""
+    text = [
+        replace(candidate(accuracy, loss=loss, learning_rate=rate), unit="byte")
+        for accuracy, loss, rate in ((0.6, 2.0, 0.1), (0.5, 1.0, 0.2))
+    ]
+    assert pick(*text) == pick(*reversed(text)) == ("sgd", 0.2)
+    others = [replace(record, unit=None) for record in text]
+    assert pick(*others) == ("sgd", 0.1)
+    for records, words in (
+        (text, "by the mean loss on the validation part after the last epoch; a"),
+        (others, "by the mean accuracy on the validation part after the last epoch; a"),
+        (
+            [*text, candidate(0.5, batch_size=8)],
+            "by the mean accuracy on the validation part after the last epoch, of bytes by the "
+            "loss; a",
+        ),
+    ):
+        (shown,) = EXPERIMENT.summaries(EXPERIMENT.tables(records))
+        assert words in shown.caption
+
+
 def test_the_last_epoch_counts_and_not_the_best_one() -> None:
     early = candidate(1.0, 0.2, learning_rate=0.1)
     late = candidate(0.1, 0.7, learning_rate=0.2)
