@@ -291,13 +291,16 @@ def _kinds(cell: Cell) -> dict[str, str]:
 
 
 def _footprints(cells: Sequence[Cell], tell: Tell) -> dict[StepCell, Footprint | Problem]:
-    """Every step of the cells and of the methods that they are compared with."""
+    """Every step of the cells and of the methods that they are compared with; and the plain
+    gradient's, which an evaluation's time is told by.
+    """
     steps: dict[StepCell, None] = {}
     for cell in cells:
         if cell.experiment in STEPPING:
             steps[StepCell.of(cell)] = None
             steps[StepCell.of(cell, getattr(cell, "baseline", PLAIN_GRADIENT))] = None
     evaluated = {StepCell.of(c, PLAIN_GRADIENT) for c in cells if isinstance(c, GeneralizationCell)}
+    steps |= dict.fromkeys(sorted(evaluated - steps.keys(), key=repr))
     found = {}
     for number, step in enumerate(steps, start=1):
         tell(f"step {number} of {len(steps)}: {step.model}, batch {step.batch_size}, {step.spec}")
@@ -331,4 +334,6 @@ def _not_told(cell: Cell) -> str:
     """The reason for which an experiment's time is not known before."""
     if cell.experiment_source:
         return f"{cell.experiment} is not ours: what it does with a cell is its own affair"
+    if cell.experiment == "modified_flow":
+        return "modified_flow integrates flows by steps that the flows decide"
     return f"{cell.experiment} ends when it has converged"

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from gr_bench import registry
 from gr_bench.errors import RequestError
+from gr_bench.optimizers import SGD
 from gr_bench.planning.fake_step import Footprint, StepCell, footprint
 from gr_bench.planning.time_model import Observation, StepTime, TimeModel
 from gr_bench.runs.about import read_about
 from gr_bench.runs.results import Results
 from gr_bench.stats import Interval, ratio_interval
+from gr_bench.timing.variant import PLAIN
 
 if TYPE_CHECKING:
     pass
@@ -51,8 +53,8 @@ class Setting:
         return cls(cell.device, cell.dtype, cell.compiled, cell.variant, threads)
 
 
-def _workload(cell: StepCell) -> tuple[str, str, int]:
-    return (cell.model, cell.dataset, cell.batch_size)
+def _workload(cell: StepCell) -> tuple[str, str, int, str]:
+    return (cell.model, cell.dataset, cell.batch_size, cell.optimizer)
 
 
 class StoredRates(Rates):
@@ -117,21 +119,24 @@ def _step_cell(row: dict[str, Any]) -> StepCell:
         batch_size=int(row["batch_size"]),
         device=str(row["device"]).partition(":")[0],
         compiled=bool(row["compiled"]),
+        optimizer=str(row.get("optimizer", SGD)),  # older runs' files have none
     )
 
 
-PROBES = (
-    ("mlp(depth=4, width=128)", "random(shape=(64,), samples=64)", 64),
-    ("mlp(depth=4, width=512)", "random(shape=(64,), samples=128)", 128),
-    ("mlp(depth=6, width=1024)", "random(shape=(64,), samples=64)", 64),
-    ("resnet-8(width=8)", "random(shape=(1, 8, 8), samples=64)", 64),
-    ("resnet-8", "random(samples=32)", 32),
-    ("resnet-20", "random(samples=64)", 64),
-    ("resnet-18", "random(samples=4)", 4),
-    ("vit(depth=2, width=64)", "random(samples=32)", 32),
-    ("char-transformer(depth=2)", "random-tokens(samples=16)", 16),
+PROBES: tuple[tuple[str, str, int, str], ...] = (
+    ("mlp(depth=4, width=128)", "random(shape=(64,), samples=64)", 64, SGD),
+    ("mlp(depth=4, width=512)", "random(shape=(64,), samples=128)", 128, SGD),
+    ("mlp(depth=6, width=1024)", "random(shape=(64,), samples=64)", 64, SGD),
+    ("resnet-8(width=8)", "random(shape=(1, 8, 8), samples=64)", 64, SGD),
+    ("resnet-8", "random(samples=32)", 32, SGD),
+    ("resnet-20", "random(samples=64)", 64, SGD),
+    ("resnet-18", "random(samples=4)", 4, SGD),
+    ("vit(depth=2, width=64)", "random(samples=32)", 32, SGD),
+    ("char-transformer(depth=2)", "random-tokens(samples=16)", 16, SGD),
+    ("mlp(depth=2, width=256)", "random(shape=(64,), samples=64)", 64, "adamw"),
+    ("char-transformer(depth=2, width=64)", "random-tokens(samples=16)", 16, "adamw"),
 )
-"""Steps that are timed to learn this machine's rates: model, data set and batch size."""
+"""Steps that are timed to learn this machine's rates: model, data set, batch size, optimizer."""
 
 PROBE_METHODS = ("sgd", "db-gr")
 PROBE_SAMPLES = 5
@@ -153,8 +158,7 @@ class MeasuredRates(Rates):
 
     def step(self, cell: StepCell, threads: int, counted: Footprint) -> StepTime | None:
         """See :meth:`Rates.step`. None for what is no plain step on a CPU."""
-        plain = StepCell(cell.spec, cell.model, cell.dataset, cell.batch_size, "cpu", cell.dtype)
-        if cell != plain:
+        if (cell.device, cell.compiled, cell.variant) != ("cpu", False, PLAIN):
             return None
         key = (cell.dtype, threads)
         if key not in self._models:
@@ -172,22 +176,24 @@ class MeasuredRates(Rates):
         try:
             return [
                 one
-                for place, (model, dataset, batch_size) in enumerate(PROBES)
+                for place in range(len(PROBES))
                 for spec in PROBE_METHODS
-                if (one := self._probe(place, spec, model, dataset, batch_size, dtype)) is not None
+                if (one := self._probe(place, spec, dtype)) is not None
             ]
         finally:
             torch.set_num_threads(before)
 
-    def _probe(
-        self, place: int, spec: str, model: str, dataset: str, batch_size: int, dtype: str
-    ) -> Observation | None:
+    def _probe(self, place: int, spec: str, dtype: str) -> Observation | None:
         from gr_bench.meters.get_device import get_device
         from gr_bench.timing.clock import settle_and_warm_up, take_sample
         from gr_bench.timing.step import build_step
 
         self._tell(f"timing {len(PROBES)} steps here, {place + 1} of {len(PROBES)}")
-        cell = StepCell(registry.spell_method(spec), model, dataset, batch_size, "cpu", dtype)
+        model, dataset, batch_size, optimizer = PROBES[place]
+        method = registry.spell_method(spec)
+        cell = StepCell(
+            method, model, dataset, batch_size, "cpu", dtype, optimizer=optimizer
+        )
         try:
             step, device = build_step(cell, registry), get_device("cpu")
             steps = settle_and_warm_up(device, step, WARM_UP_S)

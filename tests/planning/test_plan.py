@@ -13,7 +13,7 @@ from synthetic import training as training_cell
 from gr_bench.errors import RequestError
 from gr_bench.experiments.block_times import START_S
 from gr_bench.experiments.generalization.planning.work import training_flops
-from gr_bench.planning import page
+from gr_bench.planning import page, rates
 from gr_bench.planning.fake_step import StepCell, footprint
 from gr_bench.planning.plan import Planner, SuitePlan
 from gr_bench.planning.rates import AssumedRates, Rates, StoredRates
@@ -59,13 +59,13 @@ class Nothing(Rates):
 
 
 def plan_of(
-    rates: Rates | None = None,
+    told_by: Rates | None = None,
     devices: Any = (("8 GB", 8 * GB),),
     **experiments: dict[str, Any],
 ) -> SuitePlan:
     data = {"title": "S"} | {key: [grid] for key, grid in experiments.items()}
     suite = build_suite("s", data)
-    return Planner(suite, rates or Proportional(), devices, lambda text: None).plan()
+    return Planner(suite, told_by or Proportional(), devices, lambda text: None).plan()
 
 
 # --- trainings
@@ -211,6 +211,42 @@ def test_an_experiment_that_ends_when_it_has_converged_has_no_time() -> None:
     assert "times are not known" in " ".join(page.lines(plan))
 
 
+def test_flows_are_not_said_to_converge() -> None:
+    plan = plan_of(modified_flow={"problems": ["product"]}, generalization=TRAININGS)
+    words = " ".join(" ".join(page.lines(plan)).split())
+    assert "cells not known: modified_flow integrates flows" in words
+    assert "converged" not in words
+    assert "at least " in words
+
+
+def test_evaluations_have_a_time_where_no_method_is_the_plain_gradient() -> None:
+    """Their baseline is another, so that SGD is nowhere in the suite."""
+    methods = ["sam", "f-gr"]
+    without = plan_of(generalization=TRAININGS | {"methods": methods, "baseline": "sam"})
+    beside = plan_of(generalization=TRAININGS | {"methods": [*methods, "sgd"]})
+    assert without.without_time == 0
+    own = [one.total for one in beside.cells if one.cell.spec != "sgd"]
+    assert [one.total for one in without.cells] == own
+
+
+def test_the_probes_tell_the_time_of_other_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step behind AdamW touches more, so that it takes longer than the same behind SGD."""
+    monkeypatch.setattr(rates, "PROBES", (*rates.PROBES[:2], *rates.PROBES[-2:]))
+    monkeypatch.setattr(rates, "PROBE_SAMPLES", 2)
+    here = rates.MeasuredRates(lambda text: None)
+    cells = [
+        StepCell("sgd", "mlp(depth=3, width=300)", IMAGES, 8, "cpu", "float32", optimizer=optimizer)
+        for optimizer in ("sgd", "adamw", "adamw(weight_decay=0.1)")
+    ]
+    plain, adamw, other = [here.step(cell, 1, footprint(cell)) for cell in cells]
+    assert plain is not None and adamw is not None and other is not None
+    assert plain.source == adamw.source == "model"
+    assert plain.seconds.center < adamw.seconds.center
+    assert other.seconds.center == pytest.approx(adamw.seconds.center)
+    compiled = StepCell("sgd", "mlp", IMAGES, 8, "cpu", "float32", compiled=True)
+    assert here.step(compiled, 1, footprint(cells[0])) is None
+
+
 def test_without_rates_there_is_arithmetic_and_no_time() -> None:
     plan = plan_of(Nothing(), generalization=TRAININGS | {"equal_time": True})
     assert plan.total_flops > 0
@@ -231,17 +267,17 @@ def test_a_gpus_time_is_an_assumption_and_says_so() -> None:
 
 def test_a_runs_own_steps_are_told_as_they_were_measured(small_run: Any) -> None:
     """The run has two workloads: too few to say anything of a third."""
-    rates = StoredRates(small_run.folder)
+    stored = StoredRates(small_run.folder)
     cell = StepCell(
         "sgd", "mlp(depth=2, width=8)", "random(shape=(4,), samples=64)", 8, "cpu", "float32"
     )
-    found = rates.step(cell, 1, footprint(cell))
+    found = stored.step(cell, 1, footprint(cell))
     assert found.source == "measured"
     assert found.seconds.low <= found.seconds.center <= found.seconds.high
-    assert str(small_run.folder) in rates.words
-    for other in ({"threads": 2}, {"model": "mlp(depth=3, width=8)"}):
+    assert str(small_run.folder) in stored.words
+    for other in ({"threads": 2}, {"model": "mlp(depth=3, width=8)"}, {"optimizer": "adamw"}):
         changed = StepCell(**vars(cell) | {k: v for k, v in other.items() if k != "threads"})
-        assert rates.step(changed, other.get("threads", 1), footprint(changed)) is None
+        assert stored.step(changed, other.get("threads", 1), footprint(changed)) is None
 
 
 def test_a_run_without_step_times_is_refused(tmp_path: Path) -> None:
