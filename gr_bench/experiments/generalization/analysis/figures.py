@@ -33,8 +33,10 @@ CURVES = {
     "validation_accuracy": "validation accuracy (%)",
     "gradient_norm": "‖∇L‖ on the training part",
 }
+BITS = "test_bits_per_byte"
 RESULTS = {
     "test_accuracy": "test accuracy (%)",
+    BITS: "test loss (bits per byte)",
     "gap_accuracy": "accuracy gap (points)",
     "gap_loss": "loss gap (nats)",
 }
@@ -59,7 +61,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             "Small dots: one training each (a seed). Large dots: their mean with the 95 % interval "
             "over seeds. Accuracy gap is train minus test, loss gap test minus train. "
             "Methods that diverged or failed in every seed have no dot. Where it says `as chosen`, "
-            "the table of what was chosen has the numbers.",
+            "the table of what was chosen has the numbers."
+            + " Bits per byte are the test loss over ln 2, of data in bytes." * _has_bits(part),
             _results(part),
         )
     for model, part in every.groupby("model", sort=False):
@@ -143,15 +146,23 @@ def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{c: 100 * table[c].astype(float) for c in PERCENT if c in table})
 
 
+def _has_bits(table: pd.DataFrame) -> bool:
+    return bool(table[BITS].notna().any())
+
+
 def _results(table: pd.DataFrame) -> Figure:
+    shown = {key: title for key, title in RESULTS.items() if key != BITS or _has_bits(table)}
     table = _in_percent(table)
     groups = list(style.workloads(table, *WORKLOAD))
     specs = style.in_order(table["spec"])
     names, shapes = style.short(specs), style.markers(specs)
-    figure, axes = style.panels(len(groups), names.values(), rows_each=len(RESULTS))
-    for row, (column, title) in enumerate(RESULTS.items()):
+    figure, axes = style.panels(len(groups), names.values(), rows_each=len(shown))
+    for row, (column, title) in enumerate(shown.items()):
         for place, (workload, part) in enumerate(groups):
             ax = axes[row * len(groups) + place]
+            if column == BITS and not _has_bits(part):
+                ax.text(0.5, 0.5, "not in bytes", transform=ax.transAxes, ha="center", va="center")
+                ax.set_xticks([])
             for y, spec in enumerate(specs):
                 values = part.loc[part["spec"] == spec, column].dropna().astype(float)
                 if not len(values):
@@ -170,8 +181,8 @@ def _results(table: pd.DataFrame) -> Figure:
                     marker=shapes[spec],
                     capsize=2,
                 )
-            shown = [names[spec] if place == 0 else "" for spec in specs]
-            ax.set_yticks(range(len(specs)), shown)
+            printed = [names[spec] if place == 0 else "" for spec in specs]
+            ax.set_yticks(range(len(specs)), printed)
             ax.set_ylim(len(specs) - 0.4, -0.6)
             ax.grid(axis="y", visible=False)
             ax.set_xlabel(title)

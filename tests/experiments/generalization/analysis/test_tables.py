@@ -370,6 +370,30 @@ def test_losses_of_bytes_are_told_in_bits_and_others_are_not() -> None:
     assert list(table.loc[("stdlib", "sgd"), "test_bits_per_byte"]) == pytest.approx(SGD_BITS)
 
 
+def test_a_figure_has_the_test_bits_of_bytes() -> None:
+    def drawn(*records: Record) -> tuple[str, dict[str, list[Any]]]:
+        found = Generalization().figures(tables(*records))
+        (picture,) = [one for one in found if one.name.startswith("test_accuracy")]
+        panels: dict[str, list[Any]] = {}
+        for ax in picture.figure.axes:
+            panels.setdefault(ax.get_xlabel(), []).append(ax)
+        return picture.caption, panels
+
+    title = "test loss (bits per byte)"
+    caption, panels = drawn(*in_bits())
+    assert caption.endswith("Bits per byte are the test loss over ln 2, of data in bytes.")
+    (ax,) = panels[title]
+    dots = [line.get_xdata() for line in ax.lines if line.get_marker() == "."]
+    for found, expected in zip(dots, (SGD_BITS, SAM_BITS), strict=True):
+        assert list(found) == pytest.approx(expected)
+    _, panels = drawn(*in_bits(*results()))
+    other, own = sorted(panels[title], key=lambda ax: len(ax.lines))
+    assert [text.get_text() for text in other.texts] == ["not in bytes"]
+    assert not own.texts and own.lines
+    caption, panels = drawn(*results())
+    assert title not in panels and "ytes" not in caption
+
+
 def test_text_of_characters_has_no_bits_per_byte() -> None:
     """A character is one to four bytes in UTF-8: its bits are not a byte's."""
     records = [replace(own, unit=None) for own in of_bytes("sgd", [1.0])]
