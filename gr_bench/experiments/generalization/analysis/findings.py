@@ -182,23 +182,32 @@ def _one_by_one(
 ) -> list[str]:
     """A sentence a method: over its workloads if it has several, on its one if not."""
     found = []
+    judged = int(rows["p"].notna().sum())
     for (subject, baseline), own in rows.groupby([_subjects(rows), "baseline"], sort=False):
         name = baseline_name(own)
         whole = over[(over["spec"] == subject) & (over["baseline"] == baseline)]
         if len(whole):
-            found.append(_over_workloads(str(subject), name, whole))
+            found.append(_over_workloads(str(subject), name, whole, int(over["p"].notna().sum())))
             own = own[~own["cost"].isin(whole["cost"])]
         keys = ["spec", *common_columns(own.iloc[0])] if len(own) else ["spec"]
         for _, part in own.groupby(keys, sort=False, dropna=False):
             first = part.iloc[0]
-            clauses = [_clause(row, tables["generalization"], name) for _, row in part.iterrows()]
+            runs = tables["generalization"]
+            clauses = [_clause(row, runs, name, judged) for _, row in part.iterrows()]
             where = _where(first, tables["comparison"].drop(columns="epochs"))
             found.append(f"{first['spec']} against {name}{where}: {'; '.join(clauses)}.")
     return found
 
 
-def _over_workloads(subject: str, baseline: str, whole: pd.DataFrame) -> str:
-    """The sentence on one method over its workloads, a clause a sort of equal cost."""
+def _over_workloads(subject: str, baseline: str, whole: pd.DataFrame, judged: int) -> str:
+    """The sentence on one method over its workloads, a clause a sort of equal cost.
+
+    Args:
+        subject: the method.
+        baseline: in words.
+        whole: its rows of ``aggregates``.
+        judged: rows that were judged together.
+    """
     most = int(whole["of_workloads"].max())
     seeds = style.value_range(whole["seeds"], "{:.0f}")
     splits = style.value_range(whole["splits"], "{:.0f}")
@@ -215,14 +224,21 @@ def _over_workloads(subject: str, baseline: str, whole: pd.DataFrame) -> str:
                 ("undecided", "undecided on"),
             )
         )
-        clauses.append(f"{_lead(row, on)} ({counts})")
+        clauses.append(f"{_lead(row, on, judged)} ({counts})")
     return (
         f"{subject} against {baseline} over {most} workloads{chosen} "
         f"({_number(seeds, 'seed')}, {_number(splits, 'split')} each): {'; '.join(clauses)}."
     )
 
 
-def _lead(row: Mapping[Any, Any], on: str) -> str:
+def _not_believed(low: float, high: float, judged: int, things: str) -> str:
+    """The reason for which nothing can be said where an interval does not hold 0."""
+    if low <= 0 <= high:
+        return ""
+    return f", not significant at a 5 % false-discovery rate over all {_number(judged, things)}"
+
+
+def _lead(row: Mapping[Any, Any], on: str, judged: int) -> str:
     """A row of ``aggregates`` in words: the verdict, and the interquartile mean."""
     cost = f"at equal {row['cost']}{on}"
     center, low, high = (100 * row[f"errors_removed{end}"] for end in ("", "_low", "_high"))
@@ -234,15 +250,16 @@ def _lead(row: Mapping[Any, Any], on: str) -> str:
         return f"ahead {cost}, {center:.1f} % fewer test errors [{low:.1f}, {high:.1f}]"
     if row["verdict"] == "behind":
         return f"behind {cost}, {-center:.1f} % more test errors [{-high:.1f}, {-low:.1f}]"
-    return f"nothing can be said of all {cost}, {_more(low)} to {_more(high)} test errors"
+    why = _not_believed(low, high, judged, "row")
+    return f"nothing can be said of all {cost}, {_more(low)} to {_more(high)} test errors{why}"
 
 
 def _more(removed: float) -> str:
     return f"{abs(removed):.1f} % {'fewer' if removed > 0 else 'more'}"
 
 
-def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
-    """A row of ``comparison`` in words."""
+def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str, judged: int) -> str:
+    """A row of ``comparison`` in words; ``judged`` counts the rows that were judged together."""
     cost = f"at equal {row['cost']}"
     if row["verdict"] == "no pair of runs":
         return f"nothing can be said {cost}, since {_reason(row, runs, baseline)}"
@@ -260,8 +277,7 @@ def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
     if (splits := row.get("splits", 1)) > 1:
         sure += f" on {splits:.0f} splits"
     if row["verdict"] == "undecided":
-        one_side = row["low"] > 0 or row["high"] < 0
-        why = ", not significant among so many comparisons" if one_side else ""
+        why = _not_believed(row["low"], row["high"], judged, "comparison")
         return f"nothing can be said {cost}, {low} to {high} {what}{why} ({sure}{_needed(row)})"
     return f"{row['verdict']} {cost}, {center} {what} [{low}, {high}] ({sure})"
 

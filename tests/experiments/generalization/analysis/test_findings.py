@@ -75,7 +75,8 @@ def test_an_interval_without_0_that_is_not_believed_says_why() -> None:
     assert table.loc["sam", "verdict"] == "undecided"
     found = findings(*SGD, *small, *others)
     (said,) = [line for line in found if line.startswith("sam(rho=0.05) against SGD")]
-    assert "points of test accuracy, not significant among so many comparisons (4 seeds" in said
+    why = "not significant at a 5 % false-discovery rate over all 8 comparisons"
+    assert f"points of test accuracy, {why} (4 seeds" in said
     (other,) = [line for line in found if line.startswith("gnp")]
     assert "not significant" not in other
 
@@ -205,6 +206,14 @@ def test_behind_the_baseline_over_workloads() -> None:
     low, high = map(float, said.partition("[")[2].partition("]")[0].split(", "))
     assert 0 < low < 34.9 < high
     assert said.endswith("(better on 0, worse on 2, undecided on 0).")
+
+
+def test_over_workloads_an_interval_without_0_that_is_not_believed_says_why() -> None:
+    tables = EXPERIMENT.tables([*over("sgd", 0, 0, noise=0), *over("sam", 0.1, 0.1)])
+    tables["aggregates"] = tables["aggregates"].assign(verdict="undecided")
+    said, _ = EXPERIMENT.findings(tables)
+    why = "not significant at a 5 % false-discovery rate over all 1 row"
+    assert f"% fewer test errors, {why} (better on 2" in said
 
 
 def test_mixed_over_workloads_says_both_and_no_verdict_of_all() -> None:
