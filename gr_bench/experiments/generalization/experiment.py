@@ -38,6 +38,7 @@ LATER: dict[str, dict[str, Any]] = {
         "judged_by": "accuracy",
     },
     "step_times": {},
+    "aggregates": {"all_diverged": math.nan},
 }
 """By table, columns that older runs lack, with what theirs would be."""
 

@@ -43,7 +43,7 @@ COSTS = ("epochs", "gradient evaluations", "time")
 
 AGGREGATES = (
     *FAMILY,
-    *("workloads", "of_workloads", "better", "worse", "undecided"),
+    *("workloads", "of_workloads", "all_diverged", "better", "worse", "undecided"),
     *("pairs", "seeds", "splits", "diverged", "baseline_diverged", "without_errors", "widening"),
     *("errors_removed", "errors_removed_low", "errors_removed_high", "p", "verdict"),
     *("improvement_probability", "improvement_probability_low", "improvement_probability_high"),
@@ -192,7 +192,8 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
     they are infinite (a probability's: 0 and 1).
 
     ``workloads`` have a pair at that cost, of the ``of_workloads`` on which there is any comparison
-    of the method. ``better``, ``worse`` and ``undecided`` count the verdicts of ``comparison``.
+    of the method. On ``all_diverged`` of those that have none every run of the method diverged, so
+    that what an epoch of it costs is not known: they are in no other number. ``better``, ``worse`` and ``undecided`` count the verdicts of ``comparison``.
     ``pairs`` counts pairs of trainings; ``seeds`` and ``splits`` are the fewest of a workload.
     ``diverged`` and ``baseline_diverged`` are among the pairs. ``without_errors`` counts workloads
     where the baseline made no error: they are in no ``errors_removed``. ``p`` is about the
@@ -203,13 +204,18 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
     """
     rows = []
     tried: dict[Hashable, set[Hashable]] = {}
+    lost: dict[Hashable, set[Hashable]] = {}
     for one in everything:
         tried.setdefault((one.spec, one.family[:2]), set()).add(one.workload)
+        if one.diverged == one.pairs:
+            lost.setdefault((one.spec, one.family[:2]), set()).add(one.workload)
     for family, spec, own in _subjects(everything):
         if len(own) < FEWEST:
             continue
         of_all = len(tried[(spec, family[:2])])
-        rows.append(_head(family, spec) | {"of_workloads": of_all} | _aggregate(own))
+        missing = lost.get((spec, family[:2]), set()) - {one.workload for one in own}
+        counts = {"of_workloads": of_all, "all_diverged": len(missing)}
+        rows.append(_head(family, spec) | counts | _aggregate(own))
     found = _table(rows, AGGREGATES)
     verdicts = pd.Series("undecided", index=found.index)
     for _, rows_of_role in found[found["p"].notna()].groupby("role"):

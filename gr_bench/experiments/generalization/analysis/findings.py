@@ -224,6 +224,8 @@ def _over_workloads(subject: str, baseline: str, whole: pd.DataFrame, judged: in
                 ("undecided", "undecided on"),
             )
         )
+        if row["all_diverged"] > 0:
+            counts += f"; every run diverged on {row['all_diverged']:.0f} more, not counted here"
         clauses.append(f"{_lead(row, on, judged)} ({counts})")
     return (
         f"{subject} against {baseline} over {most} workloads{chosen} "
@@ -332,6 +334,11 @@ def _counted(rows: pd.DataFrame, over: pd.DataFrame, against: pd.DataFrame) -> l
             f"Of {len(whole)} settings against {baseline} at equal {cost}, over {workloads} "
             f"workloads: {parts[0]}; {parts[1]}; nothing can be said of {open_}."
         )
+        if lost := int((whole["all_diverged"] > 0).sum()):
+            found[-1] = (
+                f"{found[-1][:-1]}; {lost} of them diverged in every run on some workload that is "
+                "not counted here."
+            )
     for verdict in ("better", "worse"):
         some = rows[rows["verdict"] == verdict]
         if len(some) and not len(over):

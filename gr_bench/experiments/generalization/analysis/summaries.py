@@ -125,6 +125,9 @@ def _over_workloads(found: pd.DataFrame) -> Summary:
     shown = _family(found)
     counts = found[["workloads", "of_workloads"]].itertuples(index=False)
     shown["workloads"] = [f"{a}" if a == b else f"{a} of {b}" for a, b in counts]
+    lost = found["all_diverged"] > 0
+    if lost.any():
+        shown["all diverged on"] = found["all_diverged"].astype(float).map("{:.0f}".format)
     for verdict in ("better", "worse", "undecided"):
         shown[verdict] = found[verdict]
     shown["pairs"] = found["pairs"]
@@ -147,7 +150,10 @@ def _over_workloads(found: pd.DataFrame) -> Summary:
         "2021). With 95 % intervals by a bootstrap of pairs within workloads, wider for few seeds "
         "and, as those of the comparisons, for splits that overlap: they speak of these workloads. "
         "Better, worse and undecided count the comparisons on single workloads. A training that "
-        "diverged counts as without a right answer. Ahead and behind are significant at a "
+        "diverged counts as without a right answer. "
+        + "Where every run diverged, what an epoch costs is not known: at equal evaluations or "
+        "time such a workload is in no other column. " * bool(lost.any())
+        + "Ahead and behind are significant at a "
         "false-discovery rate of 5 %; undecided does not mean alike.",
         shown,
     )

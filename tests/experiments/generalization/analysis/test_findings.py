@@ -252,6 +252,36 @@ def test_everything_diverged_over_workloads_is_behind() -> None:
     assert "behind at equal epochs" in said or "nothing can be said" in said
 
 
+def test_a_workload_that_is_lost_at_equal_evaluations_is_not_passed_over() -> None:
+    """Where every run diverged, nothing tells which baseline would have cost as much."""
+    records = [
+        *over("sgd", 0, 0, 0, noise=0),
+        *(r for d in range(3) for r in runs("sgd", fine(0), dataset=f"data-{d}", epochs=4)),
+    ]
+    for d, gain in enumerate((0.1, 0.1, None)):
+        for s, accuracy in enumerate(fine(gain or 0)):
+            cell = training("sam", seed=s, dataset=f"data-{d}")
+            records.append(
+                diverged(cell, 3)
+                if gain is None
+                else trained(cell, train=(0.1, 1.0), test=(0.5, accuracy), evaluations=2)
+            )
+    tables = EXPERIMENT.tables(records)
+    lost = tables["aggregates"].set_index("cost")["all_diverged"]
+    assert lost.to_dict() == {"epochs": 0, "gradient evaluations": 1}
+    said, _ = EXPERIMENT.findings(tables)
+    at_epochs, at_evaluations = said.split("; ahead at equal gradient evaluations on 2 of them")
+    assert "diverged on" not in at_epochs
+    assert at_evaluations.endswith(
+        "(better on 2, worse on 0, undecided on 0; every run diverged on 1 more, not counted here)."
+    )
+    (shown,) = [one for one in EXPERIMENT.summaries(tables) if one.name == "aggregates"]
+    assert list(shown.table["all diverged on"]) == ["0", "1"]
+    assert "what an epoch costs is not known" in shown.caption
+    older = tables | {"aggregates": tables["aggregates"].assign(all_diverged=float("nan"))}
+    assert "every run diverged" not in EXPERIMENT.findings(older)[0]
+
+
 def test_no_baseline_on_any_workload_is_said_of_each() -> None:
     first, second, _ = findings(*over("sam", 0.1, 0.1))
     for said, data in ((first, "data-0"), (second, "data-1")):
