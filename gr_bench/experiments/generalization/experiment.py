@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 BITS = ("train_bits_per_byte", "validation_bits_per_byte", "test_bits_per_byte")
 LATER: dict[str, dict[str, Any]] = {
-    "generalization": {"split_seed": 0, "tuned": False, **dict.fromkeys(BITS, math.nan)},
+    "generalization": {
+        **{"split_seed": 0, "tuned": False, "sharpness_error": None},
+        **dict.fromkeys(BITS, math.nan),
+    },
     "training_curves": {"split_seed": 0, "tuned": False},
     "comparison": {"splits": 1, "interval": "seeds alone", "tuned": False},
     "time_to_target": {"tuned": False},

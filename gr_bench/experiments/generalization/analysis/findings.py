@@ -159,6 +159,11 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
         if count := int(candidates[status].sum()):
             every = int(candidates[["runs", "diverged", "failed"]].sum().sum())
             found.append(f"{count} of the {every} trainings to choose by {status}.")
+    for words, count in Counter(runs["sharpness_error"].dropna()).items():
+        found.append(
+            f"The sharpness of {count} of {_number(len(runs), 'training')} could not be found: "
+            f"{words}."
+        )
     if METER_ERRORS in runs:
         for words, count in Counter(runs[METER_ERRORS].dropna()).items():
             found.append(f"Meters gave no value in {count} of {len(runs)} trainings: {words}.")

@@ -58,10 +58,13 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
 
 
 def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
-    shown, baseline = _settings(against), baseline_name(against)
+    shown, alike = _told_apart(_settings(against), "spec")
+    baseline = baseline_name(against)
     shown["at equal"] = against["cost"]
     shown[f"{baseline}'s epochs"] = against["baseline_epochs"]
-    shown[f"cost / {baseline}'s"] = against["cost_ratio"].round(3)
+    ratios = against["cost_ratio"].round(3)
+    if (ratios != 1).any():
+        shown[f"cost / {baseline}'s"] = ratios
     shown["seeds"] = against["seeds"]
     if (against["splits"] > 1).any():
         shown["splits"] = against["splits"]
@@ -78,7 +81,7 @@ def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
     return Summary(
         "bits_comparison" if in_bits else "comparison",
         f"{'Bits per byte' if in_bits else 'Test accuracy'} against {baseline} at equal cost",
-        f"Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
+        f"{alike}Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
         "At equal gradient evaluations, of "
         f"the method and {baseline} the one that takes fewer a step is trained for as many times "
         "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
@@ -109,6 +112,18 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that tell rows apart: workload and method, without those alike in all."""
     alike = [key for key in WORKLOAD if key not in SHOWN and table[key].nunique() == 1]
     return table[GROUP].drop(columns=alike)
+
+
+def _told_apart(shown: pd.DataFrame, method: str) -> tuple[pd.DataFrame, str]:
+    """The columns that differ, and the method's; and a sentence that has the others."""
+    alike = [key for key in shown if key != method and shown[key].nunique(dropna=False) == 1]
+    words = []
+    for key in alike:
+        value = shown[key].iloc[0]
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        words.append(f"{str(key).replace('_', ' ')} `{text}`")
+    sentence = f"In all rows: {', '.join(words)}. " if words else ""
+    return shown.drop(columns=alike), sentence
 
 
 def _optimizer(table: pd.DataFrame) -> list[str]:
@@ -293,7 +308,9 @@ def _candidates(selected: pd.DataFrame) -> Summary:
 def _budgets(found: pd.DataFrame) -> Summary:
     """A row a comparison, a column a number of trials."""
     keys = [key for key in TUNED if key in ("model", "dataset") or found[key].nunique() > 1]
-    keys += ["method", "cost", "baseline_epochs"]
+    keys += ["method", "cost"]
+    if (found["cost"] != "epochs").any():
+        keys.append("baseline_epochs")
     rows = []
     for values, own in found.groupby(keys, sort=False, dropna=False):
         row: dict[str, Any] = dict(zip(keys, values, strict=True))
@@ -305,15 +322,18 @@ def _budgets(found: pd.DataFrame) -> Summary:
         rows.append(row)
     baseline = baseline_name(found)
     titles = {"cost": "at equal", "baseline_epochs": f"{baseline}'s epochs"}
+    table = pd.DataFrame(rows)
+    heads, alike = _told_apart(table[[*keys[: keys.index("cost")]]], "method")
+    shown = heads.join(table.drop(columns=keys[: keys.index("cost")]))
     return Summary(
         "tuning_budgets",
         f"Against {baseline} after so many trials each",
-        f"Expected test accuracy minus {baseline}'s, in points, if each had been tuned with so "
+        f"{alike}Expected test accuracy minus {baseline}'s, in points, if each had been tuned with so "
         "many trials: of the best by validation of so many, over all orders of the trials there "
         "are, with the 95 % interval by bootstrap over the trials of both. Marked * where it does "
         "not hold 0; where it does, nothing can be said. The intervals do not allow for the number "
         "of rows, and are of the trials' own trainings: seeds to judge by are not in them.",
-        pd.DataFrame(rows).rename(columns=titles),
+        shown.rename(columns=titles),
     )
 
 

@@ -49,6 +49,7 @@ RESULT = (
     "largest_eigenvalue",
     "trace",
     "trace_error",
+    "sharpness_error",
     "steps",
     "gradient_evaluations",
     "step_time_ms",
@@ -143,7 +144,8 @@ def generalization(records: Sequence[Record], timed: pd.DataFrame) -> pd.DataFra
     Losses are mean cross-entropies in nats, accuracies fractions, ``gradient_norm`` is ‖∇L‖₂ of
     the mean loss over the training part in evaluation mode, all of the last epoch and at θ.
     ``parameter_norm`` is ‖θ‖₂. ``largest_eigenvalue`` and ``trace`` are those of the Hessian of the
-    same mean training loss (:mod:`gr_bench.meters.curvature`), where the grid asked for them.
+    same mean training loss (:mod:`gr_bench.meters.curvature`), where the grid asked for them;
+    ``sharpness_error`` is the reason where they could not be found.
     ``step_time_ms`` and ``step_time_ratio`` are those of the method in ``timed``
     (:func:`step_times`), where steps were timed. ``training_s`` is the time that the steps of the
     training took beside whatever else was running; in a fleet (``trainer``) a run's equal share.
@@ -243,6 +245,8 @@ def _results(record: Training) -> dict[str, Any]:
     }
     if record.unit == BYTE:
         row |= {f"{part}_{BITS}": row[f"{part}_loss"] / math.log(2) for part in PARTS}
+    if record.sharpness_error is not None:
+        row["sharpness_error"] = record.sharpness_error
     if record.sharpness is not None:
         row |= {
             "largest_eigenvalue": record.sharpness.largest_eigenvalue,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -351,6 +352,15 @@ def test_the_lost_are_said_to_count_where_they_do() -> None:
     lost = diverged(training("sam", seed=4, dataset="data-0"), 3)
     (first, *_) = warnings(*over("sgd", 0, 0), *over("sam", 0.1, 0.1), lost)
     assert "in no mean, and count as without a right answer over workloads (" in first
+
+
+def test_sharpness_that_was_not_found_says_why() -> None:
+    records = [replace(SGD[0], sharpness_error="no convergence"), *SGD[1:], *BETTER]
+    found = EXPERIMENT.tables(records)["generalization"]["sharpness_error"]
+    assert list(found.dropna()) == ["no convergence"]
+    said = "The sharpness of 1 of 8 trainings could not be found: no convergence."
+    assert said in warnings(*records)
+    assert not any("sharpness" in line for line in warnings(*SGD, *BETTER))
 
 
 def test_lost_candidates_are_counted_apart() -> None:

@@ -14,6 +14,7 @@ from synthetic import diverged, failed, trained, training
 
 from gr_bench import stats
 from gr_bench.experiments.columns import build_table
+from gr_bench.experiments.experiment import Summary
 from gr_bench.experiments.generalization.cell import GeneralizationGrid
 from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Curvature, Training
@@ -368,6 +369,29 @@ def test_losses_of_bytes_are_told_in_bits_and_others_are_not() -> None:
     expected = np.where(table.index.get_level_values(0) == "stdlib", 1.0, np.nan)[:, None]
     np.testing.assert_allclose(table[BITS].to_numpy(float), losses / np.log(2) * expected)
     assert list(table.loc[("stdlib", "sgd"), "test_bits_per_byte"]) == pytest.approx(SGD_BITS)
+
+
+def test_a_comparison_has_the_columns_that_differ_and_the_caption_the_others() -> None:
+    def compared(*records: Record) -> Summary:
+        (found,) = [
+            s for s in Generalization().summaries(tables(*records)) if s.name == "comparison"
+        ]
+        return found
+
+    sams = [result("sam", seed, 0.8 + seed / 100) for seed in range(3)]
+    sgds = [result("sgd", seed, 0.7 + seed / 100) for seed in range(3)]
+    alone = compared(*sgds, *sams)
+    assert not {"model", "dataset", "learning_rate", "cost / SGD's"} & set(alone.table)
+    assert {"spec", "at equal", "verdict"} <= set(alone.table)
+    cell = sgds[0].cell
+    for words in (f"model `{cell.model}`", f"dataset `{cell.dataset}`", "batch size `"):
+        assert words in alone.caption
+    both = (*sgds, *sams)
+    other = [replace(one, cell=replace(one.cell, dataset="other")) for one in both]
+    two = compared(*sgds, *sams, *other)
+    assert set(two.table["dataset"]) == {cell.dataset, "other"}
+    assert "dataset `" not in two.caption
+    assert f"model `{cell.model}`" in two.caption
 
 
 def test_a_figure_has_the_test_bits_of_bytes() -> None:

@@ -235,6 +235,12 @@ def test_a_reader_is_shown_tuning() -> None:
     (shown,) = [s for s in EXPERIMENT.summaries(tables) if s.name == "tuning_budgets"]
     assert {"1 trial", "2 trials", "16 trials"} <= set(shown.table)
     assert shown.table["1 trial"].str.contains(r"\*").all()
+    assert not {"model", "dataset", "SGD's epochs"} & set(shown.table)
+    assert shown.caption.startswith("In all rows: model `mlp`, dataset `")
+    tables = EXPERIMENT.tables([*study(0.3), *study(0.3, dataset="other")])
+    (shown,) = [s for s in EXPERIMENT.summaries(tables) if s.name == "tuning_budgets"]
+    assert shown.table["dataset"].nunique() == 2
+    assert shown.caption.startswith("In all rows: model `mlp`. ")
 
 
 def test_the_figure_has_a_band_a_method() -> None:
