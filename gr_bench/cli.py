@@ -121,6 +121,7 @@ def list_(kind: str | None) -> None:
 )
 @click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, try plug-ins; measure nothing.")
+@click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 def run(
     suite: str,
     settings: tuple[str, ...],
@@ -131,12 +132,14 @@ def run(
     draw: bool,
     fresh: bool,
     dry_run: bool,
+    no_plugins: bool,
 ) -> None:
     """Measure SUITE, or go on with a run of it that was interrupted.
 
     SUITE is a shipped suite's name or a TOML file's path.
     """
     from gr_bench.meters.device_name import check_device_name
+    from gr_bench.plugins.place import own_code
     from gr_bench.runs.shipped import read_suite
     from gr_bench.units import parse_duration
 
@@ -146,7 +149,9 @@ def run(
         check_device_name(device)
     from gr_bench.runs.suite import load_suite
 
-    chosen = load_suite(suite, settings=settings, only=only, device=device)
+    chosen = load_suite(suite, settings=settings, only=only, device=device, no_plugins=no_plugins)
+    if code := own_code(chosen.plugins):
+        print(f"runs code of its own: {', '.join(code)}", file=sys.stderr)
     if dry_run:
         for cell in chosen.cells:
             print(cell)
@@ -753,6 +758,7 @@ def _put(text: str, file: Path) -> None:
     help="Tell times by this run's measured steps.",
     show_default="a CPU's by a few steps timed here, a GPU's assumed",
 )
+@click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [...], "total_s": ...}.')
 def plan(
     suite: str,
@@ -760,6 +766,7 @@ def plan(
     only: str | None,
     device_memory: str | None,
     rates_of: Path | None,
+    no_plugins: bool,
     as_json: bool,
 ) -> None:
     """Tell what SUITE would take, without running it and without a GPU.
@@ -775,7 +782,7 @@ def plan(
     memory = None if device_memory is None else (device_memory, parse_bytes(device_memory))
     if rates_of is not None:
         read_about(rates_of)
-    chosen = load_suite(suite, settings=settings, only=only)
+    chosen = load_suite(suite, settings=settings, only=only, no_plugins=no_plugins)
     from gr_bench.planning import page
     from gr_bench.planning.command import make_plan
     from gr_bench.runs.calibrate_generalization import seeds_note

@@ -32,7 +32,7 @@ class CrossedMean(NamedTuple):
     """Two-sided, of the hypothesis that the mean is 0."""
 
     freedom: float
-    """Satterthwaite's degrees of freedom."""
+    """Satterthwaite's degrees of freedom; at least 1, but 0 of a single run."""
 
     components: Components
     shared: float
@@ -54,7 +54,8 @@ def crossed_mean(values: ArrayLike, confidence: float = 0.95) -> CrossedMean:
     two runs on one sample minus that on two samples, and is taken as 0 where that is negative, so
     that the interval is never narrower than :func:`~gr_bench.stats.t_interval` of the runs' means,
     and that interval where runs have no samples in common. The degrees of freedom are
-    Satterthwaite's. Where runs have all samples, it is the two-way analysis of variance.
+    Satterthwaite's, and at least 1: of few runs that happen to be alike they would tend to 0. Where
+    runs have all samples, it is the two-way analysis of variance.
 
     What it leaves out: runs that were trained on overlapping data have more in common than samples
     that both are tested on. That cannot be estimated without data of their own
@@ -108,7 +109,7 @@ def crossed_mean(values: ArrayLike, confidence: float = 0.95) -> CrossedMean:
         doubt = ((rest + each * samples) ** 2 + rest**2 / (each - 1)) / (len(counts) - 1)
         doubt *= (shared / each) ** 2
     doubt += parts[0] ** 2 / (runs - 1)
-    freedom = variance**2 / doubt if doubt else runs - 1.0
+    freedom = max(1.0, variance**2 / doubt) if doubt else runs - 1.0
     interval, p = t_test(center, math.sqrt(variance), freedom, confidence)
     return CrossedMean(interval, p, freedom, Components(max(0.0, of_runs), samples, rest), shared)
 

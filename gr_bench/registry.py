@@ -49,7 +49,13 @@ from gr_bench.peers import BASE_OPTIMIZER, PEERS
 from gr_bench.plugins import place, rules
 from gr_bench.plugins.place import PlugIn
 from gr_bench.plugins.source import is_installed, root_folder, source_hash
-from gr_bench.source import read_constants, read_docstring, read_signature
+from gr_bench.source import (
+    read_annotations,
+    read_constants,
+    read_docstring,
+    read_signature,
+    refused,
+)
 from gr_bench.spec import Spec, parse
 from gr_bench.workloads.datasets.content import content_hash
 
@@ -211,7 +217,9 @@ class Registry:
             if entry := self._entry(where):
                 return entry.load(), None
             where = place.absolute(where)
+            place.refuse_closed(where)
             thing = place.load(where, folder)
+            rules.check_result(self.kind, thing, where)
             return thing, place.load_module(where.rpartition(":")[0])
         except (Exception, SystemExit) as error:  # importing runs somebody's code
             if isinstance(error, RequestError):
@@ -256,6 +264,23 @@ class Registry:
             if complete and _is_needed(parameter) and parameter.name not in spec.parameters:
                 raise RequestError(f"{self.kind} {str(spec)!r} lacks its {parameter.name}")
         return partial(self._build, spec.name, **spec.parameters)
+
+    def check_values(self, spec: Spec) -> None:
+        """Look whether a spec's values are of their parameters' types, if it is of ours; it is not
+        imported for it.
+
+        Raises:
+            RequestError: a value that its parameter cannot take, with those that it can.
+        """
+        where = self.own(spec.name)
+        if not isinstance(where, str):
+            return
+        types = read_annotations(parse(where).name)
+        for key, value in spec.parameters.items():
+            if right := refused(types.get(key, ""), value):
+                raise RequestError(
+                    f"{self.kind} {str(spec)!r}: {key} must be {right}, not {value!r}"
+                )
 
     def signature(self, name: str) -> inspect.Signature:
         """The parameters of the thing of that name; what is built in is not imported for it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Callable
 from functools import cache
 from inspect import Parameter, Signature, _ParameterKind
 from pathlib import Path
@@ -51,6 +52,49 @@ def read_constants(where: str) -> dict[str, Any]:
         for name, value in _variables(where, of_class=True).items()
         if isinstance(value, ast.Constant)
     }
+
+
+def read_annotations(where: str) -> dict[str, str]:
+    """The annotations of the parameters of ``package.module:Thing``, by name; none of a dataclass.
+
+    Raises:
+        ImportError: as in :func:`read_signature`.
+    """
+    definition = _definition(where)
+    if isinstance(definition, ast.ClassDef):
+        made = [n for n in definition.body if getattr(n, "name", None) == "__init__"]
+        if not made or not isinstance(made[0], ast.FunctionDef):
+            return {}
+        definition = made[0]
+    given = [*definition.args.args, *definition.args.kwonlyargs]
+    return {one.arg: ast.unparse(one.annotation) for one in given if one.annotation}
+
+
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
+    "float": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "bool": ("True or False", lambda v: isinstance(v, bool)),
+    "str": ("a string", lambda v: isinstance(v, str)),
+    "None": ("None", lambda v: v is None),
+    "os.PathLike[str]": ("a path", lambda v: isinstance(v, str)),
+    "Sequence[int]": (
+        "whole numbers in brackets, as (3, 32, 32)",
+        lambda v: isinstance(v, tuple | list) and all(type(one) is int for one in v),
+    ),
+    "Sequence[str]": (
+        "strings in brackets, as ('a', 'b')",
+        lambda v: isinstance(v, tuple | list) and all(isinstance(one, str) for one in v),
+    ),
+}
+"""By an annotation of ours, its values in words and a test of one."""
+
+
+def refused(annotation: str, value: object) -> str:
+    """The values of an annotation in words; "" if this one is right, or nothing is known of it."""
+    parts = annotation.split(" | ")
+    if not all(part in _TYPES for part in parts) or any(_TYPES[part][1](value) for part in parts):
+        return ""
+    return " or ".join(dict.fromkeys(_TYPES[part][0] for part in parts))
 
 
 def read_docstring(where: str) -> str:

@@ -1,4 +1,4 @@
-"""Durations and shares as people write and read them."""
+"""Durations, sizes and shares as people write and read them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,24 @@ def parse_duration(text: str) -> float:
     if not seconds:
         raise RequestError(f"cannot read the time {text!r}: write it as 90s, 2m or 1h")
     return seconds
+
+
+def parse_size(text: str) -> int:
+    """Bytes in ``500MiB`` or ``4GiB``.
+
+    Raises:
+        RequestError: the text is not a positive size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG])iB\s*", text)
+    size = int(float(match[1]) * (1 << {"M": 20, "G": 30}[match[2]])) if match else 0
+    if not size:
+        raise RequestError(f"cannot read the size {text!r}: write it as 500MiB or 4GiB")
+    return size
+
+
+def size(count: float) -> str:
+    """Bytes as ``500 MiB`` or ``4.2 GiB``."""
+    return f"{count / (1 << 30):.3g} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.3g} MiB"
 
 
 def duration(seconds: float) -> str:

@@ -161,8 +161,19 @@ def test_a_plug_in_in_the_working_directory_is_found(command: Warm, tmp_path: Pa
         text=True,
         timeout=60,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    said = f"runs code of its own: mine_alone in {tmp_path}\n"
+    assert (ended.returncode, ended.stderr) == (0, said)
     assert "/ plain(gamma=0.5) /" in ended.stdout
+
+
+def test_no_plugins_refuses_code_of_the_suites_own(command: Warm, tmp_path: Path) -> None:
+    (tmp_path / "mine_alone.py").write_text("open('imported', 'w')\n")
+    (tmp_path / "suite.toml").write_text(SUITE.replace('"sgd"', '"mine_alone:Plain"'))
+    for name in ("run", "plan"):
+        ended = command(name, "suite.toml", "--no-plugins", cwd=tmp_path)
+        assert ended.code == 2
+        assert len(ended.err.splitlines()) == 1 and "--no-plugins refuses" in ended.err
+    assert not (tmp_path / "imported").exists()
 
 
 # --- plan

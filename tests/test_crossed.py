@@ -139,3 +139,16 @@ def test_equal_runs_that_are_all_zero_show_no_difference() -> None:
 def test_what_is_no_table_is_refused(table) -> None:
     with pytest.raises(ValueError, match=r"table|finite"):
         crossed_mean(table)
+
+
+def test_few_runs_that_happen_to_be_alike_have_an_interval_of_use() -> None:
+    """Their spread is near 0, and what is left is an uncertain component of samples."""
+    random = np.random.default_rng(0)
+    widths = []
+    for _ in range(300):
+        table = random.normal(0, 0.3, (3, 200))
+        table -= table.mean(axis=1, keepdims=True) * (1 - 1e-6)
+        found = crossed_mean(table)
+        assert found.freedom >= 1
+        widths.append(found.interval.half_width)
+    assert max(widths) < 1

@@ -113,12 +113,30 @@ def by_source(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
     return [(name, list(own)) for name, own in groupby(judged, lambda one: one.claim.source)]
 
 
+def tested_sources(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
+    """The claims of each source of which some is tested; of all sources if none is."""
+    sources = by_source(judged)
+    return [pair for pair in sources if any(one.cases for one in pair[1])] or sources
+
+
+def untested(judged: Sequence[Judged]) -> str:
+    """The sources that :func:`tested_sources` leaves out, in words; empty if there are none."""
+    shown = {name for name, _ in tested_sources(judged)}
+    left = [(name, own) for name, own in by_source(judged) if name not in shown]
+    if not left:
+        return ""
+    names = "; ".join(f"{name.partition(',')[0]} ({len(own)} claims)" for name, own in left)
+    suites = dict.fromkeys(one.claim.command.split()[2] for _, own in left for one in own)
+    commands = " or ".join(f"gr-bench run {suite}" for suite in suites)
+    return f"Not tested by any of these records: {names}. To test them: {commands}."
+
+
 def lines(runs: Sequence[JudgedRun]) -> Iterator[str]:
     """The verdicts for a terminal of 80 columns."""
     for run in runs:
         yield from _wrapped(run.title, "", "  ")
     own = {run.name: {one.claim.name: one for one in run.judged} for run in runs}
-    for source, claims in by_source(overall(runs)):
+    for source, claims in tested_sources(overall(runs)):
         yield ""
         yield from _wrapped(source, "", "")
         for one in claims:
@@ -130,6 +148,9 @@ def lines(runs: Sequence[JudgedRun]) -> Iterator[str]:
                 for run in runs:
                     text = f"{run.name}: {in_a_run(own[run.name][one.claim.name])}"
                     yield from _wrapped(text, "    ", "      ")
+    if left_out := untested(overall(runs)):
+        yield ""
+        yield from _wrapped(left_out, "", "")
     yield ""
     yield from _wrapped(READING, "", "")
 
@@ -220,7 +241,8 @@ def write_page(folder: Path, runs: Sequence[JudgedRun]) -> list[Path]:
     shown = {
         "title": "Claims, one by one",
         "runs": runs,
-        "sources": by_source(overall(runs)),
+        "sources": tested_sources(overall(runs)),
+        "untested": untested(overall(runs)),
         "overview": overview,
         "case_table": case_table,
         "reading": READING,

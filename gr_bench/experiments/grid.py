@@ -46,6 +46,7 @@ def known(texts: list[str], things: registry.Registry, *, given: int = 0) -> lis
     specs = [replace(spec, name=things.admit(spec.name)) for text in texts for spec in expand(text)]
     for spec in specs:
         things.resolve(spec, given=given)
+        things.check_values(spec)
     return _distinct(things.kind, map(str, specs))
 
 

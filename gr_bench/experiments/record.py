@@ -49,6 +49,19 @@ class Failure(Record):
     """The kind of record that could not be had, of a cell that may still give others; None of a
     cell that is given up."""
 
+    duration_s: float | None = None
+    """Seconds from the start of its unit; None in runs of before."""
+
+    peak_memory_bytes: int | None = None
+    """The most resident memory of its worker, of one that has died as it was last seen, a second
+    before its end at most; None where that is not known."""
+
+    last_output: tuple[str, ...] = ()
+    """The last lines that its worker had printed in this unit, standard error among them."""
+
+    killed: bool = False
+    """True where a SIGKILL came from outside, as when memory runs out: it is tried once more."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", printable(self.reason))
 

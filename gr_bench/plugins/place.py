@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from gr_bench.errors import RequestError
+from gr_bench.plugins.source import is_installed_module
 from gr_bench.spec import Spec, parse
 
 
@@ -54,6 +55,9 @@ class Neighbourhood:
     """The folder of a suite that is being read, and the plug-ins that it has named so far."""
 
     folder: Path | None
+    closed: bool = False
+    """True if code outside of what is installed is refused, before it is imported."""
+
     found: dict[tuple[str, str], PlugIn] = field(default_factory=dict)
 
 
@@ -61,9 +65,14 @@ _NEAR: ContextVar[Neighbourhood | None] = ContextVar("neighbourhood", default=No
 
 
 @contextmanager
-def beside(folder: Path | None) -> Iterator[Neighbourhood]:
-    """Look for plug-ins in a suite's folder, too, and note which ones are named."""
-    near = Neighbourhood(folder)
+def beside(folder: Path | None, *, closed: bool = False) -> Iterator[Neighbourhood]:
+    """Look for plug-ins in a suite's folder, too, and note which ones are named.
+
+    Args:
+        folder: that of the suite.
+        closed: see :class:`Neighbourhood`.
+    """
+    near = Neighbourhood(folder, closed)
     token = _NEAR.set(near)
     try:
         yield near
@@ -132,6 +141,33 @@ def absolute(where: str) -> str:
             return f"{(folder / file).resolve()}:{thing}"
     places = " or ".join(dict.fromkeys(map(str, folders)))
     raise RequestError(f"{where!r}: there is no file {file} in {places}")
+
+
+def refuse_closed(where: str) -> None:
+    """Refuse code outside of what is installed, where a suite may have none; nothing is imported.
+
+    Raises:
+        RequestError: with the place.
+    """
+    near = _NEAR.get()
+    module = where.rpartition(":")[0]
+    if near is None or not near.closed:
+        return
+    if module.endswith(".py") or not is_installed_module(module):
+        raise RequestError(
+            f"{where!r} is code of the suite's own, which --no-plugins refuses: "
+            "name what is installed, or leave --no-plugins out"
+        )
+
+
+def own_code(plugins: Iterable[PlugIn]) -> list[str]:
+    """The files and modules of plug-ins that are not installed, each once."""
+    found: dict[str, None] = {}
+    for plugin in plugins:
+        module = plugin.where.rpartition(":")[0]
+        if plugin.folder:
+            found[module if module.endswith(".py") else f"{module} in {plugin.folder}"] = None
+    return list(found)
 
 
 def load(where: str, folder: str = "") -> Any:

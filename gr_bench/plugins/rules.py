@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 from gr_bench.errors import RequestError
+from gr_bench.plugins.source import defining_module, is_installed_module
 
 
 class RuleBroken(RequestError):
@@ -57,6 +60,71 @@ def check_signature(kind: str, name: str, signature: inspect.Signature) -> None:
     except TypeError:
         right = line.format(name=name)
         raise RuleBroken(f"{kind} {name!r} takes {signature}: write {right}") from None
+
+
+RESULTS = {
+    "method": ("gr_bench.methods:Method", "torch.optim:Optimizer"),
+    "combinator": ("gr_bench.methods:Method",),
+    "optimizer": ("torch.optim:Optimizer",),
+    "model": ("torch.nn:Module",),
+    "dataset": ("gr_bench.workloads.datasets:Dataset",),
+    "experiment": ("gr_bench.experiments.experiment:Experiment",),
+}
+"""By kind, the classes of which a thing is one, or makes one; a meter returns numbers."""
+
+NUMBERS = re.compile(r"(builtins\.)?(float|dict\[str, float\]|float \| dict\[str, float\])")
+
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def check_result(kind: str, thing: Any, where: str) -> None:
+    """Refuse what is defined in installed code and does not say that it makes one of that kind.
+
+    A suite could have any function called otherwise: ``os:remove(path='...')``. It must be a class
+    of the kind, or a function annotated with one. It is not called for that. What a user wrote may
+    be a plain function.
+
+    Raises:
+        RuleBroken: with what would be right.
+    """
+    own = thing
+    while isinstance(own, functools.partial):
+        own = own.func
+    module = defining_module(own)
+    if not is_installed_module(module):
+        return
+    bases = tuple(pkgutil.resolve_name(base) for base in RESULTS.get(kind, ()))
+    if _makes(own, bases):
+        return
+    names = [base.rpartition(":")[2] for base in RESULTS.get(kind, ())]
+    right = f"a class derived from {' or '.join(names)}, or a function -> {names[0]}"
+    if not names:
+        right = "a function -> float or -> dict[str, float]"
+    raise RuleBroken(
+        f"{kind} {where!r} is installed code (of {module}) that does not say that it makes one, "
+        f"and is not called: name {right}, or call it in a function of your own file"
+    )
+
+
+def _makes(thing: Any, bases: tuple[type, ...]) -> bool:
+    """True of a class derived from one of ``bases``, and of a function annotated with one; without
+    bases, of a function annotated with numbers."""
+    if inspect.isclass(thing):
+        return issubclass(thing, bases)
+    found = getattr(thing, "__annotations__", None)
+    returned = found.get("return") if isinstance(found, dict) else None
+    if not bases:
+        return bool(NUMBERS.fullmatch(returned if isinstance(returned, str) else _shown(returned)))
+    if isinstance(returned, str):
+        text = returned.strip("\"' ")
+        if not DOTTED.fullmatch(text):
+            return False
+        first, *others = text.split(".")
+        names = getattr(inspect.unwrap(thing), "__globals__", {})
+        if first not in names:  # imported for type checking alone
+            return text.rpartition(".")[2] in {base.__name__ for base in bases}
+        returned = functools.reduce(lambda at, name: getattr(at, name, None), others, names[first])
+    return inspect.isclass(returned) and issubclass(returned, bases)
 
 
 def check_method_class(cls: type, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,33 @@ def source_hash(thing: Any, module: ModuleType | None) -> str:
 def is_installed(path: Path) -> bool:
     """True of a file that a package manager has put there."""
     return any(part in ("site-packages", "dist-packages") for part in path.parts)
+
+
+def is_installed_module(name: str) -> bool:
+    """True of a module of Python's, of an installed package, and of ours; not imported for it."""
+    top = name.partition(".")[0]
+    if top == "gr_bench" or top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return True
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None and top in sys.modules:
+        file = getattr(sys.modules[top], "__file__", None)
+    if file is None and top not in sys.modules:
+        found = importlib.util.find_spec(top)
+        file = None if found is None else found.origin
+    return file is not None and is_installed(Path(file).resolve())
+
+
+def defining_module(thing: Any) -> str:
+    """The name of the module in which a class or a function is defined, not that which names it.
+
+    That of an object is its class's.
+    """
+    for one in (thing, getattr(thing, "__objclass__", None)):
+        name = getattr(one, "__module__", None)
+        if isinstance(name, str):
+            return name
+    return type(thing).__module__
 
 
 def root_folder(module: ModuleType) -> str:

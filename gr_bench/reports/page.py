@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gr_bench.errors import RequestError
-from gr_bench.experiments.experiment import Picture, Summary
+from gr_bench.experiments.experiment import Experiment, Picture, Summary
 from gr_bench.reports.overview import overview
 from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, MERGED
@@ -61,7 +61,7 @@ def write_report(
         why = "".join(f" but those of {name}: {why}" for name, why in results.missing.items())
         raise RequestError(f"{folder} has no results yet{why}")
     sections = [
-        Section(e.title, e.summaries(results.tables), list(e.figures(results.tables)))
+        Section(e.title, e.summaries(results.tables), _pictures(e, results))
         for e in results.experiments.values()
     ]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
@@ -82,10 +82,19 @@ def write_report(
     return [target / name for name in names]
 
 
+def _pictures(experiment: Experiment[Any, Any], results: Results) -> list[Picture]:
+    """An experiment's figures, each taken out of pyplot's hands as soon as it is drawn."""
+    pictures = []
+    for picture in experiment.figures(results.tables):
+        plt.close(picture.figure)
+        pictures.append(picture)
+    return pictures
+
+
 def _write_figures(
     folder: Path, sections: list[Section], progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
-    """Save and close every figure; returns each one's SVG as a data URI, by name."""
+    """Save every figure; returns each one's SVG as a data URI, by name."""
     folder.mkdir(parents=True)
     images: dict[str, str] = {}
     total = sum(len(section.pictures) for section in sections)
@@ -98,7 +107,6 @@ def _write_figures(
             svg = _svg(picture.figure)
             (folder / f"{picture.name}.svg").write_bytes(svg)
             images[picture.name] = _uri(svg)
-            plt.close(picture.figure)
     return images
 
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import shutil
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from gr_bench.errors import RequestError
+from gr_bench.errors import RequestError, printable
 from gr_bench.experiments import EXPERIMENTS
 from gr_bench.experiments.cell import Cell
 from gr_bench.experiments.experiment import Job, Unit
 from gr_bench.experiments.lines import decode
-from gr_bench.experiments.record import Progress, Record
+from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.meters.conditions import allowed_processors, keep_off, preload, timed_processors
 from gr_bench.registry import admitted
 from gr_bench.runs.places import Place, places_for
+from gr_bench.units import size
 from gr_bench.workers.channel import Garbled, Message, WorkerDied
 from gr_bench.workers.process import WorkerProcess
 
 UNFINISHED = "unfinished"
+
+LOOK_S = 1.0
+"""Seconds after which workers are looked at that say nothing."""
+
+SOON_S = 0.1
+"""As :data:`LOOK_S`, where their memory is limited."""
+
+LAST_LINES, LAST_WIDTH, LAST_BYTES = 10, 200, 20_000
+"""The most lines, characters of each, and bytes in all, that a failure has of what was printed."""
 
 NOT_A_MESSAGE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """Raised where a worker's message is not one that it could have meant."""
@@ -62,6 +75,15 @@ class Crashed:
     culprits: tuple[Cell, ...] = ()
     """The cells whose code was running, where that is known."""
 
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    """The rest of what is known: fields of :class:`Failure`."""
+
+    def told(self, record: Record) -> Record:
+        """The record of a cell that was lost with the unit, with the circumstances if it is a
+        failure.
+        """
+        return replace(record, **self.circumstances) if isinstance(record, Failure) else record
+
 
 Event = Started | Measured | Finished | Crashed
 
@@ -70,7 +92,13 @@ class Executor(ABC):
     """Measures the units of a job and tells what happens."""
 
     @abstractmethod
-    def run(self, job: Job[Any], timeout_s: float, until: float | None = None) -> Iterator[Event]:
+    def run(
+        self,
+        job: Job[Any],
+        timeout_s: float,
+        until: float | None = None,
+        memory_limit: int | None = None,
+    ) -> Iterator[Event]:
         """Measure every unit of the job; every unit that is started ends as finished or crashed,
         just once.
 
@@ -80,6 +108,7 @@ class Executor(ABC):
             job: the units.
             timeout_s: a unit that yields nothing for so long, no progress either, is given up.
             until: no unit is started after this, by ``time.monotonic()``.
+            memory_limit: a worker that has more bytes resident is ended, where that can be seen.
         """
 
 
@@ -104,7 +133,13 @@ class LocalExecutor(Executor):
         self._workers = workers
         self._gpus = gpus
 
-    def run(self, job: Job[Any], timeout_s: float, until: float | None = None) -> Iterator[Event]:
+    def run(
+        self,
+        job: Job[Any],
+        timeout_s: float,
+        until: float | None = None,
+        memory_limit: int | None = None,
+    ) -> Iterator[Event]:
         """See :meth:`Executor.run`."""
         waiting = list(job.units)
         free = places_for(job, self._workers, self._gpus)
@@ -131,16 +166,26 @@ class LocalExecutor(Executor):
                         workers.append(worker)
                         selector.register(worker.process.channel, selectors.EVENT_READ, worker)
                         yield from worker.start(_take(waiting, place))
-                    for key, _ in selector.select(timeout=1.0):
-                        ready: _Worker = key.data
+                    ended = [worker for worker in workers if worker.process.has_ended]
+                    chosen = selector.select(timeout=LOOK_S if memory_limit is None else SOON_S)
+                    for ready in (key.data for key, _ in chosen):
+                        if ready in ended:
+                            ended.remove(ready)  # it has not been heard to the end
                         yield from ready.read()
+                    for worker in ended:  # what it has started still holds its channel
+                        yield from worker.died()
                     for worker in list(workers):
+                        worker.look()
                         again = not (job.isolated or worker.dead or worker.unit)
                         if again and _next_place([worker.place], waiting):
                             yield from worker.start(_take(waiting, worker.place))
                         elif worker.late():
                             minutes = f"{timeout_s / 60:g} minutes"
                             yield from worker.crash(f"made no progress for {minutes}")
+                        elif memory_limit is not None and worker.memory_bytes > memory_limit:
+                            has = f"{size(worker.memory_bytes)} of memory"
+                            limit = size(memory_limit)
+                            yield from worker.crash(f"had {has}: memory_limit is {limit}")
                         if worker.dead or worker.unit is None:
                             selector.unregister(worker.process.channel)
                             workers.remove(worker)
@@ -178,16 +223,17 @@ class _Worker:
     def __init__(
         self,
         folder: Path,
-        log: IO[str],
+        log: TextIOWrapper,
         job: Job[Any],
         place: Place,
         allowed: set[int] | None,
         timeout_s: float,
     ) -> None:
+        self._output = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         program = [sys.executable, "-m", "gr_bench.workers.unit_worker"]
         self.process = WorkerProcess(
             [*program, job.allocator],
-            log,
+            self._output,
             environment={**job.variables, **place.environment, **preload(job.allocator)},
         )
         self.place = place
@@ -199,10 +245,17 @@ class _Worker:
         self._ready = False
         self._timeout_s = timeout_s
         self._deadline = 0.0
+        self._begin = 0.0
+        self._printed_before = 0
+        self._peak_bytes: int | None = None
+        self.memory_bytes = 0
+        """Resident, when it was last looked at."""
 
     def start(self, unit: Unit[Any]) -> Iterator[Event]:
         """Hand the worker a unit."""
         self.unit = unit
+        self._begin = time.monotonic()
+        self._printed_before = os.fstat(self._output.fileno()).st_size
         self._renew()
         yield Started(unit)
         self.process.channel.send(
@@ -230,11 +283,7 @@ class _Worker:
             yield from self.crash(f"worker could not be understood: {error}")
             return
         except WorkerDied:
-            death = self.process.death()
-            if not self._ready:
-                why = f"a worker process could not start ({death}): see {self._log.name}"
-                raise RequestError(why) from None
-            yield from self.crash(f"worker {death}")
+            yield from self.died()
             return
         for message in messages:
             try:
@@ -244,6 +293,23 @@ class _Worker:
             if self.dead:
                 return
 
+    def died(self) -> Iterator[Event]:
+        """The end of the process, as an event.
+
+        Raises:
+            RequestError: it has not even started.
+        """
+        death = self.process.death()
+        if not self._ready:
+            why = f"a worker process could not start ({death}): see {self._log.name}"
+            raise RequestError(why)
+        yield from self.crash(f"worker {death}")
+
+    def look(self) -> None:
+        """Take note of its memory."""
+        if memory := self.process.memory():
+            self.memory_bytes, self._peak_bytes = memory
+
     def _said(self, message: Message) -> Iterator[Event]:
         if "ready" in message:
             self._ready = True
@@ -252,7 +318,11 @@ class _Worker:
         assert unit is not None
         self._renew()
         if "record" in message:
-            yield Measured(unit, decode(message["record"]))
+            record = decode(message["record"])
+            if isinstance(record, Failure):
+                self.look()
+                record = replace(record, **self._circumstances())
+            yield Measured(unit, record)
         elif "progress" in message:
             yield Measured(unit, Progress(message["progress"]))
         elif "broken" in message:
@@ -277,11 +347,33 @@ class _Worker:
         unit, self.unit = self.unit, None
         if unit is not None:
             at_work = self.process.at_work
-            yield Crashed(unit, reason, tuple(cell for cell in unit.cells if cell.id in at_work))
+            culprits = tuple(cell for cell in unit.cells if cell.id in at_work)
+            found = {**self._circumstances(), "killed": self.process.was_killed}
+            yield Crashed(unit, reason, culprits, found)
+
+    def _circumstances(self) -> dict[str, Any]:
+        """Those of a failure at this moment, as fields of its record."""
+        return {
+            "duration_s": time.monotonic() - self._begin,
+            "peak_memory_bytes": self._peak_bytes,
+            "last_output": self._last_output(),
+        }
+
+    def _last_output(self) -> tuple[str, ...]:
+        """The last lines that it has printed in the unit at hand."""
+        end = os.fstat(self._output.fileno()).st_size
+        start = max(self._printed_before, end - LAST_BYTES)
+        text = os.pread(self._output.fileno(), end - start, start).decode(errors="replace")
+        lines = [printable(line)[:LAST_WIDTH] for line in text.splitlines() if line.strip()]
+        return tuple(lines[-LAST_LINES:])
 
     def stop(self) -> None:
-        """End the process, at once if it is at work."""
+        """End the process, at once if it is at work; what it has printed goes into the log."""
         if self.unit is not None or self.dead:
             self.process.kill()
         else:
             self.process.leave()
+        with suppress(OSError), self._output:  # a full disk costs the log, and not what is measured
+            self._output.seek(0)
+            shutil.copyfileobj(self._output, self._log.buffer)
+            self._log.flush()

@@ -29,7 +29,10 @@ TABLES = "tables"
 TABLES_SCHEMA = 2
 """The schema of the parquet files: those of another are made anew from the journal."""
 
-FAILURE = ("experiment", "reason", "unsupported")
+FAILURE_LATER = ("duration_s", "peak_memory_bytes", "last_output")
+"""Columns of ``failures`` that runs of before lack."""
+
+FAILURE = ("experiment", "reason", "unsupported", *FAILURE_LATER)
 
 
 class Results:
@@ -56,7 +59,7 @@ class Results:
         plugins = [PlugIn(**own) for own in self.about.get(PLUGINS, ())]
         self._known, self._not_here = known_experiments(plugins)
         stored = self.about.get(TABLES)
-        if stored and stored == self._stamp(stored["names"], stored["experiments"]):
+        if stored and self._has_tables(stored):
             self._read_parquet(stored["names"])
             self.experiments = {
                 name: experiment
@@ -114,6 +117,7 @@ class Results:
             for experiment in self._known.values()
             for table, columns in experiment.later_columns.items()
         }
+        later["failures"] = dict.fromkeys(FAILURE_LATER)
         for name in names:
             try:
                 table = pd.read_parquet(self.folder / f"{name}.parquet")
@@ -133,6 +137,13 @@ class Results:
         }
         plugins = sorted(map(list, sources(self.about).items()), key=str)
         return stamp | ({PLUGINS: json.loads(json.dumps(plugins))} if plugins else {})
+
+    def _has_tables(self, stored: dict[str, Any]) -> bool:
+        """True if the files that ``run.json`` tells of are there, and made from what is there."""
+        if stored != self._stamp(stored["names"], stored["experiments"]):
+            return False
+        there = all((self.folder / f"{name}.parquet").exists() for name in stored["names"])
+        return there or journal_of(self.folder) is None
 
     def __getattr__(self, name: str) -> DataFrame:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})
@@ -172,10 +183,13 @@ def _failures(records: list[Failure]) -> DataFrame:
             "experiment": record.cell.experiment,
             "reason": record.reason,
             "unsupported": record.unsupported,
+            "duration_s": record.duration_s,
+            "peak_memory_bytes": record.peak_memory_bytes,
+            "last_output": "\n".join(record.last_output),
         }
         for record in records
     ]
-    return build_table(rows, FAILURE)
+    return build_table(rows, FAILURE).astype({"duration_s": float, "peak_memory_bytes": float})
 
 
 def _uncompressed_bytes(folder: Path) -> int | None:

@@ -6,7 +6,7 @@ import itertools
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +123,7 @@ def run_suite(
                 job, left = _next_job(suite, store, before, until, watcher)
                 if job is None:
                     break
-                _do(job, store, executor, suite.timeout_s, until, watcher)
+                _do(job, store, executor, suite, until, watcher)
             left = {kind: count for kind, count in left.items() if count}
             status = "budget spent" if left else "done"
         finally:
@@ -159,14 +159,15 @@ def _next_job(
 ) -> tuple[Job[Any] | None, dict[str, int]]:
     """The next job, or None when nothing is left to do or the time is gone; and what is to come.
 
-    Failures from before this execution are not held against a cell. What makes something known
+    Failures from before this execution are not held against a cell, nor is the first SIGKILL of its
+    worker, which may have been meant for another. What makes something known
     more precise comes after all that is not known yet.
 
     Args:
         before: how many of the store's records are from earlier executions.
     """
     known = [r for r in store.records[:before] if not isinstance(r, Failure) or r.unsupported]
-    known = current([*known, *store.records[before:]], sources(store.about))
+    known = current([*known, *_held(store.records[before:])], sources(store.about))
     left_s = None if until is None else max(0.0, until - time.monotonic())
     remaining: Counter[str] = Counter()
     found: list[Job[Any]] = []
@@ -178,6 +179,16 @@ def _next_job(
     watcher.remaining_units(dict(remaining), left_s)
     first = [job for job in found if not job.refines] or found
     return _side_by_side(first) if first else None, dict(remaining)
+
+
+def _held(records: Sequence[Record]) -> Iterator[Record]:
+    """An execution's records without the first failure of every cell whose worker was killed."""
+    once: set[str] = set()
+    for record in records:
+        if isinstance(record, Failure) and record.killed and record.cell.id not in once:
+            once.add(record.cell.id)
+        else:
+            yield record
 
 
 def _side_by_side(jobs: Sequence[Job[Any]]) -> Job[Any]:
@@ -211,13 +222,13 @@ def _do(
     job: Job[Any],
     store: Store,
     executor: Executor,
-    timeout_s: float,
+    suite: Suite,
     until: float | None,
     watcher: Watcher,
 ) -> None:
     """Have a job done and keep what comes of it."""
     have: dict[Unit[Any], set[str]] = {}
-    for event in executor.run(job, timeout_s, until):
+    for event in executor.run(job, suite.timeout_s, until, suite.memory_limit):
         if isinstance(event, Started):
             have[event.unit] = set()
         elif isinstance(event, Measured) and isinstance(event.result, Record):
@@ -226,7 +237,8 @@ def _do(
         elif isinstance(event, Crashed):
             experiment = get_experiment(event.unit.cells[0].experiment)
             for cell in to_blame(event, have[event.unit]):
-                store.append(experiment.lost(event.unit, cell, event.reason))
+                record = experiment.lost(event.unit, cell, event.reason)
+                store.append(event.told(record))
         watcher.event(event)
 
 

@@ -23,12 +23,17 @@ from gr_bench.plugins.place import Neighbourhood, PlugIn, beside, is_place, rena
 from gr_bench.registry import build_dataset, check_method, check_optimizer
 from gr_bench.runs.about import DATA
 from gr_bench.runs.shipped import read_suite
-from gr_bench.units import parse_duration
+from gr_bench.units import parse_duration, parse_size
 from gr_bench.workloads.datasets.content import same_content
 
 
 def _duration(text: str) -> str:
     parse_duration(text)
+    return text
+
+
+def _size(text: str) -> str:
+    parse_size(text)
     return text
 
 
@@ -42,6 +47,10 @@ class _Head(BaseModel):
     timeout_minutes: float = Field(60.0, gt=0)
     """A unit of work that yields neither a result nor progress for so long is stopped; what it has
     not finished is recorded as failed."""
+
+    memory_limit: Annotated[str, AfterValidator(_size)] | None = None
+    """The most resident memory of a worker process, as ``500MiB`` or ``4GiB``: one that has more is
+    ended (Linux), and what it was at is recorded as failed."""
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
     """Time for a run of the suite, as ``90s``, ``5m`` or ``1h``."""
@@ -69,6 +78,9 @@ class Suite:
     resolved: dict[str, Any]
     """Everything that decides what is measured and how, defaults filled in, as plain data. Plug-ins
     are named where they stand, files by absolute paths."""
+
+    memory_limit: int | None = None
+    """Bytes that a worker may have resident."""
 
     plugins: tuple[PlugIn, ...] = ()
     """The things that it names which are not ours."""
@@ -129,6 +141,7 @@ def load_suite(
     settings: Iterable[str] = (),
     only: str | None = None,
     device: str | None = None,
+    no_plugins: bool = False,
 ) -> Suite:
     """Read, check and spread out a suite.
 
@@ -138,6 +151,7 @@ def load_suite(
             ``key=value``, the value in TOML.
         only: keep the cells whose printed form, or a part of it, this pattern matches.
         device: run every grid there.
+        no_plugins: refuse a suite that names code outside of what is installed.
 
     Raises:
         RequestError: whatever is wrong with any of these, in one line.
@@ -145,7 +159,15 @@ def load_suite(
     source, data = read_suite(name)
     file = Path(name)
     folder = file.parent.resolve() if file.suffix == ".toml" else None
-    return build_suite(source, data, settings=settings, only=only, device=device, folder=folder)
+    return build_suite(
+        source,
+        data,
+        settings=settings,
+        only=only,
+        device=device,
+        folder=folder,
+        no_plugins=no_plugins,
+    )
 
 
 def build_suite(
@@ -156,9 +178,10 @@ def build_suite(
     only: str | None = None,
     device: str | None = None,
     folder: Path | None = None,
+    no_plugins: bool = False,
 ) -> Suite:
     """As :func:`load_suite`, from data already read; plug-ins are looked for in ``folder``, too."""
-    with beside(folder) as near:
+    with beside(folder, closed=no_plugins) as near:
         data = _with_names(name, data)
         names = list(dict.fromkeys([*EXPERIMENTS, *_plug_ins(data)]))
         data = copy.deepcopy(data)
@@ -214,6 +237,7 @@ def _build(
         title=head.title,
         description=head.description,
         timeout_s=60 * head.timeout_minutes,
+        memory_limit=None if head.memory_limit is None else parse_size(head.memory_limit),
         budget_s=None if head.budget is None else parse_duration(head.budget),
         plans=tuple(plan for plan in plans if plan.cells),
         resolved={

@@ -14,9 +14,11 @@ from ..meters.device import Device, Work
 from ..meters.device_state import DeviceState
 from ..meters.get_device import get_device
 from ..meters.operators import Operator, operators
+from ..optimizers import SGD
 from .clock import Sample, Samples, joules, settle_and_warm_up, take_sample, whole_cycles
-from .first_step import first_step
+from .first_step import StillParameters, first_step
 from .rounds import collector_at_rest, in_building_order, interleave
+from .shared_state import kept_shared_state
 from .step import StepFields, StepRegistry, TimedStep, build_step, product_dtype
 
 MATRIX_PRODUCT = "matrix product"
@@ -77,6 +79,7 @@ class BlockReplicate(Generic[C]):
         self._device: Device | None = None
         self._steps: dict[str, Work] = {}
         self._samples: dict[str, Samples] = {}
+        self._still: dict[str, StillParameters] = {}
         self.state_before = self.state_after = DeviceState()
 
     def measure(self, budget_s: float, least_rounds: int) -> Iterator[tuple[C, Exception]]:
@@ -112,9 +115,12 @@ class BlockReplicate(Generic[C]):
     def _settled(self, cell: C) -> TimedStep:
         """The cell's step, taken once."""
         self._device = get_device(cell.device)
-        step = build_step(cell, self._registry)
-        with first_step(step.training):
-            self._device.time(step.settle)  # what fails on a GPU fails here
+        with kept_shared_state(cell.spec, is_ours=_is_ours(cell)):
+            step = build_step(cell, self._registry)
+            with first_step(step.training):
+                self._device.time(step.settle)  # what fails on a GPU fails here
+        if getattr(cell, "method_source", "") and cell.optimizer == SGD:
+            self._still[cell.id] = StillParameters(step.training)
         return step
 
     def _read(self, device: Device, budget_s: float, least_rounds: int) -> None:
@@ -155,10 +161,15 @@ class BlockReplicate(Generic[C]):
 
     def _guarded(self, name: str, work: Callable[..., R], *arguments: object) -> R:
         """The result of ``work``, with the name of the step told before and after an exception."""
-        if name in self._cells:
-            self._at_work(self._cells[name])
+        cell = self._cells.get(name)
+        if cell is not None:
+            self._at_work(cell)
         try:
-            return work(*arguments)
+            with kept_shared_state(cell.spec if cell else name, is_ours=_is_ours(cell)):
+                result = work(*arguments)
+            if name in self._still:  # a look at them is no part of a sample
+                self._still[name].check()
+            return result
         except Exception as error:
             raise StepFailed(name) from error
 
@@ -207,6 +218,11 @@ class BlockReplicate(Generic[C]):
                 device, step = get_device(cell.device), self._steps[cell.id]
                 found[cell] = [take_sample(device, step, own.steps).elapsed_s for _ in own.position]
         return found
+
+
+def _is_ours(cell: object) -> bool:
+    """True if nothing in the cell is a plug-in; the matrix product's cell is None."""
+    return not getattr(cell, "sources", None)
 
 
 def has_convolutions(step: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -71,6 +72,38 @@ class FirstStep:
             )
 
 
+class StillParameters:
+    """Parameters of a training whose learning rate is 0, under SGD: no later step moves them.
+
+    A method that is not exact to the bit is not held to it, nor are parameters that are no longer
+    finite.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._name = type(training.method).__name__
+        exact = getattr(type(training.method), "exact", True)
+        self._params = [p for p in training.model.parameters() if p.requires_grad and exact]
+        self._before = self._fingerprint()
+
+    @torch.no_grad()
+    def _fingerprint(self) -> list[int] | None:
+        return _bits([p + 0.0 for p in self._params])  # -0 and 0 are the same
+
+    def check(self) -> None:
+        """Compare them with those of before, between samples.
+
+        Raises:
+            ContractBroken: they differ.
+        """
+        if self._before is None or self._fingerprint() == self._before:
+            return
+        if all(bool(p.isfinite().all()) for p in self._params):
+            raise ContractBroken(
+                f"{self._name} left parameters changed in a later step: after backward they must "
+                "be as before, bit for bit; gr_bench.methods.Step moves them and back"
+            )
+
+
 @contextmanager
 def first_step(training: Training) -> Iterator[None]:
     """Hold the first optimizer step inside to :class:`FirstStep`.
@@ -107,6 +140,8 @@ def _unkept(method: Method) -> str | None:
 def _alike(before: int | tuple[float, float], after: int | tuple[float, float]) -> bool:
     if isinstance(before, int) or isinstance(after, int):
         return before == after
+    if not math.isfinite(before[0]):
+        return True  # of a training that has diverged: nothing can be told
     return abs(after[0] - before[0]) <= before[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -11,12 +12,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 from gr_bench.workers.channel import Channel, read_at_work
 
 LEAVE_S = 10.0
 """A worker that was asked to leave is killed after so long."""
+
+RESIDENT = re.compile(r"^(VmHWM|VmRSS):\s+(\d+) kB$", re.MULTILINE)
+"""The lines of Linux's ``/proc/PID/status`` that tell of a process's memory."""
+
+
+class Memory(NamedTuple):
+    """Bytes of a process that are resident, and the most that were."""
+
+    now: int
+    peak: int
 
 
 class WorkerProcess:
@@ -61,6 +72,8 @@ class WorkerProcess:
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         self.channel = Channel(self._popen.stdin, self._popen.stdout)
+        self.was_killed = False
+        """True once :meth:`death` has found that another process killed it."""
 
     def __enter__(self) -> Self:
         return self
@@ -78,14 +91,31 @@ class WorkerProcess:
         """The ids of the cells whose code it ran last, or is running; none if none."""
         return read_at_work(self._at_work.fileno())
 
+    @property
+    def has_ended(self) -> bool:
+        """True of a process that has ended, even if one that it has started holds its channel."""
+        if self._popen.returncode is not None:
+            return True
+        # it is not reaped by that: until its group is ended, no other one can have its number
+        asked = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._popen.pid, asked) is not None
+
+    def memory(self) -> Memory | None:
+        """Its resident memory; None where that is not known, or it has ended."""
+        with suppress(OSError):
+            found = RESIDENT.findall(Path(f"/proc/{self._popen.pid}/status").read_text())
+            sizes = {name: 1024 * int(kib) for name, kib in found}
+            if len(sizes) == len(Memory._fields):
+                return Memory(now=sizes["VmRSS"], peak=sizes["VmHWM"])
+        return None
+
     def death(self) -> str:
         """The way it ended, in words; a process that is still there after all is killed."""
-        try:
-            self._popen.wait(timeout=LEAVE_S)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+        self._wait()
+        by_itself = self.has_ended
+        self._end()
         code = self._popen.returncode
+        self.was_killed = by_itself and code == -signal.SIGKILL
         if code < 0:
             return f"killed by signal {-code} ({signal.Signals(-code).name})"
         return f"exited with code {code}"
@@ -93,13 +123,27 @@ class WorkerProcess:
     def leave(self) -> None:
         """Have it end in its own time, which is short."""
         self.channel.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._popen.wait(timeout=LEAVE_S)
+        self._wait()
         self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
-        self._popen.kill()
-        self._popen.wait()
+        """End it at once, and what it has started."""
+        self._end()
         self.channel.close()
         self._at_work.close()
+
+    def _wait(self) -> None:
+        """Wait for its end, though not for ever."""
+        until = time.monotonic() + LEAVE_S
+        pause_s = 0.001
+        while not self.has_ended and time.monotonic() < until:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.05)
+
+    def _end(self) -> None:
+        """Kill its process group, which has its children unless they have left it, and reap it."""
+        if self._popen.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.kill()
+            self._popen.wait()

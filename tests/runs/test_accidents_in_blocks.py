@@ -118,3 +118,47 @@ def test_the_coordinator_keeps_off_the_processor_of_a_timed_step(tmp_path: Path)
     assert own in before
     assert own not in coordinator
     assert psutil.Process().cpu_affinity() == before
+
+
+CHANGED = {
+    "gradients": "torch.set_grad_enabled",
+    "threads": "torch.set_num_threads",
+    "dtype": "torch.set_default_dtype",
+    "patch": "torch.autograd.grad",
+    "hidden": "torch.Tensor.add",
+}
+
+
+def test_a_change_fails_its_own_cell_and_the_others_are_timed(tmp_path: Path) -> None:
+    at = LATER
+    changes = [f"breaking:ChangesShared(at={at}, what='{what}')" for what in CHANGED]
+    records = execute(block(*changes, f"breaking:MovesLater(at={at})", "f-gr"), tmp_path)
+    reasons = {r.cell.spec: r.reason for r in records if r.kind == "failure"}
+    assert timed(records) == {"sgd", "f-gr"}
+    for what, name in CHANGED.items():
+        (reason,) = [why for spec, why in reasons.items() if f"'{what}'" in spec]
+        assert f"changed {name}, which all in the process share" in reason
+    assert "parameters changed in a later step" in failures(records)["moves-later"]
+
+
+def test_a_training_that_changes_it_fails_alone(tmp_path: Path) -> None:
+    grid = {
+        "methods": [
+            "breaking:ChangesShared(at=3, what='threads')",
+            "breaking:ChangesShared(at=3, what='gradients')",
+            "breaking:MovesLater(at=9)",
+            "sgd",
+        ],
+        "baseline": "sgd",
+        "models": ["mlp(depth=1)"],
+        "datasets": ["random(shape=(2,), samples=32)"],
+        "batch_sizes": [8],
+        "seeds": [0],
+        "epochs": 4,
+    }
+    records = execute(build_suite("test", {"title": "test", "generalization": [grid]}), tmp_path)
+    found = {r.cell.spec: r.reason for r in records if isinstance(r, Failure)}
+    words = ["torch.set_num_threads", "torch.set_grad_enabled", "left parameters changed"]
+    assert len(found) == len(words)
+    for word in words:
+        assert sum(word in reason for reason in found.values()) == 1

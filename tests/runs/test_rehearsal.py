@@ -214,8 +214,9 @@ models = ["mlp(depth=1)"]\ndatasets = ["random(shape=(3,), samples=32)"]\nbatch_
     ended = command("run", "suite.toml", "--dry-run", cwd=tmp_path)
     assert ended.code == 2
     assert len(ended.out.splitlines()) == 5
-    lines = ended.err.splitlines()
+    said, *lines = ended.err.splitlines()
+    assert said == f"runs code of its own: {tmp_path / 'mine.py'}"
     assert [line.partition("mine.py:")[2].partition(":")[0] for line in lines] == ["Idle", "Twice"]
     right = command("run", "suite.toml", "--dry-run", "--only", "*Late*", cwd=tmp_path)
-    assert (right.code, right.err) == (0, "")
+    assert (right.code, right.err) == (0, f"{said}\n")
     assert not (tmp_path / "runs").exists()

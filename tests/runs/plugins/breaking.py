@@ -6,6 +6,8 @@ import math
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -170,3 +172,73 @@ class Babbles(Counting):
                         os.write(number, b"\x1b[31m hello\n")
             time.sleep(1)
         return super().backward(loss_fn, params)
+
+
+@dataclass(frozen=True)
+class ChangesShared(Counting):
+    """Changes in step ``at`` what all in the process share."""
+
+    what: str = "gradients"
+    name: ClassVar[str] = "changes-shared"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        if self.count() >= self.at:
+            CHANGES[self.what]()
+        return loss
+
+
+CHANGES = {
+    "gradients": lambda: torch.set_grad_enabled(False),
+    "threads": lambda: torch.set_num_threads(3),
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
+    "patch": lambda: setattr(torch.autograd, "grad", None),
+    "hidden": lambda: setattr(torch.Tensor, "add", lambda *_: None),
+}
+
+
+@dataclass(frozen=True)
+class MovesLater(Counting):
+    """Leaves a parameter changed in step ``at``."""
+
+    name: ClassVar[str] = "moves-later"
+
+    def backward(self, loss_fn: LossFunction, params: Iterable[Tensor]) -> Tensor:
+        params = list(params)
+        loss = super().backward(loss_fn, params)
+        if self.count() >= self.at:
+            with torch.no_grad():
+                params[0].add_(0.5)
+        return loss
+
+
+@dataclass(frozen=True)
+class LeavesChildren(ExitsLater):
+    """Starts a process and forks one, whose numbers go into files in ``path``, and ends."""
+
+    path: str = "."
+    name: ClassVar[str] = "leaves-children"
+
+    def end(self) -> None:
+        started = subprocess.Popen(["sleep", "3600"])
+        forked = os.fork()
+        if not forked:
+            time.sleep(3600)
+            os._exit(0)
+        for child in (started.pid, forked):
+            Path(self.path, f"child-{child}").touch()
+        super().end()
+
+
+@dataclass(frozen=True)
+class Hoards(ExitsLater):
+    """Takes a GiB and says so on standard error, half an hour before it goes on."""
+
+    name: ClassVar[str] = "hoards"
+
+    def end(self) -> None:
+        print("\x1b[31ma GiB", file=sys.stderr, flush=True)
+        hoard = torch.ones(1 << 28)
+        time.sleep(1800)
+        hoard.add_(1)

@@ -260,7 +260,9 @@ def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
     if (splits := row.get("splits", 1)) > 1:
         sure += f" on {splits:.0f} splits"
     if row["verdict"] == "undecided":
-        return f"nothing can be said {cost}, {low} to {high} {what} ({sure}{_needed(row)})"
+        one_side = row["low"] > 0 or row["high"] < 0
+        why = ", not significant among so many comparisons" if one_side else ""
+        return f"nothing can be said {cost}, {low} to {high} {what}{why} ({sure}{_needed(row)})"
     return f"{row['verdict']} {cost}, {center} {what} [{low}, {high}] ({sure})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import sys
@@ -102,8 +103,10 @@ class Checkpoint:
                 torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
             ),
         }
+        whole = io.BytesIO()  # from a file that is full, torch.save has other errors than OSError
+        torch.save(kept, whole)
         try:
-            write_whole(self._path, lambda file: torch.save(kept, file))
+            write_whole(self._path, lambda file: file.write(whole.getbuffer()))
         except OSError as error:
             print(f"no checkpoint: {error}", file=sys.stderr)
         self._last = time.monotonic()

@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from gr_bench.meters.cuda_context import free_unused, is_broken
 from gr_bench.meters.curvature import TOLERANCE, sharpness
 from gr_bench.meters.device import Device
 from gr_bench.meters.get_device import get_device
+from gr_bench.timing.shared_state import kept_shared_state
 from gr_bench.workloads.datasets import Dataset
 from gr_bench.workloads.loss import cross_entropy
 
@@ -79,9 +81,8 @@ def train_all(
         left = {cell.id: cell for cell in piece if cell.id in wanted}
         at_work(*left.values())
         try:
-            for result in train(
-                _trainer(piece, loader.load(piece), device, how), checkpoint, evaluate_every
-            ):
+            build = partial(_trainer, piece, loader.load(piece), device, how)
+            for result in _watched(piece[0], build, checkpoint, evaluate_every):
                 if isinstance(result, Progress):
                     yield Progress((done + result.part) / len(pieces))
                 elif left.pop(result.cell.id, None):
@@ -90,6 +91,27 @@ def train_all(
             traceback.print_exc()
             yield from (failure(cell, error) for cell in left.values())
         free_unused()  # of a trainer that is gone
+
+
+def _watched(
+    cell: GeneralizationCell,
+    build: Callable[[], Trainer],
+    checkpoint: Checkpoint,
+    evaluate_every: int,
+) -> Iterator[Training | Progress]:
+    """As :func:`train`; what a plug-in changes of the shared state is put back after every epoch.
+
+    Raises:
+        ContractBroken: it was changed.
+    """
+    results = None
+    while True:
+        with kept_shared_state(cell.spec, is_ours=not cell.sources):
+            results = train(build(), checkpoint, evaluate_every) if results is None else results
+            result = next(results, None)
+        if result is None:
+            return
+        yield result
 
 
 def _trainer(piece: Piece, data: Splits, device: Device, how: TrainerChoice) -> Trainer:

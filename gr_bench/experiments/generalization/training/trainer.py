@@ -71,6 +71,8 @@ class Trainer(ABC):
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch's mini-batches: inputs (R, B, ...) and targets (R, B, ...)."""
         train, size = self.parts.train, self.cells[0].batch_size
+        if self.cells[0].method_source:  # a plug-in's contract is looked at once an epoch
+            self._is_new = True
         orders = torch.stack([torch.randperm(len(train), generator=own) for own in self._draws])
         orders = orders.to(self.device.torch_device)
         if isinstance(train, SplitPart):

@@ -60,6 +60,26 @@ def test_a_method_without_a_result_has_a_dash_and_its_divergences() -> None:
     assert found["diverged"]["db-gr(gamma=0.1)"] == "2 of 3"
 
 
+def test_an_interval_without_0_that_is_not_believed_says_why() -> None:
+    """One small effect among eight methods that have none."""
+    none = ("f-gr", "b-gr", "db-gr", "asam", "gnp", "c-gr", "unnormalized-sam")
+    apart = (0.04, -0.035, 0.03, -0.03)
+    others = [
+        record
+        for method in none
+        for record in runs(method, [0.70 + n / 100 + apart[n] for n in range(4)])
+    ]
+    small = runs("sam", (0.712, 0.716, 0.724, 0.742))
+    table = EXPERIMENT.tables([*SGD, *small, *others])["comparison"].set_index("method")
+    assert table.loc["sam", "low"] > 0
+    assert table.loc["sam", "verdict"] == "undecided"
+    found = findings(*SGD, *small, *others)
+    (said,) = [line for line in found if line.startswith("sam(rho=0.05) against SGD")]
+    assert "points of test accuracy, not significant among so many comparisons (4 seeds" in said
+    (other,) = [line for line in found if line.startswith("gnp")]
+    assert "not significant" not in other
+
+
 # --- findings: a method on one workload
 
 CLOSING = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pytest
@@ -16,10 +16,11 @@ from synthetic import training
 from gr_bench import load
 from gr_bench.experiments.generalization.cell import GeneralizationCell, TrainerChoice
 from gr_bench.experiments.generalization.record import Training
+from gr_bench.experiments.generalization.training import checkpoint as checkpoints
 from gr_bench.experiments.generalization.training import train
 from gr_bench.experiments.generalization.training.checkpoint import Checkpoint
 from gr_bench.experiments.record import Progress
-from gr_bench.runs.executor import LocalExecutor
+from gr_bench.runs.executor import Crashed, Event, LocalExecutor
 from gr_bench.runs.runner import Unwatched, run_suite
 from gr_bench.runs.suite import build_suite
 
@@ -141,6 +142,21 @@ def test_a_disk_that_is_full_costs_the_checkpoint_alone(
     assert checkpoint.load() is None
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_on_the_way_costs_the_checkpoint_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def onto_a_full_disk(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+        with open("/dev/full", "wb", buffering=0) as file:
+            write(file)
+
+    monkeypatch.setattr(checkpoints, "write_whole", onto_a_full_disk)
+    checkpoint = Checkpoint(tmp_path / "0.pt", 0.0, torch.device("cpu"))
+    checkpoint.save_if_due(lambda: {"epoch": 1})
+    assert "no checkpoint: " in capsys.readouterr().err
+    assert checkpoint.load() is None
+
+
 # --- the random state of a GPU
 
 
@@ -206,7 +222,7 @@ def test_the_same_suite_gives_the_same_tables(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
-    """The method kills its process in the third epoch, once; the run then goes on."""
+    """The method kills its process in the third epoch, once; the unit is then tried once more."""
     grid = {
         "methods": ["sgd", f"plugged:DiesOnce(path={str(tmp_path / 'died')!r}, at=9)"],
         "models": ["mlp(depth=2, width=8)"],
@@ -220,15 +236,16 @@ def test_a_killed_process_costs_no_epoch_that_was_saved(tmp_path: Path) -> None:
 
     folder = tmp_path / "run"
 
-    def execute() -> int:
-        return run_suite(
-            suite, folder, lambda own: LocalExecutor(own, workers=1), Unwatched()
-        ).failed
+    class Watcher(Unwatched):
+        def event(self, event: Event) -> None:
+            if isinstance(event, Crashed):
+                (own,) = (folder / "unfinished").iterdir()
+                left.update(path.name for path in own.iterdir())
 
-    assert execute() == 1
-    (left,) = (folder / "unfinished").iterdir()
-    assert {path.name for path in left.iterdir()} == {"pieces.json", "0.pt"}
-    assert execute() == 0
+    left: set[str] = set()
+    outcome = run_suite(suite, folder, lambda own: LocalExecutor(own, workers=1), Watcher())
+    assert outcome.failed == 0
+    assert left == {"pieces.json", "0.pt"}
     assert not (folder / "unfinished").exists()
     table = load(folder).generalization.set_index("method")
     assert list(table["status"]) == ["ok", "ok"]
