@@ -77,7 +77,7 @@ def nearly_right(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 @given(nearly_right())
 def test_a_suite_is_built_or_refused_in_one_printable_line(data: dict[str, Any]) -> None:
