@@ -185,7 +185,7 @@ def _failures(records: list[Failure]) -> DataFrame:
             "unsupported": record.unsupported,
             "duration_s": record.duration_s,
             "peak_memory_bytes": record.peak_memory_bytes,
-            "last_output": "\n".join(record.last_output),
+            "last_output": "\n".join(record.last_output) or None,
         }
         for record in records
     ]

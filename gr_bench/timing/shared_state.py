@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,17 @@ PATCHABLE: tuple[tuple[str, Any], ...] = (
 """Modules and classes whose functions are the same for all who step, and their names."""
 
 
+FOLDER = os.path.dirname(torch.__file__)
+
+
+def _is_patched(before: Any, now: Any) -> bool:
+    """True of a function that is another by now, unless PyTorch itself put its own there, as its
+    compiler does with ``torch.manual_seed`` when it is imported first.
+    """
+    code = getattr(now, "__code__", None)
+    return now is not before and not (code and code.co_filename.startswith(FOLDER + os.sep))
+
+
 class SharedState:
     """The settings and functions of PyTorch as they are now. Random numbers are nobody's."""
 
@@ -55,7 +67,7 @@ class SharedState:
                 put(self._settings[name])
         for name, owner in PATCHABLE:
             before, now = self._functions[name], vars(owner)
-            for key in [key for key, thing in before.items() if now.get(key) is not thing]:
+            for key in [key for key, thing in before.items() if _is_patched(thing, now.get(key))]:
                 changed.append(f"{name}.{key}")
                 setattr(owner, key, before[key])
         inherited = self._functions["torch.Tensor"]

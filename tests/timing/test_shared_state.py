@@ -40,3 +40,14 @@ def test_random_numbers_are_nobodys() -> None:
     torch.manual_seed(5)
     torch.rand(3)
     assert state.restore() == []
+
+
+def test_what_pytorch_puts_there_itself_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its compiler wraps ``torch.manual_seed``, when some optimizer's first step imports it."""
+    state = SharedState()
+    monkeypatch.setattr(torch, "manual_seed", torch._dynamo.disable(torch.manual_seed))
+    wrapped = torch.manual_seed
+    assert state.restore() == []
+    assert torch.manual_seed is wrapped
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: None)
+    assert state.restore() == ["torch.manual_seed"]

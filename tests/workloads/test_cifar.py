@@ -1,5 +1,6 @@
 """CIFAR from files in its binary format, found in a folder or fetched from a server."""
 
+import copy
 import hashlib
 import http.server
 import io
@@ -240,3 +241,97 @@ def test_the_published_archives_are_the_default() -> None:
     assert cifar.CIFAR10.md5 == "c32a1d4ab5d03f1284b67883e8d87530"
     assert cifar.CIFAR100.url == "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
     assert cifar.CIFAR100.md5 == "03b5dce01913d631647c71ecec9e9cb8"
+
+
+# --- archives that are not what was published, though their checksum is the expected one
+
+
+def _member(name: str, **fields: object) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(member, key, value)
+    return member
+
+
+FOLDER = "cifar-10-batches-bin"
+HOSTILE = {
+    "path traversal": (_member("../../../escaped.bin"), "leaves its folder"),
+    "traversal within": (_member(f"{FOLDER}/../../escaped.bin"), "leaves its folder"),
+    "absolute path": (_member("/escaped.bin"), "leaves its folder"),
+    "symbolic link": (
+        _member(f"{FOLDER}/test_batch.bin", type=tarfile.SYMTYPE, linkname="/etc/hostname"),
+        "no plain file",
+    ),
+    "hard link": (
+        _member(f"{FOLDER}/test_batch.bin", type=tarfile.LNKTYPE, linkname="../../outside"),
+        "no plain file",
+    ),
+    "pipe": (_member(f"{FOLDER}/test_batch.bin", type=tarfile.FIFOTYPE), "no plain file"),
+    "device": (_member(f"{FOLDER}/test_batch.bin", type=tarfile.CHRTYPE), "no plain file"),
+    "huge member": (_member(f"{FOLDER}/test_batch.bin", size=2**40), "1099511627776 bytes"),
+}
+
+
+def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Have the server give ``content``, and take its checksum for the published one."""
+    (tmp_path / "served" / "small.tar.gz").write_bytes(content)
+    md5 = hashlib.md5(content).hexdigest()
+    monkeypatch.setattr(cifar, "CIFAR10", replace(cifar.CIFAR10, md5=md5))
+
+
+def refused(tmp_path: Path, reason: str) -> None:
+    """Check that loading fails for the reason, twice, and leaves the archive alone behind."""
+    before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
+    for _ in range(2):
+        with pytest.raises(ValueError, match=reason) as caught:
+            cifar.cifar10()
+        assert "\n" not in str(caught.value)
+    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
+    left = [path.name for path in (tmp_path / "cache").rglob("*") if not path.is_dir()]
+    assert left == ["cifar-10-batches-bin.tar.gz"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_is_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, name: str
+) -> None:
+    member, reason = copy.copy(HOSTILE[name][0]), HOSTILE[name][1]
+    if member.name.startswith("/"):
+        member.name = f"{tmp_path}{member.name}"  # were it written, then there
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for file in sorted((tmp_path / "made" / FOLDER).iterdir()):
+            archive.add(file, f"{FOLDER}/{file.name}")
+        archive.addfile(member)
+    publish(tmp_path, monkeypatch, content.getvalue())
+    refused(tmp_path, reason)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.999])
+def test_a_truncated_archive_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, kept: float
+) -> None:
+    whole = (tmp_path / "served" / "small.tar.gz").read_bytes()
+    length = int(kept * len(whole)) if 0 < kept < 1 else int(kept)
+    publish(tmp_path, monkeypatch, whole[:length])
+    refused(tmp_path, "damaged or no tar.gz")
+
+
+def test_a_corrupted_archive_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    whole = bytearray((tmp_path / "served" / "small.tar.gz").read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 2000] = bytes(2000)
+    publish(tmp_path, monkeypatch, bytes(whole))
+    refused(tmp_path, "damaged or no tar.gz|it lacks")
+
+
+def test_an_archive_without_one_of_the_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(tmp_path / "made" / FOLDER / "test_batch.bin", f"{FOLDER}/test_batch.bin")
+    publish(tmp_path, monkeypatch, content.getvalue())
+    refused(tmp_path, "it lacks data_batch_1.bin")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
+import tarfile
+import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +23,8 @@ SPLIT_SEED = 0
 DATA_VARIABLE = "GR_BENCH_DATA"
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
+MOST_RECORDS = 50_000
+"""No published file has more."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,6 @@ def _fetch(distribution: Distribution) -> Path:
             known_hash=f"md5:{distribution.md5}",
             fname=distribution.archive,
             path=cache,
-            processor=pooch.Untar(),
         )
     except OSError as error:
         raise FileNotFoundError(
@@ -170,7 +176,57 @@ def _fetch(distribution: Distribution) -> Path:
             f"{distribution.name}: {distribution.url} does not have the MD5 sum "
             f"{distribution.md5}; try again, or give a folder as root or in {DATA_VARIABLE}"
         ) from error
-    return _find(distribution, cache / f"{distribution.archive}.untar")
+    unpacked = cache / f"{distribution.archive}.untar"
+    if not unpacked.is_dir():
+        _unpack(distribution, cache / distribution.archive, unpacked)
+    return _find(distribution, unpacked)
+
+
+def _unpack(distribution: Distribution, archive: Path, target: Path) -> None:
+    """Make the folder ``target`` of the distribution's files in the archive, whole or not at all.
+
+    Members are never written under names of their own: contents alone are copied, to the names
+    that the distribution has.
+    """
+    wanted = (*distribution.train_files, distribution.test_file)
+    most = MOST_RECORDS * (distribution.label_bytes + IMAGE_BYTES)
+    made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    try:
+        (made / distribution.folder).mkdir()
+        with tarfile.open(archive) as members:
+            for member in members:
+                path = Path(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise _refused(distribution, archive, f"{member.name!r} leaves its folder")
+                if not (member.isreg() or member.isdir()):
+                    raise _refused(distribution, archive, f"{member.name!r} is no plain file")
+                if member.size > most:
+                    raise _refused(
+                        distribution,
+                        archive,
+                        f"{member.name!r} is said to have {member.size} bytes, and no file of "
+                        f"it has more than {most}",
+                    )
+                if member.isreg() and path.parent.name == distribution.folder:
+                    content = members.extractfile(member) if path.name in wanted else None
+                    if content is not None:
+                        with content, (made / distribution.folder / path.name).open("wb") as file:
+                            shutil.copyfileobj(content, file)
+        lacking = [f for f in wanted if not (made / distribution.folder / f).is_file()]
+        if lacking:
+            raise _refused(distribution, archive, f"it lacks {', '.join(lacking)}")
+        made.rename(target)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _refused(distribution, archive, "it is damaged or no tar.gz") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _refused(distribution: Distribution, archive: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{distribution.name}: {archive} is refused, {reason}; delete it and fetch the binary "
+        "version again"
+    )
 
 
 def _read(
