@@ -191,9 +191,7 @@ class MeasuredRates(Rates):
         self._tell(f"timing {len(PROBES)} steps here, {place + 1} of {len(PROBES)}")
         model, dataset, batch_size, optimizer = PROBES[place]
         method = registry.spell_method(spec)
-        cell = StepCell(
-            method, model, dataset, batch_size, "cpu", dtype, optimizer=optimizer
-        )
+        cell = StepCell(method, model, dataset, batch_size, "cpu", dtype, optimizer=optimizer)
         try:
             step, device = build_step(cell, registry), get_device("cpu")
             steps = settle_and_warm_up(device, step, WARM_UP_S)

@@ -82,7 +82,8 @@ def _quiet_worker() -> None:
 
 def findings(studies: Sequence[Study]) -> dict[str, Any]:
     """The shares of studies, comparisons and methods over workloads with a verdict, the coverage,
-    and the power, as plain data; a share is ``[count, of, low, high]`` with its exact 95 % interval.
+    and the power, as plain data; a share is ``[count, of, low, high]`` with its exact 95 %
+    interval.
     """
     import numpy as np
 

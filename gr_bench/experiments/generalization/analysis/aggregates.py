@@ -193,8 +193,9 @@ def aggregates(everything: Sequence[Beside]) -> pd.DataFrame:
 
     ``workloads`` have a pair at that cost, of the ``of_workloads`` on which there is any comparison
     of the method. On ``all_diverged`` of those that have none every run of the method diverged, so
-    that what an epoch of it costs is not known: they are in no other number. ``better``, ``worse`` and ``undecided`` count the verdicts of ``comparison``.
-    ``pairs`` counts pairs of trainings; ``seeds`` and ``splits`` are the fewest of a workload.
+    that what an epoch of it costs is not known: they are in no other number. ``better``, ``worse``
+    and ``undecided`` count the verdicts of ``comparison``. ``pairs`` counts pairs of trainings;
+    ``seeds`` and ``splits`` are the fewest of a workload.
     ``diverged`` and ``baseline_diverged`` are among the pairs. ``without_errors`` counts workloads
     where the baseline made no error: they are in no ``errors_removed``. ``p`` is about the
     two-sided p-value of ``errors_removed`` against 0, of a normal distribution with the interval's

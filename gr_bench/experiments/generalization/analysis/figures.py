@@ -62,7 +62,8 @@ def pictures(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
             "over seeds. Accuracy gap is train minus test, loss gap test minus train. "
             "Methods that diverged or failed in every seed have no dot. Where it says `as chosen`, "
             "the table of what was chosen has the numbers."
-            + " Bits per byte are the test loss over ln 2, of data in bytes." * _has_bits(part),
+            + " Bits per byte are the test loss over ln 2, of data in bytes."
+            * _has_bits(part),
             _results(part),
         )
     for model, part in every.groupby("model", sort=False):

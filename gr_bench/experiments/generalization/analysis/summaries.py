@@ -167,7 +167,8 @@ def _over_workloads(found: pd.DataFrame) -> Summary:
         "Better, worse and undecided count the comparisons on single workloads. A training that "
         "diverged counts as without a right answer. "
         + "Where every run diverged, what an epoch costs is not known: at equal evaluations or "
-        "time such a workload is in no other column. " * bool(lost.any())
+        "time such a workload is in no other column. "
+        * bool(lost.any())
         + "Ahead and behind are significant at a "
         "false-discovery rate of 5 %; undecided does not mean alike.",
         shown,
@@ -328,8 +329,8 @@ def _budgets(found: pd.DataFrame) -> Summary:
     return Summary(
         "tuning_budgets",
         f"Against {baseline} after so many trials each",
-        f"{alike}Expected test accuracy minus {baseline}'s, in points, if each had been tuned with so "
-        "many trials: of the best by validation of so many, over all orders of the trials there "
+        f"{alike}Expected test accuracy minus {baseline}'s, in points, if each had been tuned with "
+        "so many trials: of the best by validation of so many, over all orders of the trials there "
         "are, with the 95 % interval by bootstrap over the trials of both. Marked * where it does "
         "not hold 0; where it does, nothing can be said. The intervals do not allow for the number "
         "of rows, and are of the trials' own trainings: seeds to judge by are not in them.",
