@@ -67,7 +67,7 @@ def _cost(results: Results) -> Answer:
 
 def _generalization(results: Results) -> Answer:
     """The method that is furthest ahead of the baseline among those that are, by their verdicts."""
-    question = "Which method generalizes best?"
+    question = "Which method generalises best?"
     if "generalization" not in results.experiments:
         return Answer(question, NOT_MEASURED, "")
     found = gains(results.tables)

@@ -33,7 +33,7 @@ class Pivot:
     title: str
     caption: str
     relative: str
-    """What the relative entries are; ``absolute`` the others."""
+    """The words for relative entries; ``absolute`` those for the others."""
 
     absolute: str
     columns: Sequence[str]

@@ -48,6 +48,7 @@ function build(details) {
 
 document.querySelectorAll("details.rows").forEach(details => {
   details.addEventListener("toggle", () => details.open && build(details));
+  if (details.open) build(details);
 });
 
 document.querySelectorAll("a[data-filter]").forEach(link => {
