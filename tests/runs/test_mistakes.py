@@ -16,12 +16,23 @@ SUITES = {
     "s": f"title = 's'\n[[step_cost]]\nmethods = ['sgd']\n{COMMON}",
     "g": f"title = 'g'\n[[generalization]]\nmethods = ['sgd']\nepochs = 1\n{COMMON}",
 }
+FILES = {
+    "ragged.csv": "a,label\n1,0\n1,2,3\n",
+    "empty.csv": "",
+    "head.csv": "a,label\n",
+    "good.csv": "a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(40)),
+}
+"""Those that a mistake names are there."""
+
 EXPERIMENTS = {"i": "implicit_bias", "f": "flooding", "m": "modified_flow"}
 
 
 def arguments_of(text: str, folder: Path) -> list[str]:
     """The arguments; a letter stands for a suite, that of its experiment which ships."""
     written = text.split()
+    for name, content in FILES.items():
+        if name in text:
+            (folder / name).write_text(content)
     for index, word in enumerate(written):
         name = word.removesuffix(".toml")
         if name in SUITES and word != name:
