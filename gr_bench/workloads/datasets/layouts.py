@@ -293,7 +293,19 @@ def _ignoring(function: Callable[..., Any], *known: str) -> Callable[..., None]:
     return check
 
 
+def given_folder(root: Any = None) -> Path | None:
+    """The folder that CIFAR is in; None if it is to be fetched.
+
+    Raises:
+        ValueError: it is no folder's path.
+        OSError: there is no such folder.
+    """
+    return None if root is None else find_folder(root)
+
+
 CHECKS: dict[str, Callable[..., None]] = {
+    "cifar10": _ignoring(given_folder, "root"),
+    "cifar100": _ignoring(given_folder, "root"),
     "csv": _ignoring(csv_features, "path", "target", "features", "separator"),
     "npz": _ignoring(npz_arrays, "path", "inputs", "targets"),
     "images": _ignoring(image_files, "path"),
