@@ -17,7 +17,8 @@ from gr_bench.claims import CLAIMS
 from gr_bench.claims.base import Case, Claim, Evidence, show
 from gr_bench.claims.verdict import NOT_TESTED, Judged, Part, judge
 from gr_bench.errors import RequestError
-from gr_bench.reports.page import about, templates
+from gr_bench.reports.page import about
+from gr_bench.reports.pages import templates
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 

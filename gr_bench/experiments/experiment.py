@@ -199,6 +199,8 @@ class Summary:
     title: str
     caption: str
     table: DataFrame
+    main: tuple[str, ...] = ()
+    """The columns that a reader sees at once, the others when asked for; all, if there are none."""
 
 
 @dataclass(frozen=True)
@@ -209,3 +211,5 @@ class Picture:
     title: str
     caption: str
     figure: Figure
+    data: DataFrame | None = None
+    """The rows that it was drawn from, for a file beside it."""

@@ -25,8 +25,9 @@ COSTS = tuple(AT_COST)
 def step_times(tables: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
     """Time ratios by method, geometric means over the workloads that all methods were timed on.
 
-    The half-width of a mean's logarithm is sqrt(Σ hᵢ²)/n, hᵢ those of the n workloads, which are
-    measured independently of each other. A method without an interval on a workload has none.
+    The ends of a mean's interval are the means of the ends: this holds whatever the errors of the
+    workloads, timed by the same processes, have in common, and is wide where they have nothing. A
+    method without an interval on a workload has none.
 
     Args:
         tables: a run's, with ``step_cost`` or without.
@@ -43,21 +44,10 @@ def step_times(tables: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
     common = own.groupby(BLOCK, dropna=False)["spec"].transform("nunique") == count
     found = {}
     for spec, rows in own[common].groupby("spec", sort=False):
-        logs = rows["time_ratio"].astype(float).map(math.log)
-        ends = rows[["time_ratio_low", "time_ratio_high"]].astype(float)
-        if not (ends["time_ratio_low"] > 0).all():
-            ends[:] = math.nan
-        widths = (ends["time_ratio_high"].map(_log) - ends["time_ratio_low"].map(_log)) / 2
-        half = math.sqrt(float((widths**2).sum(skipna=False))) / len(rows)
-        center = float(logs.mean())
-        found[str(spec)] = Interval(
-            math.exp(center), math.exp(center - half), math.exp(center + half)
-        )
+        ends = rows[["time_ratio", "time_ratio_low", "time_ratio_high"]].astype(float)
+        means = ends.where(ends > 0).map(math.log).mean(skipna=False)
+        found[str(spec)] = Interval(*(math.exp(mean) for mean in means))
     return found
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else math.nan
 
 
 def timed_workloads(tables: Mapping[str, pd.DataFrame]) -> int:

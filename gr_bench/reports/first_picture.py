@@ -59,8 +59,27 @@ def first_picture(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
         axes[-1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     names = style.short(order)
     axes[0].set_yticks(range(len(order) + 1), [*(names[spec] for spec in order), name])
-    return Picture(
-        NAME, "Cost and gain" if all(panels) else "Cost" if times else "Gain", CAPTION, figure
+    title = "Cost and gain" if all(panels) else "Cost" if times else "Gain"
+    gained = {spec: values[name] for spec, name in of.items() if name in values} or values
+    return Picture(NAME, title, CAPTION, figure, _data(order, times, gained))
+
+
+def _data(
+    order: Sequence[str], times: Mapping[str, Interval], gained: Mapping[str, Interval]
+) -> pd.DataFrame:
+    """A row a method, the baseline left out."""
+    columns = {"time_ratio": times, "gain": gained}
+    return pd.DataFrame(
+        {
+            "spec": spec,
+            **{
+                f"{name}{end}": getattr(values[spec], part)
+                for name, values in columns.items()
+                if spec in values
+                for end, part in (("", "center"), ("_low", "low"), ("_high", "high"))
+            },
+        }
+        for spec in order[::-1]
     )
 
 

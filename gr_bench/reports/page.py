@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,8 +18,10 @@ from matplotlib.figure import Figure
 from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
 from gr_bench.reports.answers import answers
+from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.first_picture import first_picture
 from gr_bench.reports.overview import overview
+from gr_bench.reports.pages import templates
 from gr_bench.reports.pivots import PIVOTS, Pivot
 from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, MERGED
@@ -30,7 +29,7 @@ from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
 FOLDER = "report"
-MOST_SVG_BYTES = 150_000
+MOST_SVG_BYTES = 100_000
 """A larger figure is embedded as pixels; its SVG is beside the page."""
 
 MOST_CLASSES = 20
@@ -46,8 +45,6 @@ class Section:
     summaries: list[Summary]
     pictures: list[Picture]
     pivot: Pivot | None
-    tables: list[str]
-    """The names of its tables."""
 
 
 def write_report(
@@ -83,6 +80,9 @@ def write_report(
         _write_tables(fresh / "tables", results.tables)
         shown = about(results) | {
             "compared": compared(results),
+            "how_sure": how_sure(results.tables),
+            "folder": results.folder,
+            "tables": [name for name, table in results.tables.items() if len(table)],
             "answers": answers(results),
             "first": first,
             "sections": sections,
@@ -110,7 +110,6 @@ def _section(experiment: Experiment[Any, Any], results: Results) -> Section:
         summaries=experiment.summaries(tables),
         pictures=_pictures(experiment, results),
         pivot=pivot(tables) if pivot else None,
-        tables=[name for name, table in tables.items() if len(table)],
     )
 
 
@@ -161,6 +160,8 @@ def _write_figures(
         picture.figure.set_layout_engine("none")  # laid out once is enough
         svg = _svg(picture.figure)
         (folder / f"{picture.name}.svg").write_bytes(svg)
+        if picture.data is not None:
+            picture.data.to_csv(folder / f"{picture.name}.csv", index=False)
         images[picture.name] = _uri(svg) if len(svg) <= MOST_SVG_BYTES else _webp_uri(png)
         plt.close(picture.figure)
     return images
@@ -172,7 +173,7 @@ def _webp_uri(png: Path) -> str:
 
     buffer = io.BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").save(buffer, "WEBP", quality=90, method=6)
+        image.convert("RGB").save(buffer, "WEBP", quality=85, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -266,45 +267,3 @@ def _dataset_in_words(text: str, described: dict[str, Any]) -> str:
         f"{text}: {described['source']} (BLAKE2b {described['content']}); {described['split']}; "
         f"{samples} samples; {len(classes)} classes: {shown}"
     )
-
-
-def templates() -> jinja2.Environment:
-    """The pages' templates, with a filter for tables of either kind."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gr_bench.reports"),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["zip"] = zip
-    environment.globals["vendored"] = _vendored
-    environment.filters["rows_json"] = _rows_json
-    environment.filters["html_table"] = _html_table
-    environment.filters["md_table"] = _md_table
-    return environment
-
-
-def _vendored(name: str) -> str:
-    """The text of a file of another project that pages embed."""
-    return resources.files("gr_bench.reports").joinpath("vendor", name).read_text("utf-8")
-
-
-def _rows_json(table: pd.DataFrame) -> str:
-    """A table as ``{"columns": [...], "rows": [[...]]}``, safe inside of a script element."""
-    rows = table.astype(object).where(table.notna(), "-").map(_printed).to_numpy().tolist()
-    text = json.dumps({"columns": [str(own) for own in table.columns], "rows": rows})
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _printed(value: object) -> object:
-    return value.item() if hasattr(value, "item") else str(value)
-
-
-def _html_table(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, border=0, na_rep="-", classes="data")
-
-
-def _md_table(table: pd.DataFrame) -> str:
-    text = table.fillna("-").astype(str).map(lambda s: " ".join(s.split()).replace("|", r"\|"))
-    return text.to_markdown(index=False, disable_numparse=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from gr_bench.experiments import style
+from gr_bench.experiments.generalization.analysis.tables import without_choices
 from gr_bench.reports.costs_and_gains import COSTS
+from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
 
@@ -24,6 +26,9 @@ class Entry:
     absolute: str
     best: bool = False
     """True if its interval leaves no doubt that it is the best in its column."""
+
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """What singles out its rows in the table of every row, by column."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Pivot:
     """By the method's name; None where it was not measured, or gave no result."""
 
     colors: Mapping[str, str]
+    every_row: str
+    """The name of the summary that has every row."""
 
 
 MOST_COLUMNS = 12
@@ -59,6 +66,7 @@ def step_cost(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
         title="Time per step",
         caption="Ratios to the baseline, timed in the same rounds, with 95 % intervals. Bold: "
         "faster than every other method but the baseline, beyond both intervals.",
+        every_row="step_time",
         relative="over the baseline's",
         absolute="milliseconds",
     )
@@ -78,17 +86,19 @@ def generalization(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
         str(cost), f"at equal {cost}"
     )
     name = "SGD" if base == "sgd" else base
+    table = without_choices(table.assign(spelled=table["spec"]), "as chosen")
     if role == "chosen":
-        table = table.assign(spec=[str(spec).partition("(")[0] for spec in table["spec"]])
+        table["spec"] = [parse(str(spec)).kind for spec in table["spec"]]
     return _pivot(
         table,
         ("model", "dataset", "batch_size"),
         _accuracy_entry,
-        lambda rows: set(rows.index[rows["verdict"] == "better"]),
+        _most_accurate,
         title=f"Test accuracy against {name}, {words}",
-        caption=f"Points over {name} trained {words}, with 95 % intervals. Bold: better, at a 5 % "
-        "false-discovery rate over all comparisons. An interval that holds 0 does not show that "
-        "there is no difference.",
+        caption=f"Points over {name} trained {words}, with 95 % intervals. Bold: better than "
+        f"{name} (at a 5 % false-discovery rate) and, beyond both intervals, than every other. An "
+        "interval that holds 0 does not show that there is no difference.",
+        every_row="comparison",
         relative=f"points over {name}",
         absolute="test accuracy, %",
     )
@@ -101,10 +111,10 @@ def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
     ends = f" [{value.low:.2f}, {value.high:.2f}]" if _known(value.low) else ""
     itself = row["half_width"] == 0
     relative = "1" if itself else f"{value.center:.2f}{ends}"
-    own = f"{row['time_ms']:.3g}"
+    own, where = f"{row['time_ms']:.3g}", _where(row, method=row["spec"])
     if _known(row["time_ms_low"]):
         own += f" [{row['time_ms_low']:.3g}, {row['time_ms_high']:.3g}]"
-    return Entry(relative, own)
+    return Entry(relative, own, where=where)
 
 
 def _shortest(rows: pd.DataFrame) -> set[Any]:
@@ -117,12 +127,27 @@ def _shortest(rows: pd.DataFrame) -> set[Any]:
     return {order.index[0]} if sure else set()
 
 
+def _most_accurate(rows: pd.DataFrame) -> set[Any]:
+    """The row that is better than the baseline and whose interval is above all others'."""
+    order = rows[rows["low"].notna()].sort_values("difference", ascending=False)
+    if not len(order) or order["verdict"].iloc[0] != "better":
+        return set()
+    sure = len(order) == 1 or order["low"].iloc[0] > order["high"].iloc[1:].max()
+    return {order.index[0]} if sure else set()
+
+
 def _accuracy_entry(row: Mapping[Any, Any]) -> Entry | None:
     if not _known(row["difference"]):
         return None
     center, low, high = (100 * float(row[key]) for key in ("difference", "low", "high"))
     own = f"{100 * float(row['test_accuracy']):.1f}" if _known(row["test_accuracy"]) else "-"
-    return Entry(f"{center:+.1f} [{low:+.1f}, {high:+.1f}]", own)
+    where = _where(row, spec=row["spelled"]) | {"at equal": row["cost"]}
+    return Entry(f"{center:+.1f} [{low:+.1f}, {high:+.1f}]", own, where=where)
+
+
+def _where(row: Mapping[Any, Any], **method: str) -> dict[str, Any]:
+    workload = (*("model", "dataset", "batch_size", "device", "dtype", "threads"), "epochs")
+    return {key: row[key] for key in workload if key in row} | method
 
 
 def _known(value: Any) -> bool:
@@ -148,7 +173,7 @@ def _pivot(
         for index, row in zip(part.index, part.to_dict("records"), strict=True):
             own = entry(row)
             if own is not None and index in winners:
-                own = Entry(own.relative, own.absolute, best=True)
+                own = replace(own, best=True)
             found[names[str(row["spec"])]] = own
         for name, column in rows.items():
             column.append(found.get(name))

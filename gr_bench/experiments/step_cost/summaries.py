@@ -84,6 +84,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "Waiting: part of the timed wall time in which something else had the processor."
             + on_gpu,
             time,
+            (*cell, "time (ms)", "time ratio", "known to", "FLOP ratio", "efficiency", "status"),
         ),
         Summary(
             "step_memory",
@@ -91,6 +92,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "Bytes that PyTorch's allocator had given out at the peak of a steady-state step, and "
             "its parts. P is the bytes of the parameters; extra memory is over the baseline's.",
             memory,
+            (*cell, "peak (MB)", "extra memory (P)"),
         ),
         Summary(
             "cost_model",

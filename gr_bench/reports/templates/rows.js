@@ -1,6 +1,5 @@
 // The tables with every row: built when they are opened, from the JSON beside them.
 "use strict";
-const MOST_COLUMNS = 8;
 const tables = new Map();
 
 function number(text) {
@@ -14,6 +13,36 @@ function order(a, b) {
   return x - y;
 }
 
+function columnBoxes(details, table, columns, main) {
+  const controls = details.querySelector(".controls");
+  columns.forEach((title, i) => {
+    if (main.includes(i)) return;
+    const label = document.createElement("label"), box = document.createElement("input");
+    box.type = "checkbox";
+    box.addEventListener("change", () => table.toggleColumn("c" + i));
+    label.append(box, " " + title);
+    controls.append(label);
+    controls.hidden = false;
+  });
+}
+
+// Tabulator's heads can be clicked; here the tab key reaches them, and Enter sorts.
+function byKeyboard(grid) {
+  grid.querySelectorAll(".tabulator-col-sorter-element").forEach(head => {
+    const title = head.querySelector(".tabulator-col-title");
+    title.tabIndex = 0;
+    title.addEventListener("keydown", event => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      title.click();
+    });
+  });
+  grid.querySelectorAll(".tabulator-header-filter input").forEach(own => {
+    const title = own.closest(".tabulator-col").querySelector(".tabulator-col-title").textContent;
+    own.setAttribute("aria-label", "filter " + title);
+  });
+}
+
 function build(details) {
   if (tables.has(details)) return tables.get(details);
   const grid = details.querySelector(".grid");
@@ -23,27 +52,30 @@ function build(details) {
     data: rows,
     layout: "fitDataFill",
     height: rows.length > 30 ? "28rem" : false,
-    columnDefaults: { headerFilter: "input", sorter: order, headerFilterPlaceholder: "filter", formatter: "plaintext" },
-    columns: data.columns.map((title, i) => ({ title, field: "c" + i, visible: i < MOST_COLUMNS })),
+    columnDefaults: { headerFilter: "input", sorter: order, headerFilterPlaceholder: "filter", formatter: "plaintext",
+      titleFormatter: "plaintext" },
+    columns: data.columns.map((title, i) => ({ title, field: "c" + i, visible: data.main.includes(i) })),
   });
-  const controls = details.querySelector(".controls");
-  data.columns.slice(MOST_COLUMNS).forEach((title, i) => {
-    const label = document.createElement("label"), box = document.createElement("input");
-    box.type = "checkbox";
-    box.addEventListener("change", () => table.toggleColumn("c" + (i + MOST_COLUMNS)));
-    label.append(box, " " + title);
-    controls.append(label);
-  });
-  if (data.columns.length > MOST_COLUMNS) controls.prepend("More columns: ");
-  table.on("tableBuilt", () => {
-    grid.querySelectorAll(".tabulator-header-filter input").forEach(own => {
-      const title = own.closest(".tabulator-col").querySelector(".tabulator-col-title").textContent;
-      own.setAttribute("aria-label", "filter " + title);
-    });
-  });
-  const built = { table, method: "c" + data.columns.indexOf("method"), ready: new Promise(done => table.on("tableBuilt", done)) };
+  columnBoxes(details, table, data.columns, data.main);
+  const ready = new Promise(done => table.on("tableBuilt", () => done(byKeyboard(grid))));
+  const built = { table, columns: data.columns, ready };
   tables.set(details, built);
+  details.querySelector(".selected button").addEventListener("click", () => only(details, {}));
   return built;
+}
+
+// Only the rows that have these values in the columns that there are.
+function only(details, where) {
+  const { table, columns, ready } = build(details);
+  const wanted = Object.entries(where).filter(([title]) => columns.includes(title));
+  ready.then(() => {
+    const fits = row => wanted.every(([title, value]) => String(row["c" + columns.indexOf(title)]) === String(value));
+    if (wanted.length) table.setFilter(fits);
+    else table.clearFilter(true);
+    const words = details.querySelector(".selected");
+    words.hidden = !wanted.length;
+    words.querySelector("span").textContent = wanted.map(pair => pair.join(" ")).join(", ");
+  });
 }
 
 document.querySelectorAll("details.rows").forEach(details => {
@@ -51,12 +83,13 @@ document.querySelectorAll("details.rows").forEach(details => {
   if (details.open) build(details);
 });
 
-document.querySelectorAll("a[data-filter]").forEach(link => {
+document.querySelectorAll("a[data-where]").forEach(link => {
   link.addEventListener("click", () => {
     const details = document.querySelector(link.getAttribute("href"));
+    if (!details) return;
     details.open = true;
-    const built = build(details);
-    built.ready.then(() => built.table.setHeaderFilterValue(built.method, link.dataset.filter));
+    only(details, JSON.parse(link.dataset.where));
+    details.querySelector("summary").focus({ preventScroll: true });
   });
 });
 

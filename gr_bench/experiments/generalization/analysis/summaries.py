@@ -89,6 +89,7 @@ def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
         "with chosen settings and for all others."
         + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
         shown,
+        tuple(c for c in shown if c not in ("p", "splits", "interval over", "role", "tuned")),
     )
 
 
@@ -380,6 +381,7 @@ def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
         "counted, and are in no mean. With label noise, train results are on the noisy labels, and "
         "gaps can be negative.",
         pd.DataFrame(rows).drop(columns=[key for key in GROUP if key not in kept]),
+        (*SHOWN, "spec", "test accuracy (%)", difference, "accuracy gap (points)", "seeds"),
     )
 
 

@@ -1,0 +1,51 @@
+"""The second line of a report: how well its numbers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from gr_bench.experiments import style
+
+
+def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Half-widths of the intervals, what they are over, and the noise floor, in a sentence."""
+    found = []
+    table = tables.get("step_cost")
+    if table is not None and len(table):
+        own = table[~table["control"].astype(bool) & (table["half_width"] != 0)]
+        half = own["half_width"].astype(float)
+        half = half[np.isfinite(half)]
+        if len(half):
+            processes = style.value_range(own.loc[half.index, "replicates"], "{:.0f}")
+            found.append(f"time ratios to ±{half.median():.1%} ({processes} processes)")
+        if (floor := noise_floor(tables)) is not None:
+            found.append(f"noise floor ±{floor:.1%} (the baseline against itself)")
+    against = tables.get("comparison")
+    if against is not None and len(against):
+        half = 50 * (against["high"] - against["low"]).astype(float)
+        half = half[np.isfinite(half)]
+        if len(half):
+            seeds = style.value_range(against.loc[half.index, "seeds"], "{:.0f}")
+            found.append(
+                f"differences in test accuracy to ±{half.median():.2g} points ({seeds} seeds)"
+            )
+    if not found:
+        return "How sure: these records give no interval."
+    return f"How sure, at 95 %, by the median: {'; '.join(found)}."
+
+
+def noise_floor(tables: Mapping[str, pd.DataFrame]) -> float | None:
+    """The half-width of the baseline's interval against itself, its median over workloads.
+
+    Returns:
+        None without a control that was timed in two processes.
+    """
+    table = tables.get("step_cost")
+    if table is None or not len(table):
+        return None
+    half = table.loc[table["control"].astype(bool), "half_width"].astype(float)
+    half = half[np.isfinite(half)]
+    return float(half.median()) if len(half) else None

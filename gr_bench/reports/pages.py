@@ -1,0 +1,77 @@
+"""The pages' templates, with filters for tables of either format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from gr_bench.experiments.experiment import Summary
+
+
+def templates() -> jinja2.Environment:
+    """The pages' templates, with a filter for tables of either kind."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gr_bench.reports"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["zip"] = zip
+    environment.globals["vendored"] = _vendored
+    environment.filters["rows_json"] = rows_json
+    environment.filters["where_json"] = _where_json
+    environment.filters["inline"] = _inline
+    environment.filters["html_table"] = _html_table
+    environment.filters["md_table"] = _md_table
+    return environment
+
+
+def _vendored(name: str) -> str:
+    """The text of a file of another project that pages embed."""
+    return resources.files("gr_bench.reports").joinpath("vendor", name).read_text("utf-8")
+
+
+def _inline(text: str) -> Markup:
+    """A line of Markdown as HTML: what stands between backticks is code, all else as it is."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def rows_json(summary: Summary) -> str:
+    """A table as ``{"columns": [...], "main": [...], "rows": [[...]]}``, safe inside of a script
+    element; ``main`` are the places of the columns that are shown at once.
+    """
+    table = summary.table
+    columns = [str(own) for own in table.columns]
+    main = [place for place, name in enumerate(columns) if name in summary.main]
+    rows = table.astype(object).where(table.notna(), "-").map(_printed).to_numpy().tolist()
+    text = json.dumps(
+        {"columns": columns, "main": main or list(range(len(columns))), "rows": rows},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _where_json(where: Mapping[str, object]) -> str:
+    return json.dumps({key: _printed(value) for key, value in where.items()}, ensure_ascii=False)
+
+
+def _printed(value: object) -> object:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    html = table.to_html(index=False, border=0, na_rep="-", classes="data")
+    return html.replace("<th>", '<th scope="col">')
+
+
+def _md_table(table: pd.DataFrame) -> str:
+    text = table.fillna("-").astype(str).map(lambda s: " ".join(s.split()).replace("|", r"\|"))
+    return text.to_markdown(index=False, disable_numparse=True)
