@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from gr_bench.claims.verdict import Part, judge
 from gr_bench.experiments import style
 from gr_bench.reports.costs_and_gains import AT_COST, Gain, gains, step_times, timed_workloads
 from gr_bench.runs.results import Results
+from gr_bench.runs.store import journal_of
 from gr_bench.stats import Interval
 
 NOT_MEASURED = "not measured in this run"
@@ -46,8 +48,7 @@ def _cost(results: Results) -> Answer:
         return Answer(question, NOT_MEASURED, "")
     ratios = step_times(results.tables)
     if not ratios:
-        why = "no workload was timed with every method"
-        return Answer(question, NOT_KNOWN, f"{_upper(why)}; each one's ratios are below.")
+        return Answer(question, NOT_KNOWN, _no_ratios(results))
     names = style.short(ratios)
     order = sorted(ratios, key=lambda spec: ratios[spec].center)
     first, last = order[0], order[-1]
@@ -60,9 +61,25 @@ def _cost(results: Results) -> Answer:
     if last not in (first, *near):
         text += f"; {names[last]} takes most, {_times(ratios[last])}"
     short = f"{names[first]}: {ratios[first].center:.2f} times the baseline"
+    if any(math.isnan(ratio.low) for ratio in ratios.values()):
+        why = "some ratio comes from one process, which gives no interval"
+        return Answer(question, NOT_KNOWN, f"{text}, but {why}.")
     if near:
         short = f"{_list([names[first], *(names[s] for s in near)])}: not told apart"
     return Answer(question, short, f"{text}.")
+
+
+def _no_ratios(results: Results) -> str:
+    """The reason for which no ratio of times can be given for all methods."""
+    table = results.tables["step_cost"]
+    own = table[~table["control"].astype(bool)]
+    if not own["time_ms"].notna().any():
+        counts = own["status"].value_counts()
+        lost = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"No step was timed: of {_count(len(own), 'cell')}, {lost or 'none has a result'}."
+    if (own["time_ratio"].notna() & (own["half_width"] != 0)).any():
+        return "No workload was timed with every method; each one's ratios are below."
+    return "No method was timed together with the baseline."
 
 
 def _generalization(results: Results) -> Answer:
@@ -98,22 +115,27 @@ def _generalization(results: Results) -> Answer:
         if len(sides["ahead"]) == 1:
             short = f"{names[sides['ahead'][0].method]}: ahead of {base}"
     elif rest:
-        short = f"not known: none is shown to be ahead of {base}"
+        short = f"Not known: none is shown to be ahead of {base}"
     else:
         short = f"{base}: every method is behind it"
     text = f"{_upper(where)}, in {what}: {'; '.join(parts)}."
-    return Answer(question, _upper(f"{short} {AT_COST[found.cost]}"), text)
+    return Answer(question, f"{short} {AT_COST[found.cost]}", text)
 
 
 def _gain(own: Gain) -> str:
     center, low, high = (100 * end for end in own.value)
+    if math.isnan(center):
+        return "(no two runs to compare)"
+    if not math.isfinite(high - low):
+        return f"{center:+.1f} (no interval)"
     return f"{center:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _forward_or_sam(results: Results) -> Answer:
     """The verdicts on the questions of :mod:`gr_bench.claims.questions` that speak of both."""
     question = "F-GR or SAM?"
-    evidence = Evidence(results.records, results.tables)
+    records = results.records if journal_of(results.folder) is not None else []
+    evidence = Evidence(records, results.tables)
     judged = [
         (words, own.inside)
         for (name, words), own in zip(

@@ -90,6 +90,9 @@ class Gains:
     methods: tuple[Gain, ...]
 
 
+PLACE = ("model", "dataset", "batch_size", "device", "dtype", "threads", "optimizer", "label_noise")
+"""The columns that tell the workloads of comparisons apart."""
+
 WORDS = {"better": "ahead", "worse": "behind"}
 
 
@@ -106,6 +109,8 @@ def gains(tables: Mapping[str, pd.DataFrame], cost: str | None = None) -> Gains 
             rows = table[(table["role"] == role) & (table["baseline"] == _baseline(table))]
             for own in [cost] if cost else COSTS:
                 part = rows[rows["cost"] == own]
+                if not of_errors and len(part[list(PLACE)].drop_duplicates()) != 1:
+                    continue
                 if len(part) and not part["spec"].duplicated().any():
                     return _gains(part, role == "chosen", own, of_errors)
     return None

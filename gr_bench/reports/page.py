@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ from gr_bench.version import __version__
 FOLDER = "report"
 MOST_SVG_BYTES = 100_000
 """A larger figure is embedded as pixels; its SVG is beside the page."""
+
+MOST_DRAWN = 12
+"""Pairs of model and dataset that figures show: with more panels none can be read."""
 
 MOST_CLASSES = 20
 """Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
@@ -140,10 +143,35 @@ def compared(results: Results) -> str:
 def _pictures(experiment: Experiment[Any, Any], results: Results) -> list[Picture]:
     """An experiment's figures, each taken out of pyplot's hands as soon as it is drawn."""
     pictures = []
-    for picture in experiment.figures(results.tables):
+    tables, left_out = _drawn(results.tables)
+    for picture in experiment.figures(tables):
         plt.close(picture.figure)
-        pictures.append(picture)
+        pictures.append(replace(picture, caption=picture.caption + left_out))
     return pictures
+
+
+def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], str]:
+    """The tables as far as figures show them, and a sentence on what they leave out.
+
+    Rows of the first :data:`MOST_DRAWN` models and datasets, each with a panel of its own; rows
+    over many workloads name none, and stay.
+    """
+    keys = ["model", "dataset"]
+    named = [table[keys].dropna() for table in tables.values() if {*keys} <= {*table.columns}]
+    places = pd.concat(named).drop_duplicates() if named else pd.DataFrame(columns=keys)
+    if len(places) <= MOST_DRAWN:
+        return tables, ""
+    kept = {*places.head(MOST_DRAWN).itertuples(index=False, name=None)}
+    drawn = {}
+    for name, table in tables.items():
+        if {*keys} <= {*table.columns}:
+            own = zip(table["model"], table["dataset"], strict=True)
+            table = table[[pd.isna(place[0]) or place in kept for place in own]]
+        drawn[name] = table
+    return drawn, (
+        f" Drawn are {MOST_DRAWN} of {len(places)} pairs of model and dataset, the first ones; "
+        "the tables have all."
+    )
 
 
 def _write_figures(

@@ -797,6 +797,8 @@ def test_the_command_prints_verdicts_and_writes_pages(command: Warm, tmp_path: P
     assert "- Holds: mlp, digits, batch 32." in text
     assert "http:" not in html
     assert "url(" not in html
+    assert "`" not in html
+    assert html.index("<table") < html.index("Every verdict") < html.index("<dl>")
 
 
 def test_several_runs_are_judged_one_by_one_and_together(command: Warm, tmp_path: Path) -> None:

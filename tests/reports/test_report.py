@@ -16,7 +16,8 @@ from processes import Warm
 from synthetic import cost, counted, diverged, failed, run_of, timed, trained, training
 
 from gr_bench import load
-from gr_bench.reports.page import write_report
+from gr_bench.reports.page import MOST_DRAWN, _drawn, write_report
+from gr_bench.reports.pages import templates
 from gr_bench.spec import parse
 
 FIVE = (
@@ -170,6 +171,40 @@ def test_what_failed_is_shown_as_it_is(page: Page) -> None:
     assert "| luck" in page.text
     assert "Both experiments, <i>with</i> accidents." in page.text
     assert not page.tags & {"b", "i"}
+
+
+def test_what_is_between_backticks_is_code_and_nothing_else_is_markup() -> None:
+    inline = templates().filters["inline"]
+    assert inline("as `a<b`, not <i>") == "as <code>a&lt;b</code>, not &lt;i&gt;"
+    assert inline("one ` alone") == "one ` alone"
+
+
+def test_no_markdown_is_left_on_the_page(page: Page) -> None:
+    assert "`" not in page.text
+
+
+def test_the_first_picture_has_its_numbers_in_a_file(report: Path) -> None:
+    rows = pd.read_csv(report / "figures" / "cost_and_gain.csv")
+    assert {*rows["spec"]} >= {*FIVE} - {"sgd"}
+    assert (rows["time_ratio_low"] <= rows["time_ratio"]).all()
+
+
+def test_each_picture_is_linked_as_files_that_are_there(report: Path, page: Page) -> None:
+    linked = {own for own in page.references if own.startswith("figures/")}
+    there = {f"figures/{path.name}" for path in (report / "figures").iterdir()}
+    assert linked == there
+
+
+def test_figures_of_many_workloads_show_some_and_say_so() -> None:
+    places = [(f"mlp(depth={n})", "digits") for n in range(MOST_DRAWN + 1)]
+    table = pd.DataFrame(places, columns=["model", "dataset"])
+    over = pd.DataFrame({"model": [None], "dataset": [None]})
+    tables, left_out = _drawn({"some": table, "over": over, "other": pd.DataFrame({"n": [1]})})
+    assert len(tables["some"]) == MOST_DRAWN
+    assert len(tables["over"]) == len(tables["other"]) == 1
+    assert f"Drawn are {MOST_DRAWN} of {MOST_DRAWN + 1} pairs" in left_out
+    few, nothing = _drawn({"some": table.head(MOST_DRAWN)})
+    assert (len(few["some"]), nothing) == (MOST_DRAWN, "")
 
 
 def test_diverged_runs_are_counted_at_a_glance(page: Page) -> None:
