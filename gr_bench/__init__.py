@@ -33,6 +33,9 @@ def run(
     budget: str | float | None = None,
     fresh: bool = False,
     watcher: Watcher | None = None,
+    executor: str = "local",
+    address: str | None = None,
+    gpu_share: float = 1.0,
 ) -> Results:
     """Measure a suite, or go on with a run of it.
 
@@ -46,6 +49,10 @@ def run(
         budget: the time that it may take, as ``"5m"`` or in seconds; by default the suite's own.
         fresh: put earlier results in the folder aside and start over.
         watcher: told of everything that happens.
+        executor: ``local``, or ``ray`` for a cluster.
+        address: the cluster's, ``HOST:PORT``; by default Ray's variable, the one that runs here, or
+            one that is started here for the run.
+        gpu_share: the part of a GPU that a training takes there.
 
     Returns:
         The run's tables; its ``outcome`` says what was done now.
@@ -87,13 +94,20 @@ def run(
         chosen = load_suite(str(suite), **how)
     folder = Path("runs", chosen.name) if out is None else Path(out)
 
-    from gr_bench.runs.executor import LocalExecutor
+    from gr_bench.runs.executors import executors
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Unwatched, run_suite
 
-    outcome = run_suite(
-        chosen, folder, LocalExecutor, watcher or Unwatched(), fresh=fresh, budget_s=budget_s
-    )
+    with executors(executor, chosen.devices, address, gpu_share) as make_executor:
+        outcome = run_suite(
+            chosen,
+            folder,
+            make_executor,
+            watcher or Unwatched(),
+            fresh=fresh,
+            budget_s=budget_s,
+            elsewhere=executor != "local",
+        )
     return Results(folder, outcome)
 
 

@@ -92,6 +92,7 @@ def list_(kind: str | None) -> None:
         "run quick --budget 10m --report",
         "run cpu --only 'step_cost*resnet*' --dry-run",
         "run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64]",
+        "run paper-generalization --executor ray --address 10.0.0.1:6379",
     ),
 )
 @click.argument("suite")
@@ -119,6 +120,14 @@ def list_(kind: str | None) -> None:
     is_flag=True,
     help="Draw the report: a first page soon, redrawn as more is known.",
 )
+@click.option("--executor", default="local", help="local, or ray: on the nodes of a Ray cluster.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The Ray cluster's.",
+    show_default="the one here, or one that is started here",
+)
+@click.option("--gpu-share", default=1.0, help="The part of a GPU that a training takes with ray.")
 @click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, try plug-ins; measure nothing.")
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
@@ -130,6 +139,9 @@ def run(
     device: str | None,
     budget: str | None,
     draw: bool,
+    executor: str,
+    address: str | None,
+    gpu_share: float,
     fresh: bool,
     dry_run: bool,
     no_plugins: bool,
@@ -147,8 +159,10 @@ def run(
     budget_s = None if budget is None else parse_duration(budget)
     if device is not None:
         check_device_name(device)
+    from gr_bench.runs.executors import check_executor
     from gr_bench.runs.suite import load_suite
 
+    check_executor(executor, address, gpu_share)
     chosen = load_suite(suite, settings=settings, only=only, device=device, no_plugins=no_plugins)
     if code := own_code(chosen.plugins):
         print(f"runs code of its own: {', '.join(code)}", file=sys.stderr)
@@ -174,7 +188,16 @@ def run(
     live = LiveReport(folder, _teller(console)) if draw else None
     try:
         with Display(console, *([live] if live else [])) as display:
-            results = gr_bench.run(chosen, folder, budget=budget_s, fresh=fresh, watcher=display)
+            results = gr_bench.run(
+                chosen,
+                folder,
+                budget=budget_s,
+                fresh=fresh,
+                watcher=display,
+                executor=executor,
+                address=address,
+                gpu_share=gpu_share,
+            )
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
         console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
@@ -737,6 +760,7 @@ def _put(text: str, file: Path) -> None:
         "plan paper-cost --only '*wrn*' --device-memory 24GB",
         "plan my.toml --set generalization.epochs=100 --rates runs/pilot",
         "plan paper-generalization --json | jq .total_s",
+        "plan paper-generalization --nodes 8",
     ),
 )
 @click.argument("suite")
@@ -758,6 +782,12 @@ def _put(text: str, file: Path) -> None:
     help="Tell times by this run's measured steps.",
     show_default="a CPU's by a few steps timed here, a GPU's assumed",
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tell the time on N nodes, too: machines like this one, or GPUs.",
+)
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [...], "total_s": ...}.')
 def plan(
@@ -766,6 +796,7 @@ def plan(
     only: str | None,
     device_memory: str | None,
     rates_of: Path | None,
+    nodes: int | None,
     no_plugins: bool,
     as_json: bool,
 ) -> None:
@@ -787,7 +818,7 @@ def plan(
     from gr_bench.planning.command import make_plan
     from gr_bench.runs.calibrate_generalization import seeds_note
 
-    made = make_plan(chosen, rates_of, memory)
+    made = make_plan(chosen, rates_of, memory, nodes)
     for line in [page.as_json(made)] if as_json else page.lines(made):
         print(line)
     if not as_json and (note := seeds_note(chosen)):

@@ -25,7 +25,7 @@ from gr_bench.reports.first_picture import first_picture
 from gr_bench.reports.overview import overview
 from gr_bench.reports.pivots import PIVOTS, Pivot
 from gr_bench.runs import environment
-from gr_bench.runs.about import DATA, MERGED
+from gr_bench.runs.about import DATA, MERGED, NODES
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
@@ -232,6 +232,10 @@ def about(results: Results) -> dict[str, Any]:
         "Status": about["status"],
         "Command": " ".join(about["command"]),
         **_merged(about.get(MERGED, ())),
+        **{
+            f"On {name}": ", ".join(environment.node_in_words(node))
+            for name, node in about.get(NODES, {}).items()
+        },
     }
     experiments, missing = results.experiments.values(), results.missing
     return {

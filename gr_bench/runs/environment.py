@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,9 @@ PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
 COMPARED = ("machine", "device", "other_devices", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
+
+SOFTWARE = ("python", "packages", "gr_bench")
+"""Those of :data:`COMPARED` that are the same on all machines of one run."""
 
 HARDWARE = {
     "machine": ("architecture", "cores", "hardware_threads", "processor"),
@@ -157,6 +160,13 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     return [text for key in COMPARED if key in a and key in b for text in _changes(key, a, b)]
 
 
+def software_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """The entries of :data:`SOFTWARE` in which two environments differ, as :func:`differences` has
+    them.
+    """
+    return differences(*({key: own[key] for key in SOFTWARE} for own in (a, b)))
+
+
 def hardware_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """The entries of :data:`HARDWARE` in which two environments differ, as :func:`differences` has
     them. The host's name is none: in containers it is another one every time.
@@ -233,6 +243,13 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
         "Stolen by the hypervisor": None if share is None else f"{share:.1%} of processor time",
     }
     return {title: text for title, text in facts.items() if text}
+
+
+def node_in_words(environment: Mapping[str, Any]) -> list[str]:
+    """A node of a cluster in a few words: its device, its host's hash and its cores."""
+    machine, device = environment["machine"], environment["device"]
+    cores = f"{machine['cores'] or 'unknown'} cores"
+    return [str(device.get("name")), f"host {machine['host']}", cores]
 
 
 def _gpu(device: dict[str, Any]) -> Iterator[str]:
