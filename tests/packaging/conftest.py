@@ -1,0 +1,36 @@
+"""A repository that the tests of packaging build from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = str(Path(__file__).parent)
+sys.path[:0] = [HERE]
+
+from sources import copied  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository without tags; do not change it."""
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    return copied(tmp_path_factory.mktemp("sources") / "gr-bench")
+
+
+@pytest.fixture
+def repository(pristine: Path, tmp_path: Path) -> Path:
+    """A repository without tags, to be changed."""
+    return Path(shutil.copytree(pristine, tmp_path / "gr-bench", symlinks=True))
+
+
+@pytest.fixture(autouse=True)
+def no_version_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that would tell setuptools-scm the version are no matter of these tests."""
+    for name in [name for name in os.environ if name.startswith("SETUPTOOLS_SCM")]:
+        monkeypatch.delenv(name)
