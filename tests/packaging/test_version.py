@@ -31,12 +31,18 @@ def test_a_clone_without_tags_has_a_development_version(repository: Path) -> Non
     assert re.fullmatch(r"0\.1\.dev1\+g[0-9a-f]+", built_version(repository))
 
 
-def test_an_archive_of_a_commit_knows_its_tag_without_git(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_an_archive_of_a_commit_knows_its_tag_without_git(repository: Path, tmp_path: Path) -> None:
     """As the runner of GitHub Actions gets an action, and as a release's source has it."""
     git("tag", "v1.4.0", cwd=repository)
-    git("archive", "--prefix", "unpacked/", "--output", str(tmp_path / "a.tar"), "HEAD", cwd=repository)
+    git(
+        "archive",
+        "--prefix",
+        "unpacked/",
+        "--output",
+        str(tmp_path / "a.tar"),
+        "HEAD",
+        cwd=repository,
+    )
     subprocess.run(["tar", "-xf", "a.tar"], cwd=tmp_path, check=True)
     assert built_version(tmp_path / "unpacked") == "1.4.0"
 
@@ -44,7 +50,15 @@ def test_an_archive_of_a_commit_knows_its_tag_without_git(
 def test_sources_that_know_nothing_can_be_built_all_the_same(
     repository: Path, tmp_path: Path
 ) -> None:
-    git("archive", "--prefix", "unpacked/", "--output", str(tmp_path / "a.tar"), "HEAD", cwd=repository)
+    git(
+        "archive",
+        "--prefix",
+        "unpacked/",
+        "--output",
+        str(tmp_path / "a.tar"),
+        "HEAD",
+        cwd=repository,
+    )
     subprocess.run(["tar", "-xf", "a.tar"], cwd=tmp_path, check=True)
     assert built_version(tmp_path / "unpacked") == "0.0"
 
