@@ -61,6 +61,8 @@ def test_sources_that_know_nothing_can_be_built_all_the_same(
     )
     subprocess.run(["tar", "-xf", "a.tar"], cwd=tmp_path, check=True)
     assert built_version(tmp_path / "unpacked") == "0.0"
+    (tmp_path / "unpacked/.git_archival.txt").unlink()
+    assert built_version(tmp_path / "unpacked") == "0.0"
 
 
 def test_the_program_says_what_the_build_wrote_and_otherwise_that_it_does_not_know(
