@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 import pytest
-from sources import copied, git, present
+from sources import ROOT, copied, git, present
 
 pytestmark = pytest.mark.slow
 
@@ -93,13 +95,28 @@ def user(built: Built, tmp_path_factory: pytest.TempPathFactory) -> User:
     return user
 
 
+def metadata(built: Built) -> Message:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        text = wheel.read("gr_bench-9.8.7.dist-info/METADATA").decode()
+    return email.message_from_string(text)
+
+
 def test_the_version_is_the_tags_in_file_names_and_metadata(built: Built) -> None:
     assert built.wheel.name == "gr_bench-9.8.7-py3-none-any.whl"
     assert built.sdist.name == "gr_bench-9.8.7.tar.gz"
-    with zipfile.ZipFile(built.wheel) as wheel:
-        metadata = email.message_from_bytes(wheel.read("gr_bench-9.8.7.dist-info/METADATA"))
-    assert (metadata["Name"], metadata["Version"]) == ("gr-bench", "9.8.7")
-    assert metadata["License-Expression"] == "MIT"
+    said = metadata(built)
+    assert (said["Name"], said["Version"]) == ("gr-bench", "9.8.7")
+    assert said["License-Expression"] == "MIT"
+
+
+def test_every_link_and_picture_of_the_readme_leads_somewhere_on_pypi(built: Built) -> None:
+    """There are no files beside it, so those of the repository are named in full."""
+    text = str(metadata(built).get_payload())
+    assert text.count("\n") > 50
+    targets = re.findall(r"""(?:\]\(|(?:src|srcset|href)=")([^)"]+)""", text)
+    assert [target for target in targets if not target.startswith(("https:", "#"))] == []
+    ours = re.findall(r"gr-bench/gr-bench/(?:blob/)?main/([^)\"#\s]+)", text)
+    assert ours and [path for path in ours if not (ROOT / path).exists()] == []
 
 
 def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) -> None:
