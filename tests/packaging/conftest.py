@@ -12,7 +12,7 @@ import pytest
 HERE = str(Path(__file__).parent)
 sys.path[:0] = [HERE]
 
-from sources import copied  # noqa: E402
+import sources  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,15 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository without tags; do not change it."""
     if shutil.which("git") is None:
         pytest.skip("no git here")
-    return copied(tmp_path_factory.mktemp("sources") / "gr-bench")
+    return sources.copied(tmp_path_factory.mktemp("sources") / "gr-bench")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> sources.Built:
+    """Wheel and sdist of version 9.8.7."""
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    return sources.built(tmp_path_factory.mktemp("built"), "v9.8.7")
 
 
 @pytest.fixture

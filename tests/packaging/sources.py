@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,3 +43,22 @@ def built_version(folder: Path) -> str:
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A wheel and the sdist that it was built from."""
+
+    wheel: Path
+    sdist: Path
+
+
+def built(home: Path, tag: str) -> Built:
+    """Both, from sources in a folder with this tag, without a network."""
+    sources = copied(home / "gr-bench")
+    git("tag", tag, cwd=sources)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(home), "."]
+    ended = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (wheel,), (sdist,) = home.glob("*.whl"), home.glob("*.tar.gz")
+    return Built(wheel, sdist)

@@ -1,4 +1,4 @@
-"""Wheel and sdist, built and installed as a user has them, without this repository beside them.
+"""The wheel, installed as a user has it, without this repository beside it.
 
 The packages that gr-bench needs are those of the tests: a new environment sees them through a
 ``.pth`` file, so that PyTorch is not installed for a test.
@@ -6,20 +6,14 @@ The packages that gr-bench needs are those of the tests: a new environment sees 
 
 from __future__ import annotations
 
-import email
 import os
-import re
 import subprocess
 import sys
-import tarfile
 import venv
-import zipfile
-from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 
 import pytest
-from sources import ROOT, copied, git, present
+from sources import Built
 
 pytestmark = pytest.mark.slow
 
@@ -40,26 +34,6 @@ method = ForwardGR(gamma="much", epsilon=0.05)
 version: int = gr_bench.__version__
 gr_bench.load(3.5)
 """
-
-
-@dataclass(frozen=True)
-class Built:
-    """A wheel and the sdist that it was built from."""
-
-    wheel: Path
-    sdist: Path
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    home = tmp_path_factory.mktemp("built")
-    sources = copied(home / "gr-bench")
-    git("tag", "v9.8.7", cwd=sources)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(home), "."]
-    ended = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    (wheel,), (sdist,) = home.glob("*.whl"), home.glob("*.tar.gz")
-    return Built(wheel, sdist)
 
 
 class User:
@@ -93,46 +67,6 @@ def user(built: Built, tmp_path_factory: pytest.TempPathFactory) -> User:
     ended = user.run("pip", "install", "--no-deps", "--no-index", "--quiet", built.wheel)
     assert ended.returncode == 0, ended.stderr
     return user
-
-
-def metadata(built: Built) -> Message:
-    with zipfile.ZipFile(built.wheel) as wheel:
-        text = wheel.read("gr_bench-9.8.7.dist-info/METADATA").decode()
-    return email.message_from_string(text)
-
-
-def test_the_version_is_the_tags_in_file_names_and_metadata(built: Built) -> None:
-    assert built.wheel.name == "gr_bench-9.8.7-py3-none-any.whl"
-    assert built.sdist.name == "gr_bench-9.8.7.tar.gz"
-    said = metadata(built)
-    assert (said["Name"], said["Version"]) == ("gr-bench", "9.8.7")
-    assert said["License-Expression"] == "MIT"
-
-
-def test_every_link_and_picture_of_the_readme_leads_somewhere_on_pypi(built: Built) -> None:
-    """There are no files beside it, so those of the repository are named in full."""
-    text = str(metadata(built).get_payload())
-    assert text.count("\n") > 50
-    targets = re.findall(r"""(?:\]\(|(?:src|srcset|href)=")([^)"]+)""", text)
-    assert [target for target in targets if not target.startswith(("https:", "#"))] == []
-    ours = re.findall(r"gr-bench/gr-bench/(?:blob/)?main/([^)\"#\s]+)", text)
-    assert ours and [path for path in ours if not (ROOT / path).exists()] == []
-
-
-def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) -> None:
-    with zipfile.ZipFile(built.wheel) as wheel:
-        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    package = {name for name in present() if name.startswith("gr_bench/")}
-    assert names == package | {"gr_bench/version.txt"}
-    for needed in ("py.typed", "suites/quick.toml", "reports/templates/report.html.j2"):
-        assert f"gr_bench/{needed}" in names
-
-
-def test_the_sdist_has_all_but_the_kept_runs(built: Built) -> None:
-    with tarfile.open(built.sdist) as sdist:
-        names = {member.name.partition("/")[2] for member in sdist if member.isfile()}
-    kept = {name for name in present() if not name.startswith("results/")}
-    assert names - {"PKG-INFO", "gr_bench/version.txt"} == kept
 
 
 def test_the_installed_program_knows_its_version_and_is_not_this_checkout(user: User) -> None:
