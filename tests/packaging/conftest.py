@@ -15,19 +15,22 @@ sys.path[:0] = [HERE]
 import sources  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def checkout() -> None:
+    """What is committed is asked of git, which an unpacked sdist has not."""
+    if shutil.which("git") is None or not (sources.ROOT / ".git").exists():
+        pytest.skip("not a checkout of git's")
+
+
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository without tags; do not change it."""
-    if shutil.which("git") is None:
-        pytest.skip("no git here")
     return sources.copied(tmp_path_factory.mktemp("sources") / "gr-bench")
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> sources.Built:
     """Wheel and sdist of version 9.8.7."""
-    if shutil.which("git") is None:
-        pytest.skip("no git here")
     return sources.built(tmp_path_factory.mktemp("built"), "v9.8.7")
 
 
