@@ -101,13 +101,16 @@ def _flood(method: Faulty) -> None:
 
 
 def _leave_children(method: Faulty) -> None:
-    """Start one and fork one, which holds everything that was open here, and end."""
+    """Start two, one in a session of its own, fork one, which holds everything that was open here,
+    and end.
+    """
     started = subprocess.Popen(["sleep", "3600"])
+    gone_away = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     forked = os.fork()
     if not forked:
         time.sleep(3600)
         os._exit(0)
-    for child in (started.pid, forked):
+    for child in (started.pid, gone_away.pid, forked):
         with suppress(OSError):
             Path(method.folder, f"left-{child}").touch()
     os._exit(7)

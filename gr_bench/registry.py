@@ -56,7 +56,7 @@ from gr_bench.source import (
     read_signature,
     refused,
 )
-from gr_bench.spec import Spec, parse
+from gr_bench.spec import Spec, is_number, parse
 from gr_bench.workloads.datasets.content import content_hash
 
 if TYPE_CHECKING:
@@ -504,6 +504,12 @@ def _method_builder(spec: Spec) -> tuple[Registry, Callable[..., Any]]:
             raise RequestError(f"{spec.name!r} is made of another method, as in {spec.name}(sam)")
         return METHODS, METHODS.resolve(spec)
     if METHODS.own(spec.name) is not None:
+        if is_number(spec.inner.name):
+            first = next(iter(METHODS.signature(spec.name).parameters), None)
+            if first is None:
+                raise RequestError(f"method {spec.name!r} has no numbers: write {spec.name}")
+            right = f"{spec.name}({first}={spec.inner.name})"
+            raise RequestError(f"method {spec.name!r} takes its numbers by name, as in {right}")
         known = ", ".join(COMBINATORS.built_in)
         raise RequestError(f"method {spec.name!r} takes no method inside; these do: {known}")
     return COMBINATORS, COMBINATORS.resolve(replace(spec, inner=None), given=1)

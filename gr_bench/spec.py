@@ -108,6 +108,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_number(name: str) -> bool:
+    """True of what was read as a name and is a number, as in ``sam(0.1)``."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 def parse(text: str) -> Spec:
     """Read one spec.
 

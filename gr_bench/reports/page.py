@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,19 @@ from matplotlib.figure import Figure
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
+from gr_bench.reports.answers import answers
+from gr_bench.reports.first_picture import first_picture
 from gr_bench.reports.overview import overview
+from gr_bench.reports.pivots import PIVOTS, Pivot
 from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, MERGED
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
 FOLDER = "report"
+MOST_SVG_BYTES = 150_000
+"""A larger figure is embedded as pixels; its SVG is beside the page."""
+
 MOST_CLASSES = 20
 """Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
 
@@ -34,8 +42,12 @@ class Section:
     """One experiment's part of the page."""
 
     title: str
+    findings: list[str]
     summaries: list[Summary]
     pictures: list[Picture]
+    pivot: Pivot | None
+    tables: list[str]
+    """The names of its tables."""
 
 
 def write_report(
@@ -60,15 +72,22 @@ def write_report(
     if not results.experiments:
         why = "".join(f" but those of {name}: {why}" for name, why in results.missing.items())
         raise RequestError(f"{folder} has no results yet{why}")
-    sections = [
-        Section(e.title, e.summaries(results.tables), _pictures(e, results))
-        for e in results.experiments.values()
-    ]
+    sections = [_section(e, results) for e in results.experiments.values()]
+    first = first_picture(results.tables)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
         fresh = Path(made) / FOLDER
-        images = _write_figures(fresh / "figures", sections, progress)
+        pictures = [picture for section in sections for picture in section.pictures]
+        images = _write_figures(
+            fresh / "figures", [*([first] if first else []), *pictures], progress
+        )
         _write_tables(fresh / "tables", results.tables)
-        shown = about(results) | {"sections": sections, "overview": overview(results)}
+        shown = about(results) | {
+            "compared": compared(results),
+            "answers": answers(results),
+            "first": first,
+            "sections": sections,
+            "overview": overview(results),
+        }
         names = []
         for format_ in formats:
             template = templates().get_template(f"report.{format_}.j2")
@@ -82,6 +101,43 @@ def write_report(
     return [target / name for name in names]
 
 
+def _section(experiment: Experiment[Any, Any], results: Results) -> Section:
+    tables = results.tables
+    pivot = PIVOTS.get(experiment.name)
+    return Section(
+        title=experiment.title,
+        findings=experiment.findings(tables),
+        summaries=experiment.summaries(tables),
+        pictures=_pictures(experiment, results),
+        pivot=pivot(tables) if pivot else None,
+        tables=[name for name, table in tables.items() if len(table)],
+    )
+
+
+def compared(results: Results) -> str:
+    """The run in a line: how many methods and workloads, on what device, when, how far."""
+    about = results.about
+    tables = [results.tables[n] for n in ("step_cost", "generalization") if n in results.tables]
+    rows = [table for table in tables if len(table)]
+    methods = {name for table in rows for name in table["method"].unique()}
+    workloads = {
+        own
+        for table in rows
+        for own in table[["model", "dataset", "batch_size"]].itertuples(index=False, name=None)
+    }
+    device = about["environment"]["device"]
+    failed = len(results.tables["failures"])
+    without = f", {failed} without a result" if failed else ""
+    parts = [
+        *([f"{len(methods)} methods on {len(workloads)} workloads"] if rows else []),
+        f"{device.get('name')} ({device['kind']})",
+        about["started"][:10],
+        f"{about['cells']:,} cells{without}",
+        str(about["status"]),
+    ]
+    return " \N{MIDDLE DOT} ".join(parts)
+
+
 def _pictures(experiment: Experiment[Any, Any], results: Results) -> list[Picture]:
     """An experiment's figures, each taken out of pyplot's hands as soon as it is drawn."""
     pictures = []
@@ -92,22 +148,32 @@ def _pictures(experiment: Experiment[Any, Any], results: Results) -> list[Pictur
 
 
 def _write_figures(
-    folder: Path, sections: list[Section], progress: Callable[[int, int], None] | None
+    folder: Path, pictures: Sequence[Picture], progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
-    """Save every figure; returns each one's SVG as a data URI, by name."""
+    """Save every figure; returns each one's image as a data URI, by name."""
     folder.mkdir(parents=True)
     images: dict[str, str] = {}
-    total = sum(len(section.pictures) for section in sections)
-    for section in sections:
-        for picture in section.pictures:
-            if progress is not None:
-                progress(len(images), total)
-            picture.figure.savefig(folder / f"{picture.name}.png")
-            picture.figure.set_layout_engine("none")  # laid out once is enough
-            svg = _svg(picture.figure)
-            (folder / f"{picture.name}.svg").write_bytes(svg)
-            images[picture.name] = _uri(svg)
+    for picture in pictures:
+        if progress is not None:
+            progress(len(images), len(pictures))
+        png = folder / f"{picture.name}.png"
+        picture.figure.savefig(png)
+        picture.figure.set_layout_engine("none")  # laid out once is enough
+        svg = _svg(picture.figure)
+        (folder / f"{picture.name}.svg").write_bytes(svg)
+        images[picture.name] = _uri(svg) if len(svg) <= MOST_SVG_BYTES else _webp_uri(png)
+        plt.close(picture.figure)
     return images
+
+
+def _webp_uri(png: Path) -> str:
+    """A picture with too many points for an SVG in a page."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").save(buffer, "WEBP", quality=90, method=6)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def svg_uri(figure: Figure) -> str:
@@ -212,9 +278,27 @@ def templates() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["zip"] = zip
+    environment.globals["vendored"] = _vendored
+    environment.filters["rows_json"] = _rows_json
     environment.filters["html_table"] = _html_table
     environment.filters["md_table"] = _md_table
     return environment
+
+
+def _vendored(name: str) -> str:
+    """The text of a file of another project that pages embed."""
+    return resources.files("gr_bench.reports").joinpath("vendor", name).read_text("utf-8")
+
+
+def _rows_json(table: pd.DataFrame) -> str:
+    """A table as ``{"columns": [...], "rows": [[...]]}``, safe inside of a script element."""
+    rows = table.astype(object).where(table.notna(), "-").map(_printed).to_numpy().tolist()
+    text = json.dumps({"columns": [str(own) for own in table.columns], "rows": rows})
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _printed(value: object) -> object:
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _html_table(table: pd.DataFrame) -> str:

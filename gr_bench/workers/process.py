@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,12 @@ from gr_bench.workers.channel import Channel, read_at_work
 
 LEAVE_S = 10.0
 """A worker that was asked to leave is killed after so long."""
+
+MARK = "GR_BENCH_WORKER"
+"""The environment variable by which the processes that a worker has started are known as its own,
+whatever group or session they have gone to."""
+
+STRAY_ROUNDS = 10
 
 RESIDENT = re.compile(r"^(VmHWM|VmRSS):\s+(\d+) kB$", re.MULTILINE)
 """The lines of Linux's ``/proc/PID/status`` that tell of a process's memory."""
@@ -53,12 +60,13 @@ class WorkerProcess:
         cwd: Path | None = None,
     ) -> None:
         self._at_work = tempfile.TemporaryFile()  # noqa: SIM115
+        self._mark = uuid.uuid4().hex
         number = self._at_work.fileno()
         try:
             self._popen = subprocess.Popen(
                 [*command, str(number), str(time.monotonic())],
                 cwd=cwd,
-                env=os.environ | dict(environment or {}),
+                env=os.environ | dict(environment or {}) | {MARK: self._mark},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -141,9 +149,28 @@ class WorkerProcess:
             pause_s = min(2 * pause_s, 0.05)
 
     def _end(self) -> None:
-        """Kill its process group, which has its children unless they have left it, and reap it."""
+        """Kill its process group, reap it, and kill what it has started and has left the group."""
         if self._popen.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.kill()
             self._popen.wait()
+            for _ in range(STRAY_ROUNDS):  # one may start another meanwhile
+                strays = _marked(f"{MARK}={self._mark}")
+                for stray in strays:
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(stray, signal.SIGKILL)
+                if not strays:
+                    break
+
+
+def _marked(mark: str) -> list[int]:
+    """The numbers of the processes that were started with an environment variable; none where the
+    system has no ``/proc``, and none that have ended and are not reaped.
+    """
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if mark.encode() in file.read_bytes().split(b"\0"):
+                found.append(int(file.parent.name))
+    return found

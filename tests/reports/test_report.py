@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +17,7 @@ from synthetic import cost, counted, diverged, failed, run_of, timed, trained, t
 
 from gr_bench import load
 from gr_bench.reports.page import write_report
+from gr_bench.spec import parse
 
 FIVE = (
     "sgd",
@@ -31,16 +34,24 @@ class Page(HTMLParser):
 
     references: list[str] = field(default_factory=list)
     tags: set[str] = field(default_factory=set)
+    images: list[str] = field(default_factory=list)
     tables: list[list[list[str]]] = field(default_factory=list)
+    rows: dict[str, list[list[str]]] = field(default_factory=dict)
+    """The tables that are built on opening, their heads first."""
+
     text: str = ""
     in_cell: bool = False
+    script: str | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def handle_starttag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.references += [v or "" for k, v in attributes if k in ("src", "href", "srcset")]
+        self.references += [v or "" for k, v in attributes if k == "href"]
+        self.images += [v or "" for k, v in attributes if k in ("src", "srcset")]
+        if tag == "script":
+            self.script = dict(attributes).get("id") or ""
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -52,8 +63,15 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):
             self.in_cell = False
+        elif tag == "script":
+            self.script = None
 
     def handle_data(self, data: str) -> None:
+        if self.script is not None:
+            if self.script:
+                own = json.loads(data)
+                self.rows[self.script] = [own["columns"], *own["rows"]]
+            return
         self.text += data
         if self.in_cell:
             self.tables[-1][-1][-1] += data
@@ -88,10 +106,17 @@ def test_a_run_with_failures_ends_with_1(small_run) -> None:
 
 
 def test_the_page_needs_nothing_but_itself(report: Path, page: Page) -> None:
-    assert page.references
-    assert all(reference.startswith(("data:", "#")) for reference in page.references)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert page.images
+    assert all(image.startswith("data:") for image in page.images)
+    for reference in page.references:
+        assert reference.startswith("#") or (report / reference).is_file(), reference
+    assert not page.tags & {"link", "iframe", "object"}
     html = re.sub(r"base64,[^\"]*", "", (report / "report.html").read_text())
+    for name in ("tabulator.min.js", "tabulator.min.css"):
+        vendored = resources.files("gr_bench.reports").joinpath("vendor", name).read_text()
+        assert vendored in html
+        assert "sourceMappingURL" not in vendored
+        html = html.replace(vendored, "")
     assert "http:" not in html
     assert "https:" not in html
     assert "@import" not in html
@@ -102,7 +127,7 @@ def test_every_figure_is_on_the_page_and_a_file_of_both_kinds(report: Path, page
     prefix = "data:image/svg+xml;base64,"
     embedded = {
         base64.b64decode(reference.removeprefix(prefix))
-        for reference in page.references
+        for reference in page.images
         if reference.startswith(prefix)
     }
     drawn = sorted((report / "figures").glob("*.svg"))
@@ -114,15 +139,18 @@ def test_every_figure_is_on_the_page_and_a_file_of_both_kinds(report: Path, page
 
 
 def test_every_method_is_in_every_table(page: Page) -> None:
-    *tables, failures = page.tables
-    # at a glance, time, memory, cost model, generalization, against SGD, to a target
-    assert len(tables) == 7
-    for table in tables:
-        cells = {cell for row in table for cell in row}
-        if table is tables[-2]:  # against SGD
+    glance, steps, accuracies, failures = page.tables
+    # time, memory, cost model, generalization, against SGD, to a target
+    assert len(page.rows) == 6
+    for table in (glance, *page.rows.values()):
+        cells = {str(cell) for row in table for cell in row}
+        if table is page.rows["data-comparison"]:
             cells.add("sgd")
         assert cells >= {*FIVE, "raises"}
         assert len({len(row) for row in table}) == 1
+    short = {parse(spec).kind for spec in FIVE}
+    assert {row[0] for row in steps} >= short
+    assert {row[0] for row in accuracies} >= short - {"sgd"}
     assert len(failures) == 1 + 2 + 2  # its head, two batch sizes, two seeds
 
 

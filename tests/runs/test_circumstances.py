@@ -117,7 +117,7 @@ def test_what_a_worker_has_left_behind_is_ended_though_it_holds_the_channel(
     (left,) = accidents.failures["leaves-children"]
     assert left.reason == "worker exited with code 7"
     children = [int(file.name.partition("-")[2]) for file in accidents.home.glob("child-*")]
-    assert len(children) == 2
+    assert len(children) == 3
 
     def gone(number: int) -> bool:
         return (

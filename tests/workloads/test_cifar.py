@@ -53,6 +53,15 @@ def away_from_the_users_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published format with few records."""
+    few = {"train_records": RECORDS_A_BATCH, "test_records": RECORDS_A_BATCH}
+    monkeypatch.setattr(cifar, "CIFAR10", replace(cifar.CIFAR10, **few))
+    few = {"train_records": 60, "test_records": 12}
+    monkeypatch.setattr(cifar, "CIFAR100", replace(cifar.CIFAR100, **few))
+
+
 def check_against_records(dataset: Dataset, train: np.ndarray, test: np.ndarray) -> None:
     """Compare with labels and pixels picked from the records by the format's description."""
     label_bytes = train.shape[1] - 3072
@@ -94,9 +103,9 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path, below: str) -> None:
 def test_the_test_part_has_no_influence_on_the_others(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     before = cifar.cifar10(root=tmp_path)
-    (tmp_path / "test_batch.bin").write_bytes(bytes(3073))
+    (tmp_path / "test_batch.bin").write_bytes(bytes(3073 * RECORDS_A_BATCH))
     after = cifar.cifar10(root=tmp_path)
-    assert len(after.test) == 1
+    assert not torch.equal(before.test.inputs, after.test.inputs)
     assert torch.equal(before.train.inputs, after.train.inputs)
     assert torch.equal(before.validation.inputs, after.validation.inputs)
 
@@ -113,20 +122,24 @@ def test_the_environment_variable_is_used_and_root_goes_before_it(
     assert not torch.equal(one.train.inputs, two.train.inputs)
 
 
-@pytest.mark.parametrize("keep", [0, 1, 3072, 3074, RECORDS_A_BATCH * 3073 - 1])
+@pytest.mark.parametrize(
+    "keep", [0, 1, 3072, 3074, RECORDS_A_BATCH * 3073 - 1, (RECORDS_A_BATCH - 1) * 3073]
+)
 @pytest.mark.parametrize("name", ["data_batch_3.bin", "test_batch.bin"])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, keep: int) -> None:
     write_cifar10(tmp_path)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[:keep])
-    with pytest.raises(ValueError, match=rf"{name} has {keep} bytes.*3073") as caught:
+    with pytest.raises(
+        ValueError, match=rf"{name} has {keep:,} bytes.*20 records of 3,073"
+    ) as caught:
         cifar.cifar10(root=tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_with_impossible_labels_is_refused(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
-    records = np.zeros((4, 3073), dtype=np.uint8)
+    records = np.zeros((RECORDS_A_BATCH, 3073), dtype=np.uint8)
     records[2, 0] = 10
     (tmp_path / "data_batch_2.bin").write_bytes(records.tobytes())
     with pytest.raises(ValueError, match=r"data_batch_2.bin has a label 10.*below 10"):

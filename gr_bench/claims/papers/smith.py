@@ -15,8 +15,8 @@ SOURCE = (
     "(ICLR 2021, arXiv 2101.12176)"
 )
 IN_THE_PAPER = Scope(
-    "wide residual networks on CIFAR-10, and Fashion-MNIST; constant rate, no momentum",
-    models=("wrn*",),
+    "a 10-1 Wide-ResNet on CIFAR-10, SGD without momentum",
+    models=("wrn-10-1",),
     datasets=("cifar10",),
 )
 
@@ -84,7 +84,7 @@ SMITH = (
         "explicit-penalty-helps-small-rates",
         "At a small rate, including the implicit penalty explicitly, mini-batch by mini-batch, "
         "raises the test accuracy.",
-        where="abstract",
+        where="abstract and section 2.3",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own="db-gr at the small rate",
@@ -96,7 +96,7 @@ SMITH = (
     contrast(
         "explicit-penalty-replaces-large-rates",
         "With it the small rate does as well as the large rate without.",
-        where="experiments; section not known",
+        where="section 2.3",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own="db-gr at the small rate",

@@ -31,7 +31,7 @@ class StepCostCell(TimedCell):
     baseline: str
     allocator: str = "held"
     control: bool = False
-    """The baseline a second time: its ratio to the first is 1 but for the noise."""
+    """The baseline a second time: its true ratio to the first is 1."""
 
     @property
     def workload(self) -> tuple[Any, ...]:

@@ -75,7 +75,7 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "each one's estimate over rounds (Hodges-Lehmann), with the 95 % t-interval over "
             "processes. Known to: how far the interval reaches; where that is more than was asked "
             "for, about how much longer the block would take to get there. The control is the "
-            "baseline a second time: its ratio is 1 but for the noise. FLOPs count matrix products "
+            "baseline a second time: its true ratio is 1. FLOPs count matrix products "
             "and convolutions; where an operator does arithmetic that cannot be counted, they are "
             "not given, and the operator is named. Efficiency is the FLOP ratio over the time "
             "ratio: 1 means that a method costs just its arithmetic. Of machine: FLOP rate over "

@@ -23,8 +23,6 @@ SPLIT_SEED = 0
 DATA_VARIABLE = "GR_BENCH_DATA"
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
-MOST_RECORDS = 50_000
-"""No published file has more."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,10 @@ class Distribution:
     folder: str
     train_files: tuple[str, ...]
     test_file: str
+    train_records: int
+    """In each of the train files."""
+
+    test_records: int
     label_bytes: int
     num_classes: int
     url: str
@@ -55,6 +57,8 @@ CIFAR10 = Distribution(
     folder="cifar-10-batches-bin",
     train_files=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     test_file="test_batch.bin",
+    train_records=10_000,
+    test_records=10_000,
     label_bytes=1,
     num_classes=10,
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -65,6 +69,8 @@ CIFAR100 = Distribution(
     folder="cifar-100-binary",
     train_files=("train.bin",),
     test_file="test.bin",
+    train_records=50_000,
+    test_records=10_000,
     label_bytes=2,
     num_classes=100,
     url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -86,8 +92,8 @@ def cifar10(root: str | os.PathLike[str] | None = None) -> Dataset:
 
     Raises:
         FileNotFoundError: a file is missing from the folder, or the archive cannot be downloaded.
-        ValueError: a file is not made of whole records with valid labels, or the archive has
-            another checksum.
+        ValueError: a file does not have as many records as the published one, or has a label that
+            is none; the archive has another checksum.
     """
     return _load(CIFAR10, root)
 
@@ -103,8 +109,11 @@ def cifar100(root: str | os.PathLike[str] | None = None) -> Dataset:
 def _load(distribution: Distribution, root: str | os.PathLike[str] | None) -> Dataset:
     given = root or os.environ.get(DATA_VARIABLE)
     folder = _find(distribution, Path(given)) if given else _fetch(distribution)
-    images, targets = _read(distribution, [folder / file for file in distribution.train_files])
-    test_images, test_targets = _read(distribution, [folder / distribution.test_file])
+    train_files = [folder / file for file in distribution.train_files]
+    images, targets = _read(distribution, train_files, distribution.train_records)
+    test_images, test_targets = _read(
+        distribution, [folder / distribution.test_file], distribution.test_records
+    )
     classes = torch.from_numpy(targets)
 
     def build(split: Split) -> Dataset:
@@ -189,7 +198,8 @@ def _unpack(distribution: Distribution, archive: Path, target: Path) -> None:
     that the distribution has.
     """
     wanted = (*distribution.train_files, distribution.test_file)
-    most = MOST_RECORDS * (distribution.label_bytes + IMAGE_BYTES)
+    records = max(distribution.train_records, distribution.test_records)
+    most = records * (distribution.label_bytes + IMAGE_BYTES)
     made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
         (made / distribution.folder).mkdir()
@@ -230,17 +240,19 @@ def _refused(distribution: Distribution, archive: Path, reason: str) -> ValueErr
 
 
 def _read(
-    distribution: Distribution, files: Sequence[Path]
+    distribution: Distribution, files: Sequence[Path], count: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (N, 3, 32, 32) and classes (N,) of all records, in the order of the files."""
+    """Images (N, 3, 32, 32) and classes (N,) of all records, in the order of the files, each of
+    which has ``count``.
+    """
     size = distribution.label_bytes + IMAGE_BYTES
     images, targets = [], []
     for path in files:
         content = np.fromfile(path, dtype=np.uint8)
-        if len(content) == 0 or len(content) % size:
+        if len(content) != count * size:
             raise ValueError(
-                f"{distribution.name}: {path} has {len(content)} bytes, which is no multiple of "
-                f"a record's {size}; delete it and fetch the binary version again"
+                f"{distribution.name}: {path} has {len(content):,} bytes, and the published file "
+                f"{count:,} records of {size:,}; delete it and fetch the binary version again"
             )
         records = content.reshape(-1, size)
         classes = records[:, distribution.label_bytes - 1].astype(np.int64)

@@ -215,18 +215,21 @@ class MovesLater(Counting):
 
 @dataclass(frozen=True)
 class LeavesChildren(ExitsLater):
-    """Starts a process and forks one, whose numbers go into files in ``path``, and ends."""
+    """Starts two processes, one in a session of its own, and forks one; their numbers go into files
+    in ``path``; and ends.
+    """
 
     path: str = "."
     name: ClassVar[str] = "leaves-children"
 
     def end(self) -> None:
         started = subprocess.Popen(["sleep", "3600"])
+        gone_away = subprocess.Popen(["sleep", "3600"], start_new_session=True)
         forked = os.fork()
         if not forked:
             time.sleep(3600)
             os._exit(0)
-        for child in (started.pid, forked):
+        for child in (started.pid, gone_away.pid, forked):
             Path(self.path, f"child-{child}").touch()
         super().end()
 

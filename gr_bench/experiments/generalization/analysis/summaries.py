@@ -84,9 +84,9 @@ def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
         f"{alike}Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
         "At equal gradient evaluations, of "
         f"the method and {baseline} the one that takes fewer a step is trained for as many times "
-        "the epochs; at equal time, the one whose steps are faster, one run at a time. A verdict "
-        "other than undecided is one to believe among all rows with chosen settings, or all "
-        "others, at a false-discovery rate of 5 %."
+        "the epochs; at equal time, the one whose steps are faster, one run at a time. Better "
+        "and worse are significant at a 5 % false-discovery rate, corrected separately for rows "
+        "with chosen settings and for all others."
         + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
         shown,
     )
@@ -275,7 +275,7 @@ def _step_times(timed: pd.DataFrame) -> Summary:
         "Step times of this run",
         "One run at a time, in rounds that read every method once, in freshly started processes; "
         f"with the 95 % interval over processes. The control is {baseline} timed a second time: "
-        "its ratio is 1 but for noise. Comparisons at equal time rest on these.",
+        "its true ratio is 1. Comparisons at equal time rest on these.",
         shown,
     )
 

@@ -1,0 +1,167 @@
+"""Small tables of methods by workloads, one for each question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gr_bench.experiments import style
+from gr_bench.reports.costs_and_gains import COSTS
+from gr_bench.stats import Interval
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method's result on a workload."""
+
+    relative: str
+    """Beside the baseline's, with its interval."""
+
+    absolute: str
+    best: bool = False
+    """True if its interval leaves no doubt that it is the best in its column."""
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """Methods in rows, workloads in columns."""
+
+    title: str
+    caption: str
+    relative: str
+    """The words for relative entries; ``absolute`` those for the others."""
+
+    absolute: str
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[Entry | None]]
+    """By the method's name; None where it was not measured, or gave no result."""
+
+    colors: Mapping[str, str]
+
+
+MOST_COLUMNS = 12
+"""Of more workloads, a pivot has none: the rows below have all of them."""
+
+
+def step_cost(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
+    """Time per step by method and workload; best is a method whose interval is below all others."""
+    table = tables["step_cost"]
+    table = table[~table["control"].astype(bool)]
+    return _pivot(
+        table,
+        ("model", "dataset", "batch_size"),
+        _time_entry,
+        _shortest,
+        title="Time per step",
+        caption="Ratios to the baseline, timed in the same rounds, with 95 % intervals. Bold: "
+        "faster than every other method but the baseline, beyond both intervals.",
+        relative="over the baseline's",
+        absolute="milliseconds",
+    )
+
+
+def generalization(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
+    """Test accuracy minus the baseline's, by method and workload, at the hardest cost there is."""
+    table = tables["comparison"]
+    if not len(table):
+        return None
+    role = "chosen" if (table["role"] == "chosen").any() else "run"
+    base = "sgd" if (table["baseline"] == "sgd").any() else table["baseline"].iloc[0]
+    table = table[(table["role"] == role) & (table["baseline"] == base)]
+    cost = next((own for own in COSTS if (table["cost"] == own).any()), None)
+    table = table[table["cost"] == cost]
+    words = {"time": "in equal time", "epochs": "at equal epochs"}.get(
+        str(cost), f"at equal {cost}"
+    )
+    name = "SGD" if base == "sgd" else base
+    if role == "chosen":
+        table = table.assign(spec=[str(spec).partition("(")[0] for spec in table["spec"]])
+    return _pivot(
+        table,
+        ("model", "dataset", "batch_size"),
+        _accuracy_entry,
+        lambda rows: set(rows.index[rows["verdict"] == "better"]),
+        title=f"Test accuracy against {name}, {words}",
+        caption=f"Points over {name} trained {words}, with 95 % intervals. Bold: better, at a 5 % "
+        "false-discovery rate over all comparisons. An interval that holds 0 does not show that "
+        "there is no difference.",
+        relative=f"points over {name}",
+        absolute="test accuracy, %",
+    )
+
+
+def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
+    if not _known(row["time_ratio"]):
+        return None
+    value = Interval(row["time_ratio"], row["time_ratio_low"], row["time_ratio_high"])
+    ends = f" [{value.low:.2f}, {value.high:.2f}]" if _known(value.low) else ""
+    itself = row["half_width"] == 0
+    relative = "1" if itself else f"{value.center:.2f}{ends}"
+    own = f"{row['time_ms']:.3g}"
+    if _known(row["time_ms_low"]):
+        own += f" [{row['time_ms_low']:.3g}, {row['time_ms_high']:.3g}]"
+    return Entry(relative, own)
+
+
+def _shortest(rows: pd.DataFrame) -> set[Any]:
+    """The row whose interval is below those of all others but the baseline's; none if in doubt."""
+    own = rows[rows["time_ratio_high"].notna() & (rows["half_width"] != 0)]
+    if len(own) < 2:
+        return set()
+    order = own.sort_values("time_ratio")
+    sure = order["time_ratio_high"].iloc[0] < order["time_ratio_low"].iloc[1:].min()
+    return {order.index[0]} if sure else set()
+
+
+def _accuracy_entry(row: Mapping[Any, Any]) -> Entry | None:
+    if not _known(row["difference"]):
+        return None
+    center, low, high = (100 * float(row[key]) for key in ("difference", "low", "high"))
+    own = f"{100 * float(row['test_accuracy']):.1f}" if _known(row["test_accuracy"]) else "-"
+    return Entry(f"{center:+.1f} [{low:+.1f}, {high:+.1f}]", own)
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not pd.isna(value) and math.isfinite(float(value))
+
+
+def _pivot(
+    table: pd.DataFrame,
+    keys: Sequence[str],
+    entry: Callable[[Mapping[Any, Any]], Entry | None],
+    best: Callable[[pd.DataFrame], set[Any]],
+    **words: str,
+) -> Pivot | None:
+    """The pivot of a table; None where a cell of it would have two rows, or it is too wide."""
+    parts = list(style.workloads(table, *keys))
+    if not 1 <= len(parts) <= MOST_COLUMNS or any(p["spec"].duplicated().any() for _, p in parts):
+        return None
+    names = style.short(table["spec"])
+    rows: dict[str, list[Entry | None]] = {name: [] for name in names.values()}
+    for _, part in parts:
+        found: dict[str, Entry | None] = {}
+        winners = best(part)
+        for index, row in zip(part.index, part.to_dict("records"), strict=True):
+            own = entry(row)
+            if own is not None and index in winners:
+                own = Entry(own.relative, own.absolute, best=True)
+            found[names[str(row["spec"])]] = own
+        for name, column in rows.items():
+            column.append(found.get(name))
+    return Pivot(
+        columns=[title for title, _ in parts],
+        rows=rows,
+        colors={name: style.color(spec) for spec, name in names.items()},
+        **words,
+    )
+
+
+PIVOTS: Mapping[str, Callable[[Mapping[str, pd.DataFrame]], Pivot | None]] = {
+    "step_cost": step_cost,
+    "generalization": generalization,
+}
+"""By experiment."""
