@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from gr_bench.meters import hardware
-from gr_bench.version import __version__
+from gr_bench.version import __version__, other_release
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
@@ -152,7 +152,8 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """The entries of :data:`COMPARED` in which two environments differ, in words.
 
     An entry that only one of them has is none: a description written before there was such an
-    entry says nothing of it. Of lists, what is gone and what is new is named.
+    entry says nothing of it. Of lists, what is gone and what is new is named. Of gr-bench, releases
+    are told apart, not commits (:func:`~gr_bench.version.other_release`).
 
     Returns:
         ``machine processor family 23 -> 25``, ``packages torch 2.6 -> 2.7``, and so on.
@@ -196,7 +197,7 @@ def _changes(key: str, a: dict[str, Any], b: dict[str, Any], prefix: str = "") -
         changes = [f"-{x}" for x in old if x not in new] + [f"+{x}" for x in new if x not in old]
         if changes:
             yield " ".join([name, *changes])
-    elif old != new:
+    elif old != new and (key != "gr_bench" or other_release(old, new)):
         yield f"{name} {old} -> {new}"
 
 
