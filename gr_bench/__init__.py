@@ -135,6 +135,8 @@ def report(
     folder: str | Path,
     formats: Iterable[str] = ("html", "md"),
     *,
+    style: str = "screen",
+    latex: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write tables and figures of what a run has so far into its folder ``report``.
@@ -142,10 +144,14 @@ def report(
     Args:
         folder: a run's, finished or not.
         formats: of ``html`` and ``md``.
+        style: ``paper`` or ``slides`` for the figures in that look, too, in
+            ``report/figures-paper`` or ``report/figures-slides``.
+        latex: also write ``report/latex``: tables, figures, a paragraph on how it was measured, and
+            BibTeX entries.
         progress: told how many figures have been drawn, of how many.
 
     Returns:
-        The pages written.
+        The pages written, and the files of figures and for LaTeX.
 
     Raises:
         RequestError: the folder is not a run's, or nothing has been measured yet.
@@ -155,9 +161,21 @@ def report(
         >>> [page.name for page in gr_bench.report("runs/example")]
         ['report.html', 'report.md']
     """
-    from gr_bench.reports.page import write_report
+    from gr_bench.experiments import looks
+    from gr_bench.reports.page import FOLDER, write_report
 
-    return write_report(Path(folder), formats, progress)
+    looks.find(style)
+    written = write_report(Path(folder), formats, progress)
+    if style == looks.DEFAULT and not latex:
+        return written
+    from gr_bench.reports.latex import write_figures, write_latex
+
+    results, target = load(folder), Path(folder) / FOLDER
+    if style != looks.DEFAULT:
+        written += write_figures(results, target / f"figures-{style}", style)
+    if latex:
+        written += write_latex(results, target / "latex")
+    return written
 
 
 def compare(

@@ -24,6 +24,8 @@ CANNOT_TELL, CANNOT_GO_ON = 125, 128
 """Exit codes for ``git bisect run``: pass this commit over; end the bisection."""
 
 FORMATS = ("html", "md")
+STYLES = ("screen", "paper", "slides")
+"""Of figures; the first is that of the pages."""
 
 _PATH = click.Path(path_type=Path)
 
@@ -827,7 +829,12 @@ def plan(
 
 @app.command(
     short_help="Make tables and figures from what a run has so far.",
-    epilog=_examples("report runs/quick", "report runs/quick --format md"),
+    epilog=_examples(
+        "report runs/quick",
+        "report runs/quick --format md",
+        "report runs/quick --style slides",
+        "report runs/quick --latex",
+    ),
 )
 @click.argument("folder", type=_PATH, metavar="RUN")
 @click.option(
@@ -837,16 +844,31 @@ def plan(
     default=",".join(FORMATS),
     help="What to write, by commas.",
 )
-def report(folder: Path, formats: str) -> None:
+@click.option(
+    "--style",
+    metavar="screen|paper|slides",
+    default=STYLES[0],
+    help="Figures in this look, too: paper has a column's width, and fonts embedded in PDF.",
+)
+@click.option(
+    "--latex",
+    is_flag=True,
+    help="Tables, figures, a methods paragraph and BibTeX for a paper, too.",
+)
+def report(folder: Path, formats: str, style: str, latex: bool) -> None:
     """Make tables and figures from what a run has so far; RUN is its folder."""
+    if style not in STYLES:
+        raise unknown("style", style, STYLES)
     wanted = formats.split(",")
     for text in wanted:
         if text not in FORMATS:
             raise unknown("format", text, FORMATS)
-    _draw(folder, wanted)
+    _draw(folder, wanted, style, latex)
 
 
-def _draw(folder: Path, formats: Sequence[str]) -> None:
+def _draw(
+    folder: Path, formats: Sequence[str], style: str = STYLES[0], latex: bool = False
+) -> None:
     """Write a run's report, showing how that gets on, and print the pages' paths."""
     from gr_bench.runs.about import read_about
 
@@ -862,7 +884,7 @@ def _draw(folder: Path, formats: Sequence[str]) -> None:
         def drawn(done: int, total: int) -> None:
             display.update(task, description="drawing figures", completed=done, total=total)
 
-        pages = gr_bench.report(folder, formats, progress=drawn)
+        pages = gr_bench.report(folder, formats, style=style, latex=latex, progress=drawn)
     for page in pages:
         print(page)
 
@@ -968,6 +990,7 @@ def main() -> None:
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, "")
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it asks every package for them
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 

@@ -19,6 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments import looks
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
 from gr_bench.reports.answers import answers
 from gr_bench.reports.first_picture import first_picture
@@ -50,6 +51,7 @@ class Section:
     """The names of its tables."""
 
 
+@looks.look(looks.DEFAULT)
 def write_report(
     folder: Path, formats: Iterable[str], progress: Callable[[int, int], None] | None = None
 ) -> list[Path]:
