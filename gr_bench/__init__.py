@@ -33,6 +33,9 @@ def run(
     budget: str | float | None = None,
     fresh: bool = False,
     watcher: Watcher | None = None,
+    executor: str = "local",
+    address: str | None = None,
+    gpu_share: float = 1.0,
 ) -> Results:
     """Measure a suite, or go on with a run of it.
 
@@ -46,6 +49,10 @@ def run(
         budget: the time that it may take, as ``"5m"`` or in seconds; by default the suite's own.
         fresh: put earlier results in the folder aside and start over.
         watcher: told of everything that happens.
+        executor: ``local``, or ``ray`` for a cluster.
+        address: the cluster's, ``HOST:PORT``; by default Ray's variable, the one that runs here, or
+            one that is started here for the run.
+        gpu_share: the part of a GPU that a training takes there.
 
     Returns:
         The run's tables; its ``outcome`` says what was done now.
@@ -87,13 +94,20 @@ def run(
         chosen = load_suite(str(suite), **how)
     folder = Path("runs", chosen.name) if out is None else Path(out)
 
-    from gr_bench.runs.executor import LocalExecutor
+    from gr_bench.runs.executors import executors
     from gr_bench.runs.results import Results
     from gr_bench.runs.runner import Unwatched, run_suite
 
-    outcome = run_suite(
-        chosen, folder, LocalExecutor, watcher or Unwatched(), fresh=fresh, budget_s=budget_s
-    )
+    with executors(executor, chosen.devices, address, gpu_share) as make_executor:
+        outcome = run_suite(
+            chosen,
+            folder,
+            make_executor,
+            watcher or Unwatched(),
+            fresh=fresh,
+            budget_s=budget_s,
+            elsewhere=executor != "local",
+        )
     return Results(folder, outcome)
 
 
@@ -121,6 +135,8 @@ def report(
     folder: str | Path,
     formats: Iterable[str] = ("html", "md"),
     *,
+    style: str = "screen",
+    latex: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write tables and figures of what a run has so far into its folder ``report``.
@@ -128,10 +144,14 @@ def report(
     Args:
         folder: a run's, finished or not.
         formats: of ``html`` and ``md``.
+        style: ``paper`` or ``slides`` for the figures in that look, too, in
+            ``report/figures-paper`` or ``report/figures-slides``.
+        latex: also write ``report/latex``: tables, figures, a paragraph on how it was measured, and
+            BibTeX entries.
         progress: told how many figures have been drawn, of how many.
 
     Returns:
-        The pages written.
+        The pages written, and the files of figures and for LaTeX.
 
     Raises:
         RequestError: the folder is not a run's, or nothing has been measured yet.
@@ -141,9 +161,21 @@ def report(
         >>> [page.name for page in gr_bench.report("runs/example")]
         ['report.html', 'report.md']
     """
-    from gr_bench.reports.page import write_report
+    from gr_bench.experiments import looks
+    from gr_bench.reports.page import FOLDER, write_report
 
-    return write_report(Path(folder), formats, progress)
+    looks.find(style)
+    written = write_report(Path(folder), formats, progress)
+    if style == looks.DEFAULT and not latex:
+        return written
+    from gr_bench.reports.latex import write_figures, write_latex
+
+    results, target = load(folder), Path(folder) / FOLDER
+    if style != looks.DEFAULT:
+        written += write_figures(results, target / f"figures-{style}", style)
+    if latex:
+        written += write_latex(results, target / "latex")
+    return written
 
 
 def compare(

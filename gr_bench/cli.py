@@ -24,6 +24,8 @@ CANNOT_TELL, CANNOT_GO_ON = 125, 128
 """Exit codes for ``git bisect run``: pass this commit over; end the bisection."""
 
 FORMATS = ("html", "md")
+STYLES = ("screen", "paper", "slides")
+"""Of figures; the first is that of the pages."""
 
 _PATH = click.Path(path_type=Path)
 
@@ -92,6 +94,7 @@ def list_(kind: str | None) -> None:
         "run quick --budget 10m --report",
         "run cpu --only 'step_cost*resnet*' --dry-run",
         "run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64]",
+        "run paper-generalization --executor ray --address 10.0.0.1:6379",
     ),
 )
 @click.argument("suite")
@@ -119,6 +122,14 @@ def list_(kind: str | None) -> None:
     is_flag=True,
     help="Draw the report: a first page soon, redrawn as more is known.",
 )
+@click.option("--executor", default="local", help="local, or ray: on the nodes of a Ray cluster.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The Ray cluster's.",
+    show_default="the one here, or one that is started here",
+)
+@click.option("--gpu-share", default=1.0, help="The part of a GPU that a training takes with ray.")
 @click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, try plug-ins; measure nothing.")
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
@@ -130,6 +141,9 @@ def run(
     device: str | None,
     budget: str | None,
     draw: bool,
+    executor: str,
+    address: str | None,
+    gpu_share: float,
     fresh: bool,
     dry_run: bool,
     no_plugins: bool,
@@ -147,8 +161,10 @@ def run(
     budget_s = None if budget is None else parse_duration(budget)
     if device is not None:
         check_device_name(device)
+    from gr_bench.runs.executors import check_executor
     from gr_bench.runs.suite import load_suite
 
+    check_executor(executor, address, gpu_share)
     chosen = load_suite(suite, settings=settings, only=only, device=device, no_plugins=no_plugins)
     if code := own_code(chosen.plugins):
         print(f"runs code of its own: {', '.join(code)}", file=sys.stderr)
@@ -174,7 +190,16 @@ def run(
     live = LiveReport(folder, _teller(console)) if draw else None
     try:
         with Display(console, *([live] if live else [])) as display:
-            results = gr_bench.run(chosen, folder, budget=budget_s, fresh=fresh, watcher=display)
+            results = gr_bench.run(
+                chosen,
+                folder,
+                budget=budget_s,
+                fresh=fresh,
+                watcher=display,
+                executor=executor,
+                address=address,
+                gpu_share=gpu_share,
+            )
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
         console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
@@ -737,6 +762,7 @@ def _put(text: str, file: Path) -> None:
         "plan paper-cost --only '*wrn*' --device-memory 24GB",
         "plan my.toml --set generalization.epochs=100 --rates runs/pilot",
         "plan paper-generalization --json | jq .total_s",
+        "plan paper-generalization --nodes 8",
     ),
 )
 @click.argument("suite")
@@ -758,6 +784,12 @@ def _put(text: str, file: Path) -> None:
     help="Tell times by this run's measured steps.",
     show_default="a CPU's by a few steps timed here, a GPU's assumed",
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tell the time on N nodes, too: machines like this one, or GPUs.",
+)
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [...], "total_s": ...}.')
 def plan(
@@ -766,6 +798,7 @@ def plan(
     only: str | None,
     device_memory: str | None,
     rates_of: Path | None,
+    nodes: int | None,
     no_plugins: bool,
     as_json: bool,
 ) -> None:
@@ -787,7 +820,7 @@ def plan(
     from gr_bench.planning.command import make_plan
     from gr_bench.runs.calibrate_generalization import seeds_note
 
-    made = make_plan(chosen, rates_of, memory)
+    made = make_plan(chosen, rates_of, memory, nodes)
     for line in [page.as_json(made)] if as_json else page.lines(made):
         print(line)
     if not as_json and (note := seeds_note(chosen)):
@@ -796,7 +829,12 @@ def plan(
 
 @app.command(
     short_help="Make tables and figures from what a run has so far.",
-    epilog=_examples("report runs/quick", "report runs/quick --format md"),
+    epilog=_examples(
+        "report runs/quick",
+        "report runs/quick --format md",
+        "report runs/quick --style slides",
+        "report runs/quick --latex",
+    ),
 )
 @click.argument("folder", type=_PATH, metavar="RUN")
 @click.option(
@@ -806,16 +844,31 @@ def plan(
     default=",".join(FORMATS),
     help="What to write, by commas.",
 )
-def report(folder: Path, formats: str) -> None:
+@click.option(
+    "--style",
+    metavar="screen|paper|slides",
+    default=STYLES[0],
+    help="Figures in this look, too: paper has a column's width, and fonts embedded in PDF.",
+)
+@click.option(
+    "--latex",
+    is_flag=True,
+    help="Tables, figures, a methods paragraph and BibTeX for a paper, too.",
+)
+def report(folder: Path, formats: str, style: str, latex: bool) -> None:
     """Make tables and figures from what a run has so far; RUN is its folder."""
+    if style not in STYLES:
+        raise unknown("style", style, STYLES)
     wanted = formats.split(",")
     for text in wanted:
         if text not in FORMATS:
             raise unknown("format", text, FORMATS)
-    _draw(folder, wanted)
+    _draw(folder, wanted, style, latex)
 
 
-def _draw(folder: Path, formats: Sequence[str]) -> None:
+def _draw(
+    folder: Path, formats: Sequence[str], style: str = STYLES[0], latex: bool = False
+) -> None:
     """Write a run's report, showing how that gets on, and print the pages' paths."""
     from gr_bench.runs.about import read_about
 
@@ -831,7 +884,7 @@ def _draw(folder: Path, formats: Sequence[str]) -> None:
         def drawn(done: int, total: int) -> None:
             display.update(task, description="drawing figures", completed=done, total=total)
 
-        pages = gr_bench.report(folder, formats, progress=drawn)
+        pages = gr_bench.report(folder, formats, style=style, latex=latex, progress=drawn)
     for page in pages:
         print(page)
 
@@ -937,6 +990,7 @@ def main() -> None:
     # A suite may name a class in a module of the folder that it is run from, as for ``python -m``.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, "")
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it asks every package for them
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 

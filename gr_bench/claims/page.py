@@ -19,6 +19,7 @@ from gr_bench.claims.verdict import NOT_TESTED, Judged, Part, judge
 from gr_bench.errors import RequestError
 from gr_bench.reports.page import about
 from gr_bench.reports.pages import templates
+from gr_bench.runs.about import NODES
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
@@ -62,17 +63,28 @@ def judge_runs(folders: Sequence[Path]) -> list[JudgedRun]:
         results = Results(folder)
         if not results.experiments:
             raise RequestError(f"{folder} has no results yet")
-        described = results.about["environment"]["device"]
         runs.append(
             JudgedRun(
                 name=folder.name if names.count(folder.name) == 1 else str(folder),
-                device=f"{described.get('name') or 'unknown'} ({described['kind']})",
+                device=", ".join(_devices(results)),
                 date=results.about["started"][:10],
                 facts=about(results)["facts"],
                 judged=judge(CLAIMS, Evidence(results.records, results.tables)),
             )
         )
     return runs
+
+
+def _devices(results: Results) -> list[str]:
+    """The devices that a run's records are from, each once: its machine's, or nodes' of a
+    cluster.
+    """
+    nodes = results.about.get(NODES, {})
+    used = {r.conditions.node if r.conditions else None for r in results.records}
+    environments = [results.about["environment"]] if None in used - nodes.keys() else []
+    environments += [own for name, own in nodes.items() if name in used]
+    devices = [own["device"] for own in environments]
+    return [*dict.fromkeys(f"{own.get('name') or 'unknown'} ({own['kind']})" for own in devices)]
 
 
 def overall(runs: Sequence[JudgedRun]) -> list[Judged]:

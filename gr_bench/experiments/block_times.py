@@ -210,11 +210,19 @@ class BlockTimes:
     """The replicates so far, cell by cell.
 
     A block that is measured anew in a replicate, after a failure or an interruption, is so as a
-    whole: only records of the same measurement are compared.
+    whole: only records of the same measurement are compared. All replicates of a block that
+    count are from one node of a cluster: where that is lost, another one begins anew, and takes its
+    place once it has as many.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
         times = [record for record in records if isinstance(record, Times)]
+        self._numbers: dict[str, set[int]] = defaultdict(set)
+        """Per cell id, the replicates that any node has measured."""
+
+        for record in times:
+            self._numbers[record.cell.id].add(record.replicate)
+        times = _of_one_node(times)
         self.records: dict[str, dict[int, Times]] = defaultdict(dict)
         """Per cell id and replicate, the record of its times."""
 
@@ -260,8 +268,8 @@ class BlockTimes:
         return min((len(self.records.get(cell.id, {})) for cell in block), default=0)
 
     def next_replicate(self, block: Sequence[TimedCell]) -> int:
-        """The first replicate in which not every cell of the block has been timed."""
-        have = [self.records.get(cell.id, {}) for cell in block]
+        """The first replicate in which not every cell of the block has been timed on some node."""
+        have = [self._numbers.get(cell.id, set()) for cell in block]
         return next(k for k in itertools.count() if not all(k in own for own in have))
 
     def start_s(self) -> float:
@@ -359,6 +367,26 @@ def blocks_of(cells: Sequence[C]) -> list[list[C]]:
     for cell in cells:
         blocks[cell.block].append(cell)
     return list(blocks.values())
+
+
+def _of_one_node(times: Sequence[Times]) -> list[Times]:
+    """Of each block, the records of the node that has the most replicates, of several the last."""
+    found: dict[tuple[Any, ...], dict[str | None, set[int]]] = defaultdict(dict)
+    for record in times:
+        of_block = found[_timed(record).block]
+        node = _node(record)
+        of_block[node] = of_block.pop(node, set()) | {record.replicate}  # the last node comes last
+    if all(len(of_block) == 1 for of_block in found.values()):
+        return list(times)
+    chosen = {}
+    for block, of_block in found.items():
+        most = max(map(len, of_block.values()))
+        chosen[block] = [node for node, own in of_block.items() if len(own) == most][-1]
+    return [record for record in times if _node(record) == chosen[_timed(record).block]]
+
+
+def _node(record: Times) -> str | None:
+    return record.conditions.node if record.conditions else None
 
 
 def _timed(record: Times) -> TimedCell:

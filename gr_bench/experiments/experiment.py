@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from gr_bench.experiments.cell import Cell
+from gr_bench.experiments.chart import Chart as Chart
+from gr_bench.experiments.chart import Picture as Picture
 from gr_bench.experiments.grid import AnyGrid
 from gr_bench.experiments.record import Progress, Record, failure
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 G = TypeVar("G", bound=AnyGrid)
@@ -178,9 +179,28 @@ class Experiment(ABC, Generic[G, C]):
     def summaries(self, tables: dict[str, DataFrame]) -> list[Summary]:
         """The tables that a reader is shown, in order."""
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
-        """The figures that a reader is shown, in order."""
+    def paper_tables(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """The tables that a paper would print, of texts; by default those that a reader is shown.
+        Cells that are :class:`~gr_bench.experiments.paper_tables.Strong` are bold.
+        """
+        return self.summaries(tables)
+
+    def protocol(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Sentences on how the numbers were made, for a paper's section on methods. What they cite
+        are keys of ``gr_bench/methods/references.bib``: ``[@hodges1963]``.
+        """
+        return []
+
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
+        """The figures that there are data for, in order."""
         return iter(())
+
+    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+        """The figures that a reader is shown, in order, in the look of now
+        (:func:`gr_bench.experiments.looks.look`); by default those of its charts.
+        """
+        for chart in self.charts(tables):
+            yield from chart.pictures()
 
     def findings(self, tables: dict[str, DataFrame]) -> list[str]:
         """The findings, in sentences with numbers; at most a few."""
@@ -201,15 +221,3 @@ class Summary:
     table: DataFrame
     main: tuple[str, ...] = ()
     """The columns that a reader sees at once, the others when asked for; all, if there are none."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure for a reader, with what it shows."""
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-    data: DataFrame | None = None
-    """The rows that it was drawn from, for a file beside it."""

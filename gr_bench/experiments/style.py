@@ -1,64 +1,45 @@
-"""One look for all figures."""
+"""The words, colours and shapes of methods and workloads in figures."""
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from gr_bench.experiments import palette
+from gr_bench.experiments import looks, palette
 from gr_bench.experiments.columns import SETTINGS, method_place
 from gr_bench.spec import Spec, parse
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 """Told apart by shape: the settings of one method, or the batch sizes of one workload."""
 
-PANEL = (3.6, 2.7)
-"""Width and height of one panel, in inches."""
+Dash = Literal["-", ":", ""] | tuple[int, tuple[float, ...]]
 
-TITLE_WIDTH = 40
-"""Characters in a line of a panel's title."""
+DASHES: tuple[Dash, ...] = (
+    *("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (7, 2))),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+"""The same of lines."""
+
+SEPARATOR = " · "
+"""Between the parts of a panel's title."""
 
 _colors: dict[str, str] = {}
-"""Of the methods that :func:`set_look` was told of."""
+"""Of the methods that :func:`set_methods` was told of."""
 
 
-def set_look(labels: Iterable[str] = ()) -> None:
-    """Fonts, grid and sizes, for every figure from here on.
-
-    Args:
-        labels: every method of the figures to come. Those from elsewhere whose names happen to give
-            like colours are told apart by this (:func:`gr_bench.experiments.palette.colors`).
+def set_methods(labels: Iterable[str] = ()) -> None:
+    """The methods of the figures to come. Those from elsewhere whose names happen to give like
+    colours are told apart by this (:func:`gr_bench.experiments.palette.colors`).
     """
     _colors.clear()
     _colors.update(palette.colors({parse(label).kind for label in labels}))
-    sns.set_theme(
-        context="paper",
-        style="whitegrid",
-        rc={
-            "figure.dpi": 100,
-            "savefig.dpi": 160,
-            "savefig.bbox": "tight",  # long labels are not cut off
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.labelsize": 10,
-            "legend.fontsize": 9,
-            "legend.frameon": False,
-            "grid.linewidth": 0.6,
-            "svg.hashsalt": "gr-bench",  # the same figure is the same file
-        },
-    )
 
 
 def color(label: str) -> str:
@@ -95,41 +76,55 @@ def _differing(spec: Spec, same: Sequence[Spec]) -> Spec:
 
 def markers(labels: Iterable[str]) -> dict[str, str]:
     """A marker for every label: settings of one method share a colour and differ in this."""
+    return {label: MARKERS[at % len(MARKERS)] for label, at in _among_settings(labels).items()}
+
+
+def dashes(labels: Iterable[str]) -> dict[str, Dash]:
+    """A sort of line for every label, as :func:`markers`."""
+    return {label: DASHES[at % len(DASHES)] for label, at in _among_settings(labels).items()}
+
+
+def _among_settings(labels: Iterable[str]) -> dict[str, int]:
+    """Each label's place among those of its method."""
     count: dict[str, int] = {}
-    chosen = {}
+    places = {}
     for label in in_order(labels):
         name = parse(label).kind
-        chosen[label] = MARKERS[count.setdefault(name, 0) % len(MARKERS)]
+        places[label] = count.setdefault(name, 0)
         count[name] += 1
-    return chosen
+    return places
 
 
-def panels(
-    count: int, labels: Iterable[str] = (), *, rows_each: int = 1
-) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, as many side by side as there is room for.
+def marker_handles(labels: Iterable[str]) -> list[Artist]:
+    """A legend's entries: every method's colour and marker."""
+    names, shapes = short(labels), markers(labels)
+    return [
+        Line2D([], [], color=color(label), marker=shapes[label], linestyle="", label=name)
+        for label, name in names.items()
+    ]
 
-    Args:
-        count: how many.
-        labels: what is written beside a panel; long ones make it wider, many make it higher.
-        rows_each: rows of ``count`` panels each, one below the other.
+
+def line_handles(labels: Iterable[str]) -> list[Artist]:
+    """A legend's entries: every method's colour and sort of line."""
+    names, sorts = short(labels), dashes(labels)
+    return [
+        Line2D([], [], color=color(label), linestyle=sorts[label], label=name)
+        for label, name in names.items()
+    ]
+
+
+def patch_handles(shades: Mapping[str, Any]) -> list[Artist]:
+    """A legend's entries: the colours of a bar's parts."""
+    return [Patch(color=shade, label=name) for name, shade in shades.items()]
+
+
+def shades(names: Sequence[str]) -> dict[str, Any]:
+    """Colours for things that are no methods, from dark blue to light yellow: their lightness tells
+    them apart in any sight, and in grey.
     """
-    labels = list(labels)
-    width = PANEL[0] + 0.09 * max(0, max(map(len, labels), default=0) - 8)
-    height = PANEL[1] + 0.2 * max(0, len(labels) - 8)
-    columns = max(1, min(4, count, int(4 * PANEL[0] / width))) if rows_each == 1 else count
-    rows = -(-count // columns) * rows_each
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(width * columns, height * rows),
-        squeeze=False,
-        layout="constrained",
-    )
-    flat = list(axes.flat)
-    for spare in flat[count * rows_each :]:
-        spare.remove()
-    return figure, flat[: count * rows_each]
+    scale = mpl.colormaps["cividis"]
+    places = [at / max(1, len(names) - 1) for at in range(len(names))]
+    return {name: scale(0.05 + 0.9 * at) for name, at in zip(names, places, strict=True)}
 
 
 def with_differing(table: pd.DataFrame, *keys: str) -> list[str]:
@@ -140,15 +135,17 @@ def with_differing(table: pd.DataFrame, *keys: str) -> list[str]:
 
 def workloads(table: pd.DataFrame, *keys: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The table's parts of one workload each, told apart by :func:`with_differing` ``keys``, with a
-    title for its panel.
+    title for its panel: all of these, or in a look without titles those that differ.
     """
     every = with_differing(table, *keys)
+    told = [key for key in every if looks.current().titles or table[key].nunique() > 1]
     for values, part in table.groupby(every, sort=False, dropna=False):
-        pairs = zip(every, values, strict=True)
-        yield " · ".join(_words(key, value) for key, value in pairs), part
+        pairs = dict(zip(every, values, strict=True))
+        yield SEPARATOR.join(in_words(key, pairs[key]) for key in told), part
 
 
-def _words(key: str, value: object) -> str:
+def in_words(key: str, value: object) -> str:
+    """A setting of a workload as a title says it: ``batch 128``."""
     units = {
         "batch_size": "batch {}",
         "threads": "{} threads",
@@ -165,16 +162,6 @@ def _words(key: str, value: object) -> str:
         "tuned": "equal tuning {}",
     }
     return units.get(key, "{}").format(value).replace("1 threads", "1 thread")
-
-
-def two_lines(title: str) -> str:
-    """A panel's title, its first part (the model) on a line of its own."""
-    return wrapped(title.replace(" · ", "\n", 1))
-
-
-def wrapped(title: str) -> str:
-    """A panel's title in lines that are no wider than the panel."""
-    return "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in title.splitlines())
 
 
 def value_range(values: pd.Series, number: str) -> str:
@@ -194,14 +181,3 @@ def value_range(values: pd.Series, number: str) -> str:
 def slug(text: object) -> str:
     """A text as a part of a file's name: ``resnet-8(width=8)`` becomes ``resnet-8-width-8``."""
     return re.sub(r"[^\w-]+", "-", str(text)).strip("-")
-
-
-def method_legend(figure: Figure, labels: Iterable[str]) -> None:
-    """A legend of the methods' colours and markers, beside the panels."""
-    names, shapes = short(labels), markers(labels)
-    handles = [
-        Line2D([], [], color=color(label), marker=shapes[label], label=name)
-        for label, name in names.items()
-    ]
-    # outside the figure, which saving makes room for: it never takes room from the panels
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="method")

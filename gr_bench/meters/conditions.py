@@ -45,6 +45,10 @@ class Conditions:
     gpu: str | None = None
     """The GPU that it had for itself, as ``CUDA_VISIBLE_DEVICES`` names it; None if it had none."""
 
+    node: str | None = None
+    """The node of a cluster that it ran on, whose environment is in ``run.json`` under ``nodes``;
+    None if it was the machine of the run."""
+
 
 def preload(allocator: str) -> dict[str, str]:
     """Environment variables that a process must be started with to use the allocator.

@@ -16,7 +16,10 @@ from gr_bench.runs.suite import Suite
 
 
 def make_plan(
-    suite: Suite, rates_of: Path | None = None, memory: tuple[str, int] | None = None
+    suite: Suite,
+    rates_of: Path | None = None,
+    memory: tuple[str, int] | None = None,
+    nodes: int | None = None,
 ) -> SuitePlan:
     """The plan of a suite.
 
@@ -25,6 +28,7 @@ def make_plan(
         rates_of: the folder of a run to tell times by; by default this machine's processor is, by
             a few steps that are timed, and a GPU's are assumed.
         memory: name and bytes of a device's memory; by default that of common GPUs, or the host's.
+        nodes: of a cluster, to tell the time on them, too.
 
     Raises:
         RequestError: a method that cannot be built, or a run that has no times.
@@ -33,7 +37,7 @@ def make_plan(
     with _Teller() as tell:
         stored: Rates = MeasuredRates(tell) if rates_of is None else StoredRates(rates_of)
         rates = FirstOf(stored, AssumedRates())
-        return Planner(suite, rates, (memory and [memory]) or _devices(suite), tell).plan()
+        return Planner(suite, rates, (memory and [memory]) or _devices(suite), tell).plan(nodes)
 
 
 def _devices(suite: Suite) -> Sequence[tuple[str, int]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gr_bench.experiments.columns import build_table, cell_columns
 from gr_bench.experiments.step_cost.tables import MEMORY
 from gr_bench.optimizers import SGD
+from gr_bench.planning.makespan import Spread
 from gr_bench.planning.plan import PlannedCell, Problem, SuitePlan
 from gr_bench.stats import Interval
 
@@ -59,6 +60,7 @@ def as_json(plan: SuitePlan) -> str:
         "cells_without_time": plan.without_time,
         "budget_s": plan.suite.budget_s,
         "times": plan.words or None,
+        **({} if plan.spread is None else {"nodes": _nodes(plan.spread)}),
         "savings": [
             {
                 "kind": one.kind,
@@ -88,6 +90,8 @@ def lines(plan: SuitePlan) -> Iterator[str]:
             yield from (_method(cells) for cells in methods.values())
     yield ""
     yield from _wrapped(_total(plan))
+    if plan.spread is not None:
+        yield from _wrapped(_on_nodes(plan, plan.spread))
     for one in plan.savings[:MOST_SAVINGS]:
         yield f"  without {one.name[:40]:<40} {_saved(one.seconds, one.flops, plan)}"
     for note in _notes(plan):
@@ -193,6 +197,30 @@ def _total(plan: SuitePlan) -> str:
         f"Total: {_cells(count)}{amount}; {least}{_hours(plan.total.center)} ({spread}), "
         f"one after another{within}."
     )
+
+
+def _on_nodes(plan: SuitePlan, spread: Spread) -> str:
+    what = f"{spread.places} core{'s' if spread.places > 1 else ''}"
+    if all(cell.cell.device != "cpu" for cell in plan.cells):
+        what = "one GPU"
+    where = f"On {spread.nodes} node{'s' if spread.nodes > 1 else ''} of {what}"
+    if plan.without_time == len(plan.cells):
+        return f"{where}: not known."
+    least = "at least " if plan.without_time else ""
+    span = f"{_hours(spread.total.low)} to {_hours(spread.total.high)}"
+    return (
+        f"{where}: {least}{_hours(spread.total.center)} ({span}); the longest piece, which more "
+        f"nodes do not shorten, is of {_hours(spread.longest.center)}."
+    )
+
+
+def _nodes(spread: Spread) -> dict[str, Any]:
+    return {
+        "nodes": spread.nodes,
+        "places_a_node": spread.places,
+        **_seconds("total_s", spread.total),
+        **_seconds("longest_piece_s", spread.longest),
+    }
 
 
 def _saved(seconds: Interval, flops: float, plan: SuitePlan) -> str:

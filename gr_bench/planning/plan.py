@@ -26,6 +26,7 @@ from gr_bench.planning.fake_step import (
     footprint,
     forward_flops,
 )
+from gr_bench.planning.makespan import Spread, spread
 from gr_bench.planning.outlines import nbytes, outline
 from gr_bench.planning.rates import Rates
 from gr_bench.planning.time_model import StepTime
@@ -104,6 +105,9 @@ class SuitePlan:
     words: str
     """The origin of the times."""
 
+    spread: Spread | None = None
+    """The time on several nodes, where it was asked for."""
+
     @property
     def without_time(self) -> int:
         """Cells whose time is not known, and is not in the total."""
@@ -129,8 +133,8 @@ class Planner:
         self._found = _footprints([c for p in suite.plans for c in p.cells], tell)
         self._times: dict[tuple[StepCell, int], StepTime | None] = {}
 
-    def plan(self) -> SuitePlan:
-        """The plan of the whole suite."""
+    def plan(self, nodes: int | None = None) -> SuitePlan:
+        """The plan of the whole suite, on so many nodes besides."""
         whole = [(plan, self._with_longer(plan)) for plan in self._suite.plans]
         estimates = [seconds.estimate(plan, cells, self._step_s) for plan, cells in whole]
         planned = []
@@ -146,6 +150,7 @@ class Planner:
         budget_s = self._suite.budget_s
         if budget_s is not None:
             spent = Interval(*(min(end, budget_s) for end in spent))
+        parts = [(*part, own) for part, own in zip(whole, estimates, strict=True)]
         return SuitePlan(
             suite=self._suite,
             cells=tuple(planned),
@@ -153,6 +158,7 @@ class Planner:
             total_flops=sum(one.total_flops or 0.0 for one in planned),
             savings=tuple(self._savings(whole, estimates, planned)),
             words=self._rates.words,
+            spread=None if nodes is None else spread(parts, nodes),
         )
 
     def _planned(

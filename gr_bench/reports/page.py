@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gr_bench.errors import RequestError
+from gr_bench.experiments import looks
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
 from gr_bench.reports.answers import answers
 from gr_bench.reports.certainty import how_sure
@@ -24,7 +25,7 @@ from gr_bench.reports.overview import overview
 from gr_bench.reports.pages import templates
 from gr_bench.reports.pivots import PIVOTS, Pivot
 from gr_bench.runs import environment
-from gr_bench.runs.about import DATA, MERGED
+from gr_bench.runs.about import DATA, MERGED, NODES
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
@@ -50,6 +51,7 @@ class Section:
     pivot: Pivot | None
 
 
+@looks.look(looks.DEFAULT)
 def write_report(
     folder: Path, formats: Iterable[str], progress: Callable[[int, int], None] | None = None
 ) -> list[Path]:
@@ -261,6 +263,10 @@ def about(results: Results) -> dict[str, Any]:
         "Status": about["status"],
         "Command": " ".join(about["command"]),
         **_merged(about.get(MERGED, ())),
+        **{
+            f"On {name}": ", ".join(environment.node_in_words(node))
+            for name, node in about.get(NODES, {}).items()
+        },
     }
     experiments, missing = results.experiments.values(), results.missing
     return {

@@ -22,6 +22,10 @@ PLUGINS = "plugins"
 MERGED = "merged"
 """The entry of ``run.json`` with the runs that a merge was made from."""
 
+NODES = "nodes"
+"""The entry of ``run.json`` with the environment of each node of a cluster that measured, by the
+name that records have in their conditions."""
+
 Plain = dict[str, Any]
 
 SHAPE: dict[str, type] = {
@@ -33,6 +37,7 @@ SHAPE: dict[str, type] = {
     "cells": int,
     PLUGINS: list,
     MERGED: list,
+    NODES: dict,
     "tables": dict,
 }
 """Keys of ``run.json`` that are read, and the kind of their values."""

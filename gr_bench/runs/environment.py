@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +16,15 @@ from typing import Any
 import psutil
 
 from gr_bench.meters import hardware
-from gr_bench.version import __version__
+from gr_bench.version import __version__, other_release
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "mnist1d")
 
 COMPARED = ("machine", "device", "other_devices", "python", "packages", "gr_bench")
 """The entries that must be equal for two sessions to add to one run."""
+
+SOFTWARE = ("python", "packages", "gr_bench")
+"""Those of :data:`COMPARED` that are the same on all machines of one run."""
 
 HARDWARE = {
     "machine": ("architecture", "cores", "hardware_threads", "processor"),
@@ -149,12 +152,20 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """The entries of :data:`COMPARED` in which two environments differ, in words.
 
     An entry that only one of them has is none: a description written before there was such an
-    entry says nothing of it. Of lists, what is gone and what is new is named.
+    entry says nothing of it. Of lists, what is gone and what is new is named. Of gr-bench, releases
+    are told apart, not commits (:func:`~gr_bench.version.other_release`).
 
     Returns:
         ``machine processor family 23 -> 25``, ``packages torch 2.6 -> 2.7``, and so on.
     """
     return [text for key in COMPARED if key in a and key in b for text in _changes(key, a, b)]
+
+
+def software_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """The entries of :data:`SOFTWARE` in which two environments differ, as :func:`differences` has
+    them.
+    """
+    return differences(*({key: own[key] for key in SOFTWARE} for own in (a, b)))
 
 
 def hardware_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
@@ -186,7 +197,7 @@ def _changes(key: str, a: dict[str, Any], b: dict[str, Any], prefix: str = "") -
         changes = [f"-{x}" for x in old if x not in new] + [f"+{x}" for x in new if x not in old]
         if changes:
             yield " ".join([name, *changes])
-    elif old != new:
+    elif old != new and (key != "gr_bench" or other_release(old, new)):
         yield f"{name} {old} -> {new}"
 
 
@@ -233,6 +244,13 @@ def in_words(environment: dict[str, Any], at_end: dict[str, Any] | None = None) 
         "Stolen by the hypervisor": None if share is None else f"{share:.1%} of processor time",
     }
     return {title: text for title, text in facts.items() if text}
+
+
+def node_in_words(environment: Mapping[str, Any]) -> list[str]:
+    """A node of a cluster in a few words: its device, its host's hash and its cores."""
+    machine, device = environment["machine"], environment["device"]
+    cores = f"{machine['cores'] or 'unknown'} cores"
+    return [str(device.get("name")), f"host {machine['host']}", cores]
 
 
 def _gpu(device: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import TextIOWrapper
@@ -28,6 +28,7 @@ from gr_bench.runs.places import Place, places_for
 from gr_bench.units import size
 from gr_bench.workers.channel import Garbled, Message, WorkerDied
 from gr_bench.workers.process import WorkerProcess
+from gr_bench.workers.request import unit_as_plain
 
 UNFINISHED = "unfinished"
 
@@ -49,6 +50,8 @@ class Started:
     """A unit is being measured."""
 
     unit: Unit[Any]
+    node: str | None = None
+    """The node of a cluster where it is; None on this machine."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,15 @@ class Crashed:
         return replace(record, **self.circumstances) if isinstance(record, Failure) else record
 
 
-Event = Started | Measured | Finished | Crashed
+@dataclass(frozen=True)
+class Joined:
+    """A node of a cluster measures, too."""
+
+    node: str
+    environment: Mapping[str, Any]
+
+
+Event = Started | Measured | Finished | Crashed | Joined
 
 
 class Executor(ABC):
@@ -98,7 +109,7 @@ class Executor(ABC):
         timeout_s: float,
         until: float | None = None,
         memory_limit: int | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """Measure every unit of the job; every unit that is started ends as finished or crashed,
         just once.
 
@@ -139,7 +150,7 @@ class LocalExecutor(Executor):
         timeout_s: float,
         until: float | None = None,
         memory_limit: int | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """See :meth:`Executor.run`."""
         waiting = list(job.units)
         free = places_for(job, self._workers, self._gpus)
@@ -260,13 +271,10 @@ class _Worker:
         yield Started(unit)
         self.process.channel.send(
             {
-                "experiment": unit.cells[0].experiment,
-                "cells": [asdict(cell) for cell in unit.cells],
+                **unit_as_plain(replace(unit, folder=self._of(unit))),
                 "plugins": [asdict(plugin) for plugin in admitted(EXPERIMENTS)],
                 "device": self.place.device,
                 "gpu": self.place.gpu,
-                "options": {"kind": unit.options.kind, **asdict(unit.options)},
-                "folder": str(own) if (own := self._of(unit)) else None,
                 "processors": self._processors,
             }
         )

@@ -13,6 +13,7 @@ from gr_bench.experiments.block_times import Times
 from gr_bench.experiments.record import Failure, Record
 from gr_bench.runs.about import (
     MERGED,
+    NODES,
     PLUGINS,
     Plain,
     own_files,
@@ -136,7 +137,7 @@ def _together(runs: Sequence[_Source], found: Merged) -> list[Record]:
     those of the runs before.
     """
     results: dict[tuple[str, str], tuple[Record, _Source]] = {}
-    timed: dict[str, _Source] = {}
+    timed: dict[str, tuple[Record, _Source]] = {}
     failures: list[Record] = []
     others: list[Record] = []
     offset = 0
@@ -149,9 +150,9 @@ def _together(runs: Sequence[_Source], found: Merged) -> list[Record]:
             if isinstance(own, Failure):
                 failures.append(own)
             elif isinstance(own, Times):
-                earlier = timed.setdefault(own.cell.id, run)
-                if earlier is not run:
-                    _check_conditions(own, earlier, run)
+                earlier, where = timed.setdefault(own.cell.id, (own, run))
+                if where is not run:
+                    _check_conditions(earlier, where, own, run)
                     replicated.add(own.cell.id)
                 last = max(last, offset + own.replicate + 1)
                 others.append(dataclasses.replace(own, replicate=offset + own.replicate))
@@ -173,18 +174,31 @@ def _together(runs: Sequence[_Source], found: Merged) -> list[Record]:
     return [*failures, *others]
 
 
-def _check_conditions(record: Record, first: _Source, second: _Source) -> None:
+def _check_conditions(one: Record, first: _Source, other: Record, second: _Source) -> None:
     """Refuse to take times from two machines for replicates of one.
 
     Raises:
         RequestError: with what is not the same.
     """
-    if differ := differences(first.about["environment"], second.about["environment"]):
+    differ = differences(_environment(one, first), _environment(other, second))
+    if not differ and _node(one) != _node(other):
+        differ = [f"node {_node(one) or 'none'} -> {_node(other) or 'none'}"]
+    if differ:
         raise RequestError(
-            f"{record.cell} was timed in {first.folder} and in {second.folder}, under different "
+            f"{one.cell} was timed in {first.folder} and in {second.folder}, under different "
             f"conditions ({'; '.join(differ)}): one ratio cannot be of both; merge without one "
             "of them, or see them side by side with gr-bench compare"
         )
+
+
+def _node(record: Record) -> str | None:
+    return record.conditions.node if record.conditions else None
+
+
+def _environment(record: Record, run: _Source) -> Plain:
+    """That of the node, or else of the machine, where a run had a record measured."""
+    environment: Plain = run.about.get(NODES, {}).get(_node(record), run.about["environment"])
+    return environment
 
 
 def _unlike(one: Record, other: Record) -> Iterator[str]:
@@ -199,12 +213,14 @@ def _about(runs: Sequence[_Source], records: Sequence[Record]) -> dict[str, Any]
     """The description of the whole: the first run's, with all of them in it."""
     first = runs[0].about
     plugins = {(own["kind"], own["name"]): own for r in runs for own in r.about.get(PLUGINS, ())}
-    whole = {key: value for key, value in first.items() if key not in (TABLES, PLUGINS)}
+    whole = {key: value for key, value in first.items() if key not in (TABLES, PLUGINS, NODES)}
+    nodes = {name: own for run in runs for name, own in run.about.get(NODES, {}).items()}
     kept = ("environment", "environment_at_end", "command", "started", "ended", "status", "cells")
     return {
         **whole,
         "suite": {**first["suite"], "only": None},
         **({PLUGINS: [*plugins.values()]} if plugins else {}),
+        **({NODES: nodes} if nodes else {}),
         "started": min(run.about["started"] for run in runs),
         "cells": len({record.cell.id for record in records}),
         "status": ", ".join(dict.fromkeys(run.about["status"] for run in runs)),

@@ -16,7 +16,8 @@ from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Failure
 from gr_bench.experiments.record import Progress as Part
 from gr_bench.runs.budget_bar import LINE_EVERY_S
-from gr_bench.runs.executor import Crashed, Event, Finished, Measured, Started
+from gr_bench.runs.environment import node_in_words
+from gr_bench.runs.executor import Crashed, Event, Finished, Joined, Measured, Started
 from gr_bench.units import duration
 
 if TYPE_CHECKING:
@@ -76,8 +77,11 @@ class Display(AbstractContextManager["Display"]):
     def event(self, event: Event) -> None:
         """See :class:`gr_bench.runs.runner.Watcher`."""
         match event:
-            case Started(unit):
-                self._tasks[unit] = self._units.add_task(str(unit), total=1.0)
+            case Started(unit, node):
+                text = str(unit) if node is None else f"{node}: {unit}"
+                self._tasks[unit] = self._units.add_task(text, total=1.0)
+            case Joined(node, environment):
+                self._say(f"{node}: {', '.join(node_in_words(environment))}")
             case Measured(unit, Part(part)):
                 self._units.update(self._tasks[unit], completed=part)
             case Measured(_, Failure() as failed):

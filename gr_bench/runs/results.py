@@ -21,6 +21,7 @@ from gr_bench.runs.store import COMPRESSED_JOURNAL, current, journal_of, latest,
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from gr_bench.runs.charts import Figures
     from gr_bench.runs.outcome import Outcome
 
 TABLES = "tables"
@@ -90,6 +91,13 @@ class Results:
         ]
         why = "its package is not installed here"
         return {name: self._not_here.get(name, why) for name in named if name not in self._known}
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The run's figures as attributes, to be drawn and restyled."""
+        from gr_bench.runs.charts import Figures
+
+        return Figures(self.experiments, self.tables)
 
     @cached_property
     def records(self) -> list[Record]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,8 @@ from gr_bench.experiments.record import Failure, Record
 from gr_bench.plugins.place import PlugIn
 from gr_bench.registry import adopt
 from gr_bench.runs import environment
-from gr_bench.runs.about import DATA, PLUGINS, sources
-from gr_bench.runs.executor import Crashed, Event, Executor, Measured, Started
+from gr_bench.runs.about import DATA, NODES, PLUGINS, sources
+from gr_bench.runs.executor import Crashed, Event, Executor, Joined, Measured, Started
 from gr_bench.runs.outcome import Outcome
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import Store, current, open_store
@@ -57,6 +58,7 @@ def run_suite(
     *,
     fresh: bool = False,
     budget_s: float | None = None,
+    elsewhere: bool = False,
 ) -> Outcome:
     """Measure what ``folder`` does not yet have of the suite.
 
@@ -72,6 +74,7 @@ def run_suite(
         budget_s: time for this execution. What every question needs at least is measured first;
             then times are made more precise, where they are least so, until the time is gone.
             By default the suite's own; without any, times are made as precise as the suite asks.
+        elsewhere: other machines measure, which have the devices that may not be here.
 
     Raises:
         RequestError: a method that cannot be built; a dataset that cannot be read; a folder that is
@@ -82,9 +85,15 @@ def run_suite(
     begin = time.monotonic()
     budget_s = suite.budget_s if budget_s is None else budget_s
     until = None if budget_s is None else begin + budget_s
-    devices = sorted({cell.device for cell in suite.cells}, key=lambda name: (name == "cpu", name))
-    for device in devices:
-        get_device(device)
+    devices = []
+    for device in suite.devices:
+        try:
+            get_device(device)
+            devices.append(device)
+        except RequestError:
+            if not elsewhere:
+                raise
+    first, *others = devices or ["cpu"]
     adopt(suite.plugins, EXPERIMENTS)
     suite.check_methods()
     data = suite.read_data()
@@ -97,7 +106,7 @@ def run_suite(
         **({PLUGINS: plugins} if plugins else {}),
         "cells": len(suite.cells),
         **({DATA: data} if data else {}),
-        "environment": environment.describe(devices[0], others=devices[1:]),
+        "environment": environment.describe(first, others=others),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": _now(),
         "ended": None,
@@ -228,18 +237,22 @@ def _do(
 ) -> None:
     """Have a job done and keep what comes of it."""
     have: dict[Unit[Any], set[str]] = {}
-    for event in executor.run(job, suite.timeout_s, until, suite.memory_limit):
-        if isinstance(event, Started):
-            have[event.unit] = set()
-        elif isinstance(event, Measured) and isinstance(event.result, Record):
-            store.append(event.result)
-            have[event.unit].add(event.result.cell.id)
-        elif isinstance(event, Crashed):
-            experiment = get_experiment(event.unit.cells[0].experiment)
-            for cell in to_blame(event, have[event.unit]):
-                record = experiment.lost(event.unit, cell, event.reason)
-                store.append(event.told(record))
-        watcher.event(event)
+    with closing(executor.run(job, suite.timeout_s, until, suite.memory_limit)) as events:
+        for event in events:
+            if isinstance(event, Started):
+                have[event.unit] = set()
+            elif isinstance(event, Measured) and isinstance(event.result, Record):
+                store.append(event.result)
+                have[event.unit].add(event.result.cell.id)
+            elif isinstance(event, Crashed):
+                experiment = get_experiment(event.unit.cells[0].experiment)
+                for cell in to_blame(event, have[event.unit]):
+                    record = experiment.lost(event.unit, cell, event.reason)
+                    store.append(event.told(record))
+            elif isinstance(event, Joined):
+                nodes = store.about.get(NODES, {})
+                store.describe(**{NODES: {**nodes, event.node: dict(event.environment)}})
+            watcher.event(event)
 
 
 def to_blame(crash: Crashed, have: set[str]) -> list[Any]:

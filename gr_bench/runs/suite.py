@@ -90,6 +90,11 @@ class Suite:
         """Every cell of the suite once, in order."""
         return list({cell.id: cell for plan in self.plans for cell in plan.cells}.values())
 
+    @property
+    def devices(self) -> list[str]:
+        """The devices that its steps run on, GPUs first."""
+        return sorted({cell.device for cell in self.cells}, key=lambda name: (name == "cpu", name))
+
     def check_methods(self) -> None:
         """Build every method and optimizer once, which imports PyTorch: a value out of range is
         found before anything is measured.

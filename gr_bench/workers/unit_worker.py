@@ -20,7 +20,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from gr_bench.experiments import EXPERIMENTS, get_experiment
@@ -33,6 +32,7 @@ from gr_bench.meters.get_device import get_device
 from gr_bench.plugins.place import PlugIn
 from gr_bench.registry import adopt
 from gr_bench.workers.channel import Message, note_at_work, serve
+from gr_bench.workers.request import unit_from_plain
 
 
 def main() -> None:
@@ -47,20 +47,16 @@ def main() -> None:
         from gr_bench.meters.cuda_context import free_unused, is_broken
 
         adopt((PlugIn(**plugin) for plugin in request["plugins"]), EXPERIMENTS)
-        experiment = get_experiment(request["experiment"])
-        cells = [experiment.cell(**fields) for fields in request["cells"]]
-        local = [replace(cell, device=request["device"]) for cell in cells]
-        own = {here.id: cell for here, cell in zip(local, cells, strict=True)}
+        wanted = unit_from_plain(request)
+        experiment = get_experiment(wanted.cells[0].experiment)
+        local = [replace(cell, device=request["device"]) for cell in wanted.cells]
+        own = {here.id: cell for here, cell in zip(local, wanted.cells, strict=True)}
 
         def note(*at: Cell) -> None:
             note_at_work(at_work, [own[cell.id].id for cell in at])
 
-        settings = dict(request["options"])
-        kind = settings.pop("kind")
-        (options,) = (cls(**settings) for cls in experiment.options if cls.kind == kind)
-        folder = Path(request["folder"]) if request["folder"] else None
-        unit = Unit(tuple(local), options, folder, Worker(start_s, note))
-        threads = cells[0].threads
+        unit = replace(wanted, cells=tuple(local), worker=Worker(start_s, note))
+        threads = local[0].threads
         torch.set_num_threads(threads)
         near = None
         with suppress(Exception):  # whatever is wrong with the device, the measurement will tell

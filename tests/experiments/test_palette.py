@@ -163,9 +163,9 @@ def test_more_than_there_are_colours_share_some() -> None:
 
 
 def test_figures_have_these_colours_whatever_the_numbers() -> None:
-    style.set_look(["a:M31(x=1)", "a:M31(x=2)", "b:M31(x=1)", "sgd"])
+    style.set_methods(["a:M31(x=1)", "a:M31(x=2)", "b:M31(x=1)", "sgd"])
     found = colors([*CLASH, "sgd"])
     assert style.color("b:M31(x=3)") == found["b:M31"] != style.color("a:M31")
     assert style.color("f-gr(gamma=0.1, epsilon=0.05)") == BUILT_IN[2]
-    style.set_look()
+    style.set_methods()
     assert style.color("b:M31") == style.color("a:M31")

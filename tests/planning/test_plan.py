@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic import training as training_cell
 
 from gr_bench.errors import RequestError
@@ -15,8 +18,10 @@ from gr_bench.experiments.block_times import START_S
 from gr_bench.experiments.generalization.planning.work import training_flops
 from gr_bench.planning import page, rates
 from gr_bench.planning.fake_step import StepCell, footprint
+from gr_bench.planning.makespan import makespan, spread
 from gr_bench.planning.plan import Planner, SuitePlan
 from gr_bench.planning.rates import AssumedRates, Rates, StoredRates
+from gr_bench.planning.seconds import Estimate, total
 from gr_bench.planning.time_model import StepTime
 from gr_bench.planning.trainings import training
 from gr_bench.runs.suite import build_suite
@@ -145,6 +150,76 @@ def test_a_block_needs_the_room_of_all_its_methods() -> None:
     others = sum(one.footprint.lasting_bytes for one in own)
     assert needed > others
     assert needed > max(one.footprint.memory.peak_bytes for one in own)
+
+
+# --- nodes
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=7), st.integers(1, 3))
+def test_no_order_of_work_is_much_shorter_than_the_one_that_is_told(
+    pieces: list[float], places: int
+) -> None:
+    """Beside the best of all assignments: at most 4/3 - 1/(3m) of it (Graham 1969)."""
+    best = min(
+        max(sum(p for p, at in zip(pieces, where, strict=True) if at == k) for k in range(places))
+        for where in itertools.product(range(places), repeat=len(pieces))
+    )
+    told = makespan(pieces, places)
+    assert best <= told * (1 + 1e-9)
+    assert told <= best * (4 / 3 - 1 / (3 * places)) * (1 + 1e-9)
+
+
+def test_blocks_are_given_out_node_by_node_and_the_starts_of_processes_are_every_nodes() -> None:
+    plan = plan_of(step_cost=STEP_COST)
+    parts = [(plan.suite.plans[0], *estimated(plan))]
+    blocks: dict[object, float] = {}
+    for one in plan.cells:
+        key = (one.cell.model, one.cell.batch_size)
+        blocks[key] = blocks.get(key, 0.0) + one.total.center
+    on = {nodes: spread(parts, nodes, 2) for nodes in (1, 2, 4, 100)}
+    starts = 6 * START_S
+    assert on[1].total == pytest.approx(plan.total)
+    assert on[2].total.center == pytest.approx(starts + makespan(blocks.values(), 2))
+    assert on[4].total.center == pytest.approx(starts + max(blocks.values()))
+    assert on[4].total == pytest.approx(on[100].total)
+    assert on[4].longest.center == pytest.approx(max(blocks.values()))
+
+
+def test_trainings_share_all_cores_of_all_nodes_and_candidates_come_first() -> None:
+    grid = TRAININGS | {"trainer": "loop"}
+    plan = plan_of(generalization=grid)
+    one = [own.total.center for own in plan.cells]
+    parts = [(plan.suite.plans[0], *estimated(plan))]
+    assert spread(parts, 1, 1).total.center == pytest.approx(START_S + sum(one))
+    assert spread(parts, 2, 2).total.center == pytest.approx(START_S + makespan(one, 4))
+    selected = plan_of(generalization=grid | {"select": True, "selection_seeds": [7]})
+    by_role = {
+        role: [own.total.center for own in selected.cells if own.cell.role == role]
+        for role in ("candidate", "chosen")
+    }
+    assert spread([(selected.suite.plans[0], *estimated(selected))], 9, 9).total.center == (
+        pytest.approx(START_S + sum(max(own) for own in by_role.values()))
+    )
+
+
+def test_the_time_on_nodes_is_told_in_words_and_in_json() -> None:
+    suite = build_suite("s", {"title": "S", "generalization": [TRAININGS]})
+    plan = Planner(suite, Proportional(), [("8 GB", 8 * GB)], lambda text: None).plan(nodes=3)
+    words = " ".join(" ".join(page.lines(plan)).split())
+    assert "On 3 nodes of " in words
+    assert "which more nodes do not shorten" in words
+    told = json.loads(page.as_json(plan))["nodes"]
+    assert told["nodes"] == 3
+    assert told["total_s_low"] <= told["total_s"] <= told["total_s_high"]
+    assert "nodes" not in json.loads(page.as_json(plan_of(generalization=TRAININGS)))
+
+
+def estimated(plan: SuitePlan) -> tuple[list[Any], Estimate]:
+    """The cells of a plan of one grid, and their times with what belongs to none."""
+    cells = {one.cell.id: one.total for one in plan.cells}
+    own = total(time for time in cells.values() if time is not None)
+    rest = Interval(*(a - b for a, b in zip(plan.total, own, strict=True)))
+    return [one.cell for one in plan.cells], Estimate(cells, rest)
 
 
 def test_verdicts_are_given_for_every_device() -> None:

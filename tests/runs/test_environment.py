@@ -182,6 +182,24 @@ def test_a_run_goes_on_though_passing_circumstances_changed(
     assert environment.differences(NEWER, other(*keys, value=value)) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "apart"),
+    [
+        ("0.1.0", "0.2.0", True),
+        ("0.1.0", "0.1.1.dev3+g1a2b3c4", True),
+        ("0.1.1.dev3+g1a2b3c4", "0.1.1.dev9+g5d6e7f8.d20260101", False),
+        ("0.1.dev577+g489e756", "0.1.0", False),
+        ("0.1.0", "0+unknown", False),
+        ("0+unknown", "0.2.0", False),
+    ],
+)
+def test_a_run_goes_on_with_a_later_commit_but_not_with_another_release(
+    old: str, new: str, apart: bool
+) -> None:
+    a, b = other("gr_bench", value=old), other("gr_bench", value=new)
+    assert environment.differences(a, b) == [f"gr_bench {old} -> {new}"] * apart
+
+
 def test_entries_that_only_one_side_has_are_no_differences() -> None:
     more = other("packages", value=OLDER["packages"] | {"scipy": "1.17"})
     for a, b in ((OLDER, NEWER), (NEWER, OLDER), (OLDER, more), (more, OLDER), ({}, NEWER)):

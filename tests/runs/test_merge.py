@@ -15,6 +15,7 @@ from gr_bench import load
 from gr_bench.cli import app
 from gr_bench.errors import RequestError
 from gr_bench.experiments.record import Record
+from gr_bench.meters.conditions import Conditions
 from gr_bench.runs.about import read_about, write_about
 from gr_bench.runs.executor import LocalExecutor
 from gr_bench.runs.merge import merge
@@ -96,6 +97,46 @@ def test_a_failure_on_one_machine_gives_way_to_a_result_of_the_other(tmp_path: P
     assert len(read_journal(tmp_path / "ab")) == 3
     table = load(tmp_path / "ab").generalization.set_index("seed")
     assert dict(table["status"]) == {0: "ok", 1: "failed"}
+
+
+def on_node(folder: Path, node: str, cores: int, *records: Record) -> Path:
+    """A run of a cluster, whose node of that name has so many cores."""
+    conditions = Conditions(allocator="held", denormals_flushed=True, node=node)
+    run_of(folder, *(replace(record, conditions=conditions) for record in records))
+    about = read_about(folder)
+    environment = about["environment"]
+    there = environment | {"machine": environment["machine"] | {"cores": cores}}
+    write_about(folder, about | {"nodes": {node: there}})
+    return folder
+
+
+def test_runs_of_clusters_keep_the_nodes_of_their_records(tmp_path: Path) -> None:
+    a = on_node(tmp_path / "a", "node-1", 512, *block(0, 1.0, 2.0))
+    b = on_node(tmp_path / "b", "node-2", 256, counted(cost("gnp")))
+    merge([a, b], tmp_path / "ab")
+    records, nodes = read_journal(tmp_path / "ab"), read_about(tmp_path / "ab")["nodes"]
+    assert [r.conditions and r.conditions.node for r in records] == ["node-1"] * 2 + ["node-2"]
+    assert {name: own["machine"]["cores"] for name, own in nodes.items()} == {
+        "node-1": 512,
+        "node-2": 256,
+    }
+
+
+@pytest.mark.parametrize(("node", "cores"), [("node-2", 256), ("node-2", 512)])
+def test_times_of_one_cell_from_two_nodes_are_refused(
+    tmp_path: Path, node: str, cores: int
+) -> None:
+    a = on_node(tmp_path / "a", "node-1", 512, *block(0, 1.0, 2.0))
+    b = on_node(tmp_path / "b", node, cores, *block(0, 3.0, 6.0))
+    why = "machine cores 512 -> 256" if cores == 256 else "node node-1 -> node-2"
+    with pytest.raises(RequestError, match=rf"different conditions \({why}\)"):
+        merge([a, b], tmp_path / "ab")
+
+
+def test_times_of_one_cell_from_one_node_are_replicates(tmp_path: Path) -> None:
+    a = on_node(tmp_path / "a", "node-1", 512, *block(0, 1.0, 2.0))
+    b = on_node(tmp_path / "b", "node-1", 512, *block(0, 3.0, 6.0))
+    assert merge([a, b], tmp_path / "ab").replicated == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gr_bench.comparison.history.history import Found, History
 from gr_bench.comparison.history.plain import table
 from gr_bench.comparison.history.words import FIELDS, labels_of, quantity, relative, size, summary
 from gr_bench.errors import RequestError
-from gr_bench.experiments import style
+from gr_bench.experiments import looks, style
 from gr_bench.experiments.columns import method_place
 from gr_bench.experiments.step_cost.cell import StepCostCell
 from gr_bench.reports.page import svg_uri
@@ -44,15 +44,16 @@ def write_page(history: History, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"cannot write to {out}: {error.strerror}") from error
-    style.set_look(series.cell.spec for series in history.series)
+    style.set_methods(series.cell.spec for series in history.series)
     images, written = {}, []
     for cells in _blocks(series.cell for series in history.series):
         title = _title(cells[0])
-        figure = draw(history, cells, title)
         values = (getattr(cells[0], key) for key in FIELDS)
         written.append(out / f"history_{style.slug(' '.join(map(str, values)))}.png")
-        figure.savefig(written[-1])
-        images[title] = svg_uri(figure)
+        with looks.look(looks.DEFAULT):
+            figure = draw(history, cells, title)
+            figure.savefig(written[-1])
+            images[title] = svg_uri(figure)
         plt.close(figure)
     labels = labels_of(history)
     page, values_file = out / "history.html", out / "history.csv"

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gr_bench.experiments.experiment import Experiment, Picture, Summary, Unit
+from gr_bench.experiments.chart import Chart
+from gr_bench.experiments.experiment import Experiment, Summary, Unit
 from gr_bench.experiments.flooding.cell import FloodingCell, FloodingGrid
 from gr_bench.experiments.flooding.record import Trace
 from gr_bench.experiments.record import Progress, Record
@@ -64,8 +65,8 @@ class FloodingTraces(Experiment[FloodingGrid, FloodingCell]):
 
         return build.summaries(tables["flooding"])
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
         """The loss near the level, and the pairs."""
         from gr_bench.experiments.flooding import figures
 
-        yield from figures.pictures(tables["flooding"], tables["flooding_traces"])
+        yield from figures.charts(tables["flooding"], tables["flooding_traces"])

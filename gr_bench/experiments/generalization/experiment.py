@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gr_bench import registry
 from gr_bench.experiments.block_times import Times, TimesOptions, measure_block
-from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
+from gr_bench.experiments.chart import Chart
+from gr_bench.experiments.experiment import Experiment, Job, Summary, Unit
 from gr_bench.experiments.generalization.cell import (
     GeneralizationCell,
     GeneralizationGrid,
@@ -224,8 +225,20 @@ class Generalization(Experiment[GeneralizationGrid, GeneralizationCell]):
 
         return summaries(tables)
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+    def paper_tables(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """Test accuracy, its gap, and differences from the baseline at equal cost."""
+        from gr_bench.experiments.generalization.analysis import paper
+
+        return paper.paper_tables(tables)
+
+    def protocol(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Trainings, choices, comparisons."""
+        from gr_bench.experiments.generalization.analysis import paper
+
+        return paper.protocol(tables)
+
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
         """Curves, test accuracy and gap, accuracy against cost."""
         from gr_bench.experiments.generalization.analysis import figures
 
-        yield from figures.pictures(tables)
+        yield from figures.charts(tables)

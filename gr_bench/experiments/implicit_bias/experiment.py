@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
+from gr_bench.experiments.chart import Chart
+from gr_bench.experiments.experiment import Experiment, Job, Summary, Unit
 from gr_bench.experiments.implicit_bias.cell import MODEL, ImplicitBiasCell, ImplicitBiasGrid
 from gr_bench.experiments.implicit_bias.problem import build_problem
 from gr_bench.experiments.implicit_bias.record import Solution
@@ -113,11 +114,23 @@ class ImplicitBias(Experiment[ImplicitBiasGrid, ImplicitBiasCell]):
 
         return build.summaries(tables["implicit_bias"], tables["implicit_bias_order"])
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+    def paper_tables(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """The solutions without what tells how exact they are."""
+        from gr_bench.experiments.implicit_bias import paper
+
+        return paper.paper_tables(self.summaries(tables))
+
+    def protocol(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Problems, starts, what solutions are held to."""
+        from gr_bench.experiments.implicit_bias import paper
+
+        return paper.protocol(tables["implicit_bias"])
+
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
         """α̃ against ε, prediction against what was found, test error, the way between the ends."""
         from gr_bench.experiments.implicit_bias import figures
 
-        yield from figures.pictures(tables["implicit_bias"], tables["implicit_bias_coordinates"])
+        yield from figures.charts(tables["implicit_bias"], tables["implicit_bias_coordinates"])
 
 
 def _units(

@@ -2,73 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from gr_bench import stats
 from gr_bench.experiments import style
-from gr_bench.experiments.experiment import Picture
+from gr_bench.experiments.chart import Chart
+from gr_bench.experiments.facets import Panel, draw_panels, figure, method_rows, quantities
 from gr_bench.experiments.implicit_bias.tables import BASELINE, LIMIT, with_signed_epsilon
 from gr_bench.spec import parse
 
 PANEL = ["dataset", "alpha", "gamma"]
-SIGNED = "ε   (left of 0: B-GR, at 0: DB-GR, right: F-GR)"
+SIGNED = "signed ε"
 ROOM = 0.1
 """Of the axis from rich to kernel, for the name of a point."""
 
 
-def pictures(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Picture]:
+def charts(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Chart]:
     """α̃, prediction and solution, test error, the way; each where there is something to show."""
-    style.set_look(table["spec"])
-    done = table[table["status"].isin(["ok", "flooded"])]
+    style.set_methods(table["spec"])
+    done = _done(table)
     family = with_signed_epsilon(done)
     if len(family):
-        yield Picture(
-            "implicit_bias_alpha",
+        yield Chart(
+            implicit_bias_alpha,
+            table,
             "α̃ against the ascent step",
             "Below 1: nearer to the rich regime (the L1 norm) than gradient descent from the same "
             "start. Thin lines: one problem each. Thick: their mean, with the 95 % interval. The "
             "three methods are one family in ε, which B-GR enters with the other sign; DB-GR is "
             "the limit at 0.",
-            _against_epsilon(family, "alpha_ratio", "mean of α̃/α"),
         )
     if len(done):
-        yield Picture(
-            "implicit_bias_prediction",
+        yield Chart(
+            implicit_bias_prediction,
+            table,
             "What theory predicts, and what descent finds",
             "Left: every entry of every solution β against the minimiser of φ_α̃ under Xβ = y. "
             "Middle: √(w₊w₋)/α at the end against α̃/α from the accumulated integral. Right: the "
             "relative error ‖β - β̃‖/‖β̃‖ of every solution (dots) and the largest of its α̃ "
             f"(crosses), by method; the line is {LIMIT:g}. Flooding fits no data, so that theory "
             "predicts its α̃ alone.",
-            _prediction(done, coordinates),
+            more={"coordinates": coordinates},
         )
     if len(family):
-        yield Picture(
-            "implicit_bias_test_error",
+        yield Chart(
+            implicit_bias_test_error,
+            table,
             "Test error against the ascent step",
             "Mean over problems of the test error minus that of gradient descent on the same "
             "problem, with the 95 % interval. A smaller α̃ is what theory promises; whether it "
             "helps is another matter: the features' mean decides it.",
-            _test_error(table, family),
         )
     path = _without_gaps(table)
     if path["alpha"].nunique() > 1:
-        yield Picture(
-            "implicit_bias_path",
+        yield Chart(
+            implicit_bias_path,
+            table,
             "The way from the kernel to the rich regime",
             "Means over problems. Across: the L1 norm, from the least that fits the data (0) to "
             "that of the fit of least L2 norm (1). Upwards: how far the L2 norm is above its "
             "least. Line: gradient descent from different α. A method lies near where descent from "
             "its α̃ would lead; not there, since that α̃ differs from weight to weight. Settings "
             "with a run that is not done are left out.",
-            _path(path),
         )
 
 
@@ -79,9 +81,13 @@ def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _done(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["status"].isin(["ok", "flooded"])]
+
+
 def _titled(key: tuple[object, ...]) -> str:
     dataset, alpha, gamma = key
-    return f"{_problem(str(dataset))}\nα {alpha:g}, γ {gamma:g}"
+    return f"{_problem(str(dataset))}{style.SEPARATOR}α {alpha:g}, γ {gamma:g}"
 
 
 def _problem(text: str) -> str:
@@ -90,115 +96,191 @@ def _problem(text: str) -> str:
     return inner or text
 
 
-def _against_epsilon(table: pd.DataFrame, column: str, title: str) -> Figure:
-    groups = list(table.groupby(PANEL, sort=False))
-    figure, axes = style.panels(len(groups))
-    for ax, (key, part) in zip(axes, groups, strict=True):
+@figure
+def implicit_bias_alpha(table: pd.DataFrame, ax: Axes | None = None) -> Axes | Figure:
+    """α̃/α, the scale whose minimiser the solution is over that of the start, against ε.
+
+    Args:
+        table: ``implicit_bias`` of a run; a panel a problem, α and γ.
+        ax: where to draw a single panel.
+    """
+
+    def draw(ax: Axes, part: pd.DataFrame) -> None:
         for _, own in part.groupby("seed"):
             own = own.sort_values("signed_epsilon")
-            ax.plot(own["signed_epsilon"], own[column], color="0.8", linewidth=0.6, zorder=1)
-        _means(ax, part, column)
+            ax.plot(own["signed_epsilon"], own["alpha_ratio"], color="0.8", linewidth=0.6, zorder=1)
+        _means(ax, part, "alpha_ratio")
         ax.axhline(1, color="0.5", linewidth=0.8)
-        ax.set(title=_titled(key), ylabel=title)
-    figure.supxlabel(SIGNED, fontsize=10)
-    return figure
+        ax.set(ylabel="mean of α̃/α")
+
+    return _against_epsilon(with_signed_epsilon(_done(table)), ax, draw)
+
+
+@figure
+def implicit_bias_test_error(table: pd.DataFrame, ax: Axes | None = None) -> Axes | Figure:
+    """Test error minus gradient descent's on the same problem, against ε.
+
+    Args:
+        table: ``implicit_bias`` of a run; a panel a problem, α and γ.
+        ax: where to draw a single panel.
+    """
+    family = with_signed_epsilon(_done(table))
+    base = table[(table["spec"] == BASELINE) & (table["status"] == "ok")]
+    joined = family.merge(base, on=["dataset", "alpha", "step", "seed"], suffixes=("", "_base"))
+    joined["difference"] = joined["test_error"] - joined["test_error_base"]
+
+    def draw(ax: Axes, part: pd.DataFrame) -> None:
+        _means(ax, part, "difference")
+        ax.axhline(0, color="0.5", linewidth=0.8)
+        ax.set(ylabel="test error minus SGD's")
+
+    return _against_epsilon(joined, ax, draw)
+
+
+def _against_epsilon(
+    table: pd.DataFrame, ax: Axes | None, draw: Callable[[Axes, pd.DataFrame], None]
+) -> Axes | Figure:
+    panels = [
+        Panel(_titled(key), partial(_over_signed, part=part, draw=draw))
+        for key, part in table.groupby(PANEL, sort=False)
+    ]
+    legend = style.marker_handles(table["method"])
+    if not panels:  # no problem was solved by gradient descent, too
+        panels = [Panel("", lambda ax: None)]
+    return draw_panels(panels, ax, legend=legend)
+
+
+def _over_signed(ax: Axes, part: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None]) -> None:
+    draw(ax, part)
+    ax.set_xlabel(SIGNED)
 
 
 def _means(ax: Axes, part: pd.DataFrame, column: str) -> None:
-    """Mean and interval at every signed ε, in the methods' colours."""
+    """Mean and interval at every signed ε, in the methods' colours and markers."""
     points: list[tuple[float, float]] = []
+    shapes = style.markers(part["method"])
     for epsilon, own in part.groupby("signed_epsilon"):
         mean = stats.t_interval(own[column])
         points.append((float(str(epsilon)), mean.center))
-        spec = own["spec"].iloc[0]
-        half = mean.half_width if np.isfinite(mean.half_width) else 0.0
+        method = own["method"].iloc[0]
+        known = np.isfinite(mean.half_width)
         ax.errorbar(
-            *points[-1], yerr=half, color=style.color(spec), marker="o", markersize=5, capsize=2
+            *points[-1],
+            yerr=mean.half_width if known else None,
+            color=style.color(method),
+            marker=shapes[method],
+            markersize=0.8 * mpl.rcParams["lines.markersize"],
+            markerfacecolor=None if known else "white",
+            capsize=2,
         )
     ax.plot(*zip(*points, strict=True), color="0.35", linewidth=1, zorder=1.5)
 
 
-def _test_error(table: pd.DataFrame, family: pd.DataFrame) -> Figure:
-    base = table[(table["spec"] == BASELINE) & (table["status"] == "ok")]
-    joined = family.merge(base, on=["dataset", "alpha", "step", "seed"], suffixes=("", "_base"))
-    joined["difference"] = joined["test_error"] - joined["test_error_base"]
-    groups = list(joined.groupby(PANEL, sort=False))
-    figure, axes = style.panels(max(1, len(groups)))
-    for ax, (key, part) in zip(axes, groups, strict=False):
-        _means(ax, part, "difference")
-        ax.axhline(0, color="0.5", linewidth=0.8)
-        ax.set(title=_titled(key), ylabel="test error minus SGD's")
-    figure.supxlabel(SIGNED, fontsize=10)
-    return figure
+@figure
+def implicit_bias_prediction(
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    coordinates: pd.DataFrame,
+    quantity: str | None = None,
+) -> Axes | Figure:
+    """The solution and the α̃ of theory, against those that descent finds.
+
+    Args:
+        table: ``implicit_bias`` of a run; a panel a quantity.
+        ax: where to draw a single panel.
+        coordinates: ``implicit_bias_coordinates`` of the run, of the solutions entry by entry.
+        quantity: ``beta``, ``alpha`` or ``error``; by default all.
+    """
+    done = _done(table)
+    names = style.in_order(done["method"])
+    draws = {
+        "beta": partial(_agreement, coordinates=coordinates, names=names, alpha=False),
+        "alpha": partial(_agreement, coordinates=coordinates, names=names, alpha=True),
+        "error": partial(_errors, table=done, names=names),
+    }
+    shown = quantities(draws, quantity)
+    panels = [Panel("", draws[name]) for name in shown]
+    return draw_panels(panels, ax, each=len(shown), legend=style.marker_handles(names))
 
 
-def _prediction(table: pd.DataFrame, coordinates: pd.DataFrame) -> Figure:
-    names = list(dict.fromkeys(table["method"]))
-    figure, (left, middle, right) = style.panels(3, names)
+def _agreement(ax: Axes, coordinates: pd.DataFrame, names: list[str], alpha: bool) -> None:
+    size = 0.45 * mpl.rcParams["lines.markersize"]
     for name in names:
         part = coordinates[coordinates["method"] == name]
-        of_name: dict[str, Any] = {"color": style.color(name), "alpha": 0.35, "markersize": 2.5}
-        left.plot(part["predicted_beta"], part["beta"], ".", **of_name)
         start = part["alpha"].astype(float)
-        middle.plot(part["predicted_alpha"] / start, part["alpha_found"] / start, ".", **of_name)
-    for ax, label in ((left, "β"), (middle, "α̃/α")):
-        ends = [*ax.get_xlim()]
-        ax.plot(ends, ends, color="0.4", linewidth=0.8, zorder=0)
-        ax.set(xlabel=f"{label} of theory", ylabel=f"{label} found")
+        across, up = part["predicted_beta"], part["beta"]
+        if alpha:
+            across, up = part["predicted_alpha"] / start, part["alpha_found"] / start
+        # thousands of points: an image within the vector file
+        ax.plot(
+            across, up, ".", color=style.color(name), alpha=0.35, markersize=size, rasterized=True
+        )
+    ends = [*ax.get_xlim()]
+    ax.plot(ends, ends, color="0.4", linewidth=0.8, zorder=0)
+    label = "α̃/α" if alpha else "β"
+    ax.set(xlabel=f"{label} of theory", ylabel=f"{label} found")
+
+
+def _errors(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
+    size = 0.7 * mpl.rcParams["lines.markersize"]
     for row, name in enumerate(names):
         part = table[table["method"] == name]
         for column, marker, up in (("beta_error", ".", -0.13), ("discretisation_error", "x", 0.13)):
             values = part[column].dropna()
             y = np.full(len(values), row + up)
-            right.plot(values, y, marker, color=style.color(name), alpha=0.5, markersize=4)
-    right.axvline(LIMIT, color="0.4", linewidth=0.8)
-    right.set(xscale="log", xlabel="relative error", ylim=(len(names) - 0.4, -0.6))
-    right.set_yticks(range(len(names)), names)
-    right.grid(axis="y", visible=False)
-    handles = [
-        Line2D([], [], color=style.color(name), marker="o", linestyle="", label=name)
-        for name in names
-    ]
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="method")
-    return figure
+            ax.plot(values, y, marker, color=style.color(name), alpha=0.5, markersize=size)
+    ax.axvline(LIMIT, color="0.4", linewidth=0.8)
+    ax.set(xscale="log", xlabel="relative error")
+    method_rows(ax, names)
 
 
-def _path(table: pd.DataFrame) -> Figure:
+@figure
+def implicit_bias_path(table: pd.DataFrame, ax: Axes | None = None) -> Axes | Figure:
+    """Norms of the solutions, from the kernel to the rich regime.
+
+    Args:
+        table: ``implicit_bias`` of a run; a panel a problem, a marker a method.
+        ax: where to draw a single panel.
+    """
+    table = _without_gaps(table)
     by_l2 = table["l2_norm"] - table["least_l2_norm"]
     table = table.assign(l2_excess=by_l2 / table["least_l2_norm"])
-    groups = list(table.groupby("dataset", sort=False))
-    figure, axes = style.panels(len(groups))
     specs = style.in_order(table["spec"])
-    shapes = style.markers(specs)
-    for ax, (dataset, part) in zip(axes, groups, strict=True):
-        for spec, own in part.groupby("spec", sort=False):
-            means = own.groupby("alpha")[["kernel_share", "l2_excess"]].mean()
-            plain = spec == BASELINE
-            ax.plot(
-                means["kernel_share"],
-                means["l2_excess"],
-                color=style.color(str(spec)),
-                marker=shapes[str(spec)],
-                markersize=4,
-                linewidth=1 if plain else 0,
-                zorder=1 if plain else 2,
-            )
-            if plain:
-                _name_alphas(ax, means)
-        ax.set(
-            title=_problem(str(dataset)),
-            xlabel="kernel share of the L1 norm (0: rich, 1: kernel)",
-            ylabel="‖β‖₂ over the least, minus 1",
+    panels = [
+        Panel(_problem(str(dataset)), partial(_norms, part=part, shapes=style.markers(specs)), 20.0)
+        for dataset, part in table.groupby("dataset", sort=False)
+    ]
+    return draw_panels(panels, ax, legend=style.marker_handles(specs))
+
+
+def _norms(ax: Axes, part: pd.DataFrame, shapes: dict[str, str]) -> None:
+    size = 0.7 * mpl.rcParams["lines.markersize"]
+    for spec, own in part.groupby("spec", sort=False):
+        means = own.groupby("alpha")[["kernel_share", "l2_excess"]].mean()
+        plain = spec == BASELINE
+        ax.plot(
+            means["kernel_share"],
+            means["l2_excess"],
+            color=style.color(str(spec)),
+            marker=shapes[str(spec)],
+            markersize=size,
+            linewidth=1 if plain else 0,
+            zorder=1 if plain else 2,
         )
-    style.method_legend(figure, specs)
-    return figure
+        if plain:
+            _name_alphas(ax, means)
+    ax.set(
+        xlabel="kernel share of the L1 norm\n(0: rich, 1: kernel)",
+        ylabel="L2 norm over the least, minus 1",
+    )
 
 
 def _name_alphas(ax: Axes, means: pd.DataFrame) -> None:
     """Each α beside its point, where there is room for it."""
-    last = float("-inf")
+    last, small = float("-inf"), 0.75 * mpl.rcParams["font.size"]
     for alpha, row in means.sort_index().iterrows():
         at = (float(row["kernel_share"]), float(row["l2_excess"]))
         if at[0] - last > ROOM:
-            ax.annotate(f"α {alpha:g}", at, (4, 4), textcoords="offset points", fontsize=7)
+            ax.annotate(f"α {alpha:g}", at, (4, 4), textcoords="offset points", fontsize=small)
             last = at[0]

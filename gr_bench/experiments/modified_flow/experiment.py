@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gr_bench.experiments.experiment import Experiment, Job, Picture, Summary, Unit
+from gr_bench.experiments.chart import Chart
+from gr_bench.experiments.experiment import Experiment, Job, Summary, Unit
 from gr_bench.experiments.modified_flow.cell import DATASET, ModifiedFlowCell, ModifiedFlowGrid
 from gr_bench.experiments.modified_flow.problem import samples_of
 from gr_bench.experiments.modified_flow.record import Epoch, Path
@@ -93,11 +94,11 @@ class ModifiedFlow(Experiment[ModifiedFlowGrid, ModifiedFlowCell]):
 
         return build.summaries(tables["modified_flow_orders"], tables["modified_flow_paths"])
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
         """The distance from each flow against the step."""
         from gr_bench.experiments.modified_flow import figures
 
-        yield from figures.pictures(tables["modified_flow"])
+        yield from figures.charts(tables["modified_flow"])
 
 
 def _cells(

@@ -17,10 +17,10 @@ from gr_bench.experiments.block_times import (
     measure_block,
     timing_job,
 )
+from gr_bench.experiments.chart import Chart
 from gr_bench.experiments.experiment import (
     Experiment,
     Job,
-    Picture,
     Summary,
     Unit,
 )
@@ -191,12 +191,24 @@ class StepCost(Experiment[StepCostGrid, StepCostCell]):
         found = summaries.summaries(tables["step_cost"])
         return [*found, *operators.summaries(tables["step_operators"])]
 
-    def figures(self, tables: dict[str, DataFrame]) -> Iterator[Picture]:
-        """Time ratios, times, scaling with the batch, memory, where the time goes."""
-        from gr_bench.experiments.step_cost import figures, operators
+    def paper_tables(self, tables: dict[str, DataFrame]) -> list[Summary]:
+        """Ratios, and memory."""
+        from gr_bench.experiments.step_cost import paper
 
-        yield from figures.pictures(tables["step_cost"])
-        yield from operators.pictures(tables["step_operators"])
+        return paper.paper_tables(tables["step_cost"])
+
+    def protocol(self, tables: dict[str, DataFrame]) -> list[str]:
+        """Rounds, processes, the estimator, intervals, the control."""
+        from gr_bench.experiments.step_cost import paper
+
+        return paper.protocol(tables["step_cost"])
+
+    def charts(self, tables: dict[str, DataFrame]) -> Iterator[Chart]:
+        """Time ratios, times, scaling with the batch, memory, where the time goes."""
+        from gr_bench.experiments.step_cost import figures, operator_figures
+
+        yield from figures.charts(tables["step_cost"])
+        yield from operator_figures.charts(tables["step_operators"])
 
 
 def _jobs(units: Sequence[Unit[StepCostCell]]) -> list[Job[StepCostCell]]:

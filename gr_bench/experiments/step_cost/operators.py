@@ -1,24 +1,20 @@
-"""The operators of a step and their time: table, summary and figure."""
+"""The operators of a step and their time: table and summary."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from gr_bench.experiments import style
 from gr_bench.experiments.block_times import BlockTimes
 from gr_bench.experiments.columns import build_table, cell_columns, in_order
-from gr_bench.experiments.experiment import Picture, Summary
+from gr_bench.experiments.experiment import Summary
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.meters.operators import KINDS, Operator, kind
+from gr_bench.meters.operators import Operator, kind
 
 FOUND = ("operator", "kind", "calls", "self_ms", "device_ms", "share", "replicates")
 SHOWN = 10
@@ -61,7 +57,7 @@ def step_operators(times: BlockTimes) -> pd.DataFrame:
             for row in found
         ]
     table = build_table(rows, FOUND)
-    table["_falling"] = -_costs_ms(table)
+    table["_falling"] = -costs_ms(table)
     return in_order(table, "_falling").drop(columns="_falling")
 
 
@@ -76,7 +72,7 @@ def _cost_ms(row: Mapping[str, Any]) -> float:
     return float(row["self_ms"] if device_ms is None else device_ms)
 
 
-def _costs_ms(table: pd.DataFrame) -> pd.Series[float]:
+def costs_ms(table: pd.DataFrame) -> pd.Series[float]:
     """:func:`_cost_ms` of every row."""
     device_ms = table["device_ms"].astype(float)
     return device_ms.where(device_ms.notna(), table["self_ms"].astype(float))
@@ -85,7 +81,7 @@ def _costs_ms(table: pd.DataFrame) -> pd.Series[float]:
 def summaries(table: pd.DataFrame) -> list[Summary]:
     """The costliest operators of every workload, each method's times side by side."""
     rows = []
-    table = table.assign(cost_ms=_costs_ms(table))
+    table = table.assign(cost_ms=costs_ms(table))
     workload = style.with_differing(table, *WORKLOAD)
     for key, part in table.groupby(workload, sort=False):
         labels = style.in_order(part["spec"])
@@ -114,43 +110,3 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             shown.drop(columns=alike).fillna("-"),
         )
     ]
-
-
-def pictures(table: pd.DataFrame) -> Iterator[Picture]:
-    """One figure: the time of a step by kind of operator."""
-    if len(table):
-        style.set_look()
-        yield Picture(
-            "step_operators",
-            "Where the time of a step goes",
-            "Self time of a step's operators by kind, from the profiler, in multiples of the first "
-            "method's step (SGD's). The line is three times the matrix products of that step: what "
-            "double backpropagation would cost if they were all. Batch norm's second derivative "
-            "has no operator of its own: it is put together from elementwise ones, each of which "
-            "goes through all activations once more.",
-            _by_kind(table),
-        )
-
-
-def _by_kind(table: pd.DataFrame) -> Figure:
-    table = table.assign(cost_ms=_costs_ms(table))
-    groups = list(style.workloads(table, *WORKLOAD))
-    labels = style.in_order(table["spec"])
-    names = style.short(labels)
-    shades = dict(zip(KINDS, sns.color_palette("colorblind", len(KINDS)), strict=True))
-    figure, axes = style.panels(len(groups), names.values())
-    for ax, (title, part) in zip(axes, groups, strict=True):
-        by_kind = part.groupby(["spec", "kind"])["cost_ms"].sum()
-        ms = np.array([[float(by_kind.get((m, name), 0.0)) for name in KINDS] for m in labels])
-        share = ms / ms[0].sum()
-        for column, name in enumerate(KINDS):
-            left = share[:, :column].sum(axis=1)
-            ax.barh(range(len(labels)), share[:, column], left=left, color=shades[name], height=0.7)
-        ax.axvline(3 * share[0, 0], color="0.3", linewidth=0.8)
-        ax.set_yticks(range(len(labels)), [names[label] for label in labels])
-        ax.set_ylim(len(labels) - 0.5, -0.5)
-        ax.set(title=style.two_lines(title), xlabel=f"self time over {names[labels[0]]}'s")
-        ax.grid(axis="y", visible=False)
-    handles = [Patch(color=shade, label=name) for name, shade in shades.items()]
-    figure.legend(handles=handles, loc="outside right upper", title="operators")
-    return figure

@@ -14,7 +14,7 @@ from synthetic import step_time, trained, training
 
 from gr_bench.experiments.block_times import TimesOptions
 from gr_bench.experiments.experiment import Unit
-from gr_bench.experiments.generalization.analysis.figures import without_longer_runs
+from gr_bench.experiments.generalization.analysis.figure_tables import without_longer_runs
 from gr_bench.experiments.generalization.cell import GeneralizationCell, GeneralizationGrid
 from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Training

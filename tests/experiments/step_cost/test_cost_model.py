@@ -14,6 +14,7 @@ from synthetic import cost, timed
 from synthetic import counted as counted_by_hand
 from torch import Tensor, nn
 
+from gr_bench.experiments.chart import figure_of
 from gr_bench.experiments.step_cost import figures
 from gr_bench.experiments.step_cost.cost_model import predict, products
 from gr_bench.experiments.step_cost.experiment import StepCost
@@ -260,11 +261,11 @@ def test_a_figure_shows_cost_against_depth() -> None:
         for record in (counted_by_hand(cell), timed(cell, 0, [1.0]), timed(cell, 1, [1.0]))
     ]
     table = StepCost().tables(records)["step_cost"]
-    names = {picture.name: picture for picture in figures.pictures(table)}
-    (panel,) = names["step_time_by_depth"].figure.axes
+    names = {chart.name: chart() for chart in figures.charts(table)}
+    (panel,) = figure_of(names["step_time_by_depth"]).axes
     assert panel.get_title().startswith("mlp(width=8)")
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["2", "4"]
     plt.close("all")
     alone = StepCost().tables(records[-12:])["step_cost"]
-    assert "step_time_by_depth" not in {p.name for p in figures.pictures(alone)}
+    assert "step_time_by_depth" not in {chart.name for chart in figures.charts(alone)}
     plt.close("all")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -10,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gr_bench.experiments import style
+from gr_bench.experiments.facets import Panel, draw_panels, figure, quantities
+from gr_bench.experiments.generalization.analysis.figure_tables import WORKLOAD, side_by_side
 
 MAPS = {
     "test_accuracy": ("test accuracy (%)", 100.0),
@@ -31,33 +36,42 @@ def has_plane(table: pd.DataFrame) -> bool:
     return bool((counts > 1).all(axis=1).any())
 
 
-def plane(table: pd.DataFrame, keys: tuple[str, ...]) -> Figure:
-    """One row of panels for every quantity, one column for every method and workload.
+@figure
+def gamma_epsilon_plane(
+    table: pd.DataFrame, ax: Axes | None = None, *, quantity: str | None = None
+) -> Axes | Figure:
+    """Results over the (γ, ε) plane of F-GR and B-GR, as heat maps.
 
     Args:
-        table: of :func:`~gr_bench.experiments.generalization.analysis.tables.generalization`, of
-            one model.
-        keys: columns that tell workloads apart.
+        table: ``generalization`` of a run; a line of panels a method and workload, a panel a
+            quantity. DB-GR is the limit ε = 0, SGD's mean stands in the title.
+        ax: where to draw a single panel.
+        quantity: one of :data:`MAPS`; by default all that there are.
     """
+    table = side_by_side(table)
     table = table[table["role"] == "run"]
+    shown = quantities({k: m for k, m in MAPS.items() if table[k].notna().any()}, quantity)
     groups = [
-        (f"{method} · {title}" if title else method, part, method)
-        for title, part in style.workloads(table, *keys)
+        (style.SEPARATOR.join(filter(None, (method, title))), part, method)
+        for title, part in style.workloads(table, *WORKLOAD)
         for method in METHODS
         if (part["method"] == method).any()
     ]
-    shown = [column for column in MAPS if table[column].notna().any()]
-    figure, axes = style.panels(len(groups), rows_each=len(shown))
-    for row, column in enumerate(shown):
-        title, factor = MAPS[column]
-        for place, (workload, part, method) in enumerate(groups):
-            ax = axes[row * len(groups) + place]
-            means = factor * part[column].astype(float).groupby(part["spec"]).mean()
-            _map(ax, part, method, column, factor, limits=(means.min(), means.max()))
-            reference = factor * part.loc[part["method"] == "sgd", column].astype(float).mean()
-            sgd = f"SGD: {reference:.3g}" if np.isfinite(reference) else ""
-            ax.set_title(f"{workload}\n{title}  {sgd}" if row == 0 else f"{title}  {sgd}")
-    return figure
+    panels = [
+        Panel(title, partial(_panel, part=part, method=method, column=column), 20.0)
+        for title, part, method in groups
+        for column in shown
+    ]
+    return draw_panels(panels, ax, each=len(shown))
+
+
+def _panel(ax: Axes, part: pd.DataFrame, method: str, column: str) -> None:
+    title, factor = MAPS[column]
+    means = factor * part[column].astype(float).groupby(part["spec"]).mean()
+    _map(ax, part, method, column, factor, limits=(means.min(), means.max()))
+    reference = factor * part.loc[part["method"] == "sgd", column].astype(float).mean()
+    sgd = f" (SGD: {reference:.3g})" if np.isfinite(reference) else ""
+    ax.set_xlabel(f"ε\n{title}{sgd}")
 
 
 def _map(
@@ -88,7 +102,7 @@ def _map(
         ax=ax,
         annot=notes,
         fmt="",
-        annot_kws={"size": 7},
+        annot_kws={"size": 0.75 * mpl.rcParams["font.size"]},
         cmap="viridis",
         vmin=limits[0],
         vmax=limits[1],
@@ -105,5 +119,6 @@ def _map(
     names = ["DB-GR" if not float(e) else f"{float(e):g}" for e in means.columns]
     ax.set_xticklabels(names, rotation=0)
     ax.set_yticklabels([f"{gamma:g}" for gamma in means.index], rotation=0)
-    ax.set(xlabel="ε", ylabel="γ")
+    ax.set(ylabel="γ")
+    ax.grid(visible=False)
     ax.invert_yaxis()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -210,13 +210,37 @@ def _step_kind(cell: GeneralizationCell) -> tuple[str, int]:
     return parse(cell.spec).frame, registry.cycle(cell.spec)
 
 
+def most_runs(fleet: Sequence[GeneralizationCell]) -> int:
+    """The most runs of a unit, of cells that could be one fleet."""
+    return limited_runs(fleet, runs_an_hour)
+
+
+def limited_runs(
+    fleet: Sequence[GeneralizationCell], in_an_hour: Callable[[GeneralizationCell], int | None]
+) -> int:
+    """The same, by how many runs take an hour, as far as that is known."""
+    if len(fleet) == 1:
+        return 1
+    count = in_an_hour(fleet[0])
+    return MOST_RUNS if count is None else min(MOST_RUNS, count)
+
+
 def units(
-    grid: GeneralizationGrid, cells: Sequence[GeneralizationCell], records: Sequence[Record]
+    grid: GeneralizationGrid,
+    cells: Sequence[GeneralizationCell],
+    records: Sequence[Record],
+    most: Callable[[Sequence[GeneralizationCell]], int] = most_runs,
 ) -> list[Unit[GeneralizationCell]]:
     """Cells without a record, those together that could be one fleet.
 
     They are first put together and then sifted, so that an interrupted run goes on with the same
     units: each has a folder of its own.
+
+    Args:
+        grid: that they are from.
+        cells: its trainings.
+        records: of the grid.
+        most: the most runs of a unit, of a fleet's cells.
     """
     fleets: dict[tuple[Any, ...], list[GeneralizationCell]] = defaultdict(list)
     for cell in cells:
@@ -231,18 +255,10 @@ def units(
     )
     found = []
     for fleet in fleets.values():
-        most = _most_runs(fleet)
-        for first in range(0, len(fleet), most):
-            part = fleet[first : first + most]
+        size = most(fleet)
+        for first in range(0, len(fleet), size):
+            part = fleet[first : first + size]
             if left := tuple(cell for cell in part if cell.id not in have):
                 name = hashlib.sha256(" ".join(cell.id for cell in part).encode()).hexdigest()[:16]
                 found.append(Unit(left, options, Path(name)))
     return found
-
-
-def _most_runs(fleet: Sequence[GeneralizationCell]) -> int:
-    """The most runs of a unit, of cells that could be one fleet."""
-    if len(fleet) == 1:
-        return 1
-    in_an_hour = runs_an_hour(fleet[0])
-    return MOST_RUNS if in_an_hour is None else min(MOST_RUNS, in_an_hour)

@@ -100,7 +100,7 @@ def test_one_workload_gives_nothing_over_workloads() -> None:
         assert len(found[name]) == 0
     shown = {summary.name for summary in EXPERIMENT.summaries(found)}
     assert not shown & {"aggregates", "mean_ranks"}
-    assert list(aggregate_figures.pictures(found)) == []
+    assert list(aggregate_figures.charts(found)) == []
 
 
 def test_a_training_that_diverged_counts_as_without_a_right_answer_and_is_counted() -> None:
@@ -278,7 +278,7 @@ def test_no_two_names_of_a_diagram_overlap() -> None:
     gains = {f"sam(rho={0.01 * i:.2f})": 0.02 * (i % 3) for i in range(1, 12)}
     records = [*over("sgd", 0.0), *(r for m, gain in gains.items() for r in over(m, gain))]
     found = tables(*records)
-    for picture in aggregate_figures.pictures(found):
+    for picture in (p for chart in aggregate_figures.charts(found) for p in chart.pictures()):
         figure = picture.figure
         figure.canvas.draw()
         boxes = [
@@ -301,7 +301,7 @@ def test_a_plane_has_no_picture_and_no_rows_on_the_page() -> None:
     found = tables(*over("sgd", 0.0), *(r for m in gains for r in over(m, 0.1, DATA[:2])))
     assert len(found["aggregates"]) == 18
     assert len(found["performance_profiles"]) == 0
-    assert list(aggregate_figures.pictures(found)) == []
+    assert list(aggregate_figures.charts(found)) == []
     assert "aggregates" not in {summary.name for summary in EXPERIMENT.summaries(found)}
 
 

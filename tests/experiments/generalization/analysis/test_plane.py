@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 from synthetic import diverged, trained, training
 
-from gr_bench.experiments.generalization.analysis.plane import has_plane, plane
+from gr_bench.experiments.generalization.analysis.plane import gamma_epsilon_plane, has_plane
 from gr_bench.experiments.generalization.analysis.tables import generalization, step_times
 from gr_bench.experiments.record import Record
 
@@ -40,10 +40,10 @@ def records() -> list[Record]:
 
 @pytest.fixture
 def texts() -> list[str]:
-    figure = plane(table(records()), KEYS)
+    figure = gamma_epsilon_plane(table(records()))
     ax = figure.axes[0]
     figure.canvas.draw()
-    assert "SGD: 25" in ax.get_title()
+    assert "SGD: 25" in ax.get_xlabel()
     assert [label.get_text() for label in ax.get_xticklabels()] == ["DB-GR", "0.1", "0.3"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0.1", "0.3"]
     found = [text.get_text() for text in ax.texts]
