@@ -34,7 +34,7 @@ def first_picture(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
         return None
     base = found.baseline if found else "sgd"
     name = "SGD" if base == "sgd" else base
-    style.set_look(rows)
+    style.set_methods(rows)
     order = sorted(rows, key=lambda spec: -times[spec].center) if times else rows[::-1]
     panels = [bool(times), bool(values)]
     figure, all_axes = plt.subplots(
