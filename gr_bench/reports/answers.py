@@ -10,7 +10,14 @@ from gr_bench.claims.base import Evidence
 from gr_bench.claims.questions import QUESTIONS
 from gr_bench.claims.verdict import Part, judge
 from gr_bench.experiments import style
-from gr_bench.reports.costs_and_gains import AT_COST, Gain, gains, step_times, timed_workloads
+from gr_bench.reports.costs_and_gains import (
+    AT_COST,
+    Gain,
+    gains,
+    is_baseline,
+    step_times,
+    timed_workloads,
+)
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import journal_of
 from gr_bench.stats import Interval
@@ -77,7 +84,7 @@ def _no_ratios(results: Results) -> str:
         counts = own["status"].value_counts()
         lost = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"No step was timed: of {_count(len(own), 'cell')}, {lost or 'none has a result'}."
-    if (own["time_ratio"].notna() & (own["half_width"] != 0)).any():
+    if (own["time_ratio"].notna() & ~is_baseline(own)).any():
         return "No workload was timed with every method; each one's ratios are below."
     return "No method was timed together with the baseline."
 

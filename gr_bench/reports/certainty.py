@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gr_bench.experiments import style
+from gr_bench.reports.costs_and_gains import is_baseline
 
 
 def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
@@ -15,7 +16,7 @@ def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
     found = []
     table = tables.get("step_cost")
     if table is not None and len(table):
-        own = table[~table["control"].astype(bool) & (table["half_width"] != 0)]
+        own = table[~table["control"].astype(bool) & ~is_baseline(table)]
         half = own["half_width"].astype(float)
         half = half[np.isfinite(half)]
         if len(half):

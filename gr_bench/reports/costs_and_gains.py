@@ -39,7 +39,7 @@ def step_times(tables: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
     if table is None or not len(table):
         return {}
     own = table[~table["control"].astype(bool) & table["time_ratio"].notna()]
-    own = own[own["half_width"] != 0]  # the baseline to itself
+    own = own[~is_baseline(own)]
     count = own["spec"].nunique()
     common = own.groupby(BLOCK, dropna=False)["spec"].transform("nunique") == count
     found = {}
@@ -50,10 +50,19 @@ def step_times(tables: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
     return found
 
 
+def is_baseline(table: pd.DataFrame) -> pd.Series[bool]:
+    """True for the rows of ``step_cost`` that hold the baseline against itself: exactly 1, with an
+    interval of no width, or with none from one process.
+    """
+    half = table["half_width"].astype(float)
+    return (table["time_ratio"] == 1) & ~((half > 0) & (half < math.inf))
+
+
 def timed_workloads(tables: Mapping[str, pd.DataFrame]) -> int:
     """The workloads that :func:`step_times` speaks of."""
     table = tables["step_cost"]
     own = table[~table["control"].astype(bool) & table["time_ratio"].notna()]
+    own = own[~is_baseline(own)]
     counts = own.groupby(BLOCK, dropna=False)["spec"].nunique()
     return int((counts == own["spec"].nunique()).sum())
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gr_bench.experiments import style
 from gr_bench.experiments.generalization.analysis.tables import without_choices
-from gr_bench.reports.costs_and_gains import COSTS
+from gr_bench.reports.costs_and_gains import COSTS, is_baseline
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
@@ -109,7 +109,7 @@ def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
         return None
     value = Interval(row["time_ratio"], row["time_ratio_low"], row["time_ratio_high"])
     ends = f" [{value.low:.2f}, {value.high:.2f}]" if _known(value.low) else ""
-    itself = row["half_width"] == 0
+    itself = value.center == 1 and not 0 < row["half_width"] < math.inf
     relative = "1" if itself else f"{value.center:.2f}{ends}"
     own, where = f"{row['time_ms']:.3g}", _where(row, method=row["spec"])
     if _known(row["time_ms_low"]):
@@ -119,7 +119,7 @@ def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
 
 def _shortest(rows: pd.DataFrame) -> set[Any]:
     """The row whose interval is below those of all others but the baseline's; none if in doubt."""
-    own = rows[rows["time_ratio_high"].notna() & (rows["half_width"] != 0)]
+    own = rows[rows["time_ratio_high"].notna() & ~is_baseline(rows)]
     if len(own) < 2:
         return set()
     order = own.sort_values("time_ratio")

@@ -86,7 +86,9 @@ def test_where_every_step_failed_the_number_is_told(tmp_path: Path) -> None:
 
 
 def test_another_baseline_than_sgd_is_left_out_of_the_methods(tmp_path: Path) -> None:
-    found = step_times(Results(run_of(tmp_path, *block(ratios={"sam": 1.0, "sgd": 0.5}))).tables)
+    found = step_times(
+        Results(run_of(tmp_path, *block(ratios={"sam(rho=0.05)": 1.0, "sgd": 0.5}))).tables
+    )
     assert {spec: round(ratio.center, 9) for spec, ratio in found.items()} == {"sgd": 0.5}
 
 
