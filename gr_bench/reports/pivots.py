@@ -108,7 +108,7 @@ def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
     if not _known(row["time_ratio"]):
         return None
     value = Interval(row["time_ratio"], row["time_ratio_low"], row["time_ratio_high"])
-    ends = f" [{value.low:.2f}, {value.high:.2f}]" if _known(value.low) else ""
+    ends = f" [{value.low:.2f}, {value.high:.2f}]" if _known(value.high) else ""
     itself = value.center == 1 and not 0 < row["half_width"] < math.inf
     relative = "1" if itself else f"{value.center:.2f}{ends}"
     own, where = f"{row['time_ms']:.3g}", _where(row, method=row["spec"])
