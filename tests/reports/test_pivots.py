@@ -103,7 +103,7 @@ def test_rows_are_safe_inside_a_script_and_come_out_as_they_were(text: str) -> N
     written = rows_json(Summary("rows", "Rows", "", table, main=("n", "not there")))
     assert not set(written) & set("<>&")
     found = json.loads(written)
-    assert found == {"columns": [text, "n"], "main": [1], "rows": [[text, 1], ["-", 2]]}
+    assert found == {"columns": [text, "n"], "main": [1], "rows": [[text, "1"], ["-", "2"]]}
 
 
 def test_without_main_columns_all_are_shown() -> None:
