@@ -323,9 +323,11 @@ def spread(wanted: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
 def plain_ticks(axis: Axis) -> None:
     """Numbers in full on a logarithmic axis, at least three of them where there are round ones.
 
-    Its limits must be those of the finished panel.
+    Its limits must be those of the finished panel. One without a finite value keeps what it has.
     """
     low, high = sorted(axis.get_view_interval())
+    if not (np.isfinite(high) and low > 0):
+        return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks: list[float] = []
     for digits in TICKS:

@@ -72,6 +72,7 @@ class Look:
             **SHARED,
             **dict.fromkeys(sizes, self.points),
             **dict.fromkeys(small, 0.9 * self.points),
+            "axes.titlepad": 0.75 * self.points,  # wide titles stay above the topmost number
             **self.rc,
         }
 

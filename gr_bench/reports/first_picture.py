@@ -56,7 +56,7 @@ def first_picture(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
         _panel(axes[-1], order, by_row, 0.0, base)
         what = "test errors removed" if found.of_errors else f"test accuracy over {name}'s"
         axes[-1].set_xlabel(f"{what} at equal epochs")
-        axes[-1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes[-1].xaxis.set_major_formatter(PercentFormatter(1.0))
     names = style.short(order)
     axes[0].set_yticks(range(len(order) + 1), [*(names[spec] for spec in order), name])
     title = "Cost and gain" if all(panels) else "Cost" if times else "Gain"

@@ -86,10 +86,11 @@ def write_latex(results: Results, folder: Path) -> list[Path]:
         texts = {f"tables/{name}.tex": text for name, text in _tables(results).items()}
         pictures = write_figures(results, fresh / "figures", "paper")
         how = methods_paragraph(results)
+        version = str(results.about["environment"]["gr_bench"])
         texts["figures.tex"] = "\n".join(_figure(path.name, p) for path, p in pictures.items())
         texts["methods.tex"] = paragraph(how) + "\n"
         texts["methods.md"] = how + "\n"
-        texts["references.bib"] = references.bibliography(references.cited(how))
+        texts["references.bib"] = references.bibliography(references.cited(how), version)
         for name, text in texts.items():
             (fresh / name).write_text(text, encoding="utf-8")
         if folder.exists():

@@ -36,6 +36,9 @@ MOST_SVG_BYTES = 100_000
 MOST_DRAWN = 12
 """Pairs of model and dataset that figures show: with more panels none can be read."""
 
+MOST_PIXELS = 16_383
+"""Of a side: WebP has no more."""
+
 MOST_CLASSES = 20
 """Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
 
@@ -203,6 +206,7 @@ def _webp_uri(png: Path) -> str:
 
     buffer = io.BytesIO()
     with Image.open(png) as image:
+        image.thumbnail((MOST_PIXELS, MOST_PIXELS))
         image.convert("RGB").save(buffer, "WEBP", quality=85, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 

@@ -28,7 +28,7 @@ class Entry:
     """True if its interval leaves no doubt that it is the best in its column."""
 
     where: Mapping[str, Any] = field(default_factory=dict)
-    """What singles out its rows in the table of every row, by column."""
+    """The values that its rows have in the table of every row, by column."""
 
 
 @dataclass(frozen=True)

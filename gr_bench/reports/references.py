@@ -9,7 +9,6 @@ from functools import cache
 from importlib import resources
 
 from gr_bench.spec import Spec, parse
-from gr_bench.version import __version__
 
 OWN = "grbench"
 """The key of gr-bench itself."""
@@ -42,7 +41,7 @@ def entries() -> dict[str, Entry]:
     text = (resources.files("gr_bench.methods") / "references.bib").read_text(encoding="utf-8")
     found = {}
     for match in re.finditer(r"(?ms)^@\w+\{([\w-]+),$.*?^\}$", text):
-        own = match[0].replace("VERSION", __version__)
+        own = match[0]
         keywords = re.search(r"keywords = \{(.*)\}", own)
         methods = tuple(keywords[1].split(", ")) if keywords else ()
         found[match[1]] = Entry(match[1], own, methods)
@@ -75,7 +74,8 @@ def cite(keys: Iterable[str]) -> str:
     return f" [{inside}]" if inside else ""
 
 
-def bibliography(keys: Iterable[str]) -> str:
-    """The entries of these keys, as a BibTeX file."""
+def bibliography(keys: Iterable[str], version: str) -> str:
+    """The entries of these keys as a BibTeX file, with the version of gr-bench that measured."""
     known = entries()
-    return "\n\n".join(known[key].text for key in dict.fromkeys(keys)) + "\n"
+    text = "\n\n".join(known[key].text for key in dict.fromkeys(keys)) + "\n"
+    return text.replace("Version VERSION", f"Version {version}")

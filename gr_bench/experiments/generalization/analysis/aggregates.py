@@ -26,8 +26,8 @@ from gr_bench.experiments.columns import PARAMETERS, build_table, method_place
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     MOST_SETTINGS,
+    baseline_runs,
     common_columns,
-    of_baseline,
     with_few_settings,
 )
 from gr_bench.spec import parse
@@ -105,14 +105,12 @@ def beside(runs: pd.DataFrame, against: pd.DataFrame) -> list[Beside]:
     """
     runs = runs[runs["status"].isin(("ok", "diverged"))]
     own = _by_group(runs, GROUP)
-    there: dict[Hashable, dict[Hashable, float]] = {}
-    for _, part in runs[of_baseline(runs)].groupby(["role", "tuned"]):
-        there |= _by_group(part, [*common_columns(part.iloc[0]), "epochs"])
     found = []
     for row in against.to_dict("records"):
         common = _key(row, common_columns({str(key): value for key, value in row.items()}))
+        there = baseline_runs(runs, pd.Series(row))
         mine = own.get(_key(row, GROUP), {})
-        base = there.get((*common, row["baseline_epochs"]), {})
+        (base,) = _by_group(there[there["epochs"] == row["baseline_epochs"]], ()).values() or [{}]
         both = sorted(mine.keys() & base.keys())
         if not both:
             continue

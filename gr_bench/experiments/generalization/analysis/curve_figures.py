@@ -54,6 +54,8 @@ def training_curves(
 
 def _over_epochs(ax: Axes, part: pd.DataFrame, column: str, specs: list[str]) -> None:
     sorts = style.dashes(specs)
+    values = part[column].astype(float)
+    part = part.assign(**{column: values.where(np.isfinite(values))})
     for spec in specs:
         of_spec = part[part["spec"] == spec].groupby("epoch")[column]
         own = of_spec.agg(["mean", "min", "max"]).astype(float)
@@ -69,7 +71,7 @@ def _over_epochs(ax: Axes, part: pd.DataFrame, column: str, specs: list[str]) ->
         )
         ax.fill_between(own.index, own["min"], own["max"], color=color, alpha=0.12, linewidth=0)
     ax.set(xlabel="epoch", ylabel=CURVES[column])
-    if column != "validation_accuracy":
+    if column != "validation_accuracy" and (part[column] > 0).any():
         ax.set_yscale("log")
         plain_ticks(ax.yaxis)
     ax.margins(x=0.02)

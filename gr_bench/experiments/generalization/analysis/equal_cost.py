@@ -13,9 +13,9 @@ from gr_bench.experiments.generalization.analysis.paired import Quantity, paired
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
+    baseline_runs,
     head,
     of_baseline,
-    same_workload,
     setting_columns,
     setting_key,
 )
@@ -44,10 +44,12 @@ def comparison(
     ``time``, for which the one whose steps are faster, one run at a time, is trained for as long as
     the other. ``cost_ratio`` is the method's cost over that of the baseline's training
     (``baseline_epochs``), 1 if it is equal. A training that is longer for the sake of cost has no
-    row at equal epochs, as the baseline has none of that length. ``verdict`` is ``better`` or
-    ``worse`` where that is believed at a false-discovery rate of 5 % (Benjamini-Hochberg) among all
-    rows with chosen settings, or all others; else ``undecided``; ``no pair of runs`` where all
-    diverged or failed.
+    row at equal epochs, as the baseline has none of that length. Of several settings of the
+    baseline the one of
+    :func:`~gr_bench.experiments.generalization.analysis.tables.baseline_runs` counts. ``verdict``
+    is ``better`` or ``worse`` where that is believed at a false-discovery rate of 5 %
+    (Benjamini-Hochberg) among all rows with chosen settings, or all others; else ``undecided``;
+    ``no pair of runs`` where all diverged or failed.
 
     Args:
         table: of :func:`~gr_bench.experiments.generalization.analysis.tables.generalization`.
@@ -64,15 +66,14 @@ def comparison(
         if of_baseline(group).any():
             continue
         done = group[group["status"] == "ok"]
-        there = same_workload(table, group.iloc[0])
-        there = there[of_baseline(there)]
+        there = baseline_runs(table, group.iloc[0])
         for cost, factor in _factors(group, there).items():
             for epochs in _lengths(there, setting["epochs"], factor):
                 same = there[there["epochs"] == epochs]
                 own, base = (
                     [
                         record
-                        for key in {*map(setting_key, part.to_dict("records"))}
+                        for key in dict.fromkeys(map(setting_key, part.to_dict("records")))
                         for record in trainings[key]
                     ]
                     for part in (group, same)

@@ -25,6 +25,9 @@ MAPS = {
 }
 """Columns that are mapped, with the title and the factor of their numbers."""
 
+MOST_LINES = 4
+"""Of panels; in more, one quantity is shown unless another is asked for."""
+
 METHODS = ("f-gr", "b-gr")
 LIMIT = "db-gr"
 
@@ -46,7 +49,8 @@ def gamma_epsilon_plane(
         table: ``generalization`` of a run; a line of panels a method and workload, a panel a
             quantity. DB-GR is the limit ε = 0, SGD's mean stands in the title.
         ax: where to draw a single panel.
-        quantity: one of :data:`MAPS`; by default all that there are.
+        quantity: one of :data:`MAPS`; by default all that there are, and the first alone where
+            there are more than :data:`MOST_LINES` lines.
     """
     table = side_by_side(table)
     table = table[table["role"] == "run"]
@@ -57,6 +61,8 @@ def gamma_epsilon_plane(
         for method in METHODS
         if (part["method"] == method).any()
     ]
+    if quantity is None and len(groups) > MOST_LINES:
+        shown = shown[:1]
     panels = [
         Panel(title, partial(_panel, part=part, method=method, column=column), 20.0)
         for title, part, method in groups

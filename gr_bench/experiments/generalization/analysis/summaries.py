@@ -89,7 +89,7 @@ def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
         "with chosen settings and for all others."
         + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
         shown,
-        tuple(c for c in shown if c not in ("p", "splits", "interval over", "role", "tuned")),
+        tuple(str(c) for c in shown if c not in ("p", "splits", "interval over", "role", "tuned")),
     )
 
 

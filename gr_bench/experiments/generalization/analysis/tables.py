@@ -377,6 +377,32 @@ def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     return table
 
 
+def baseline_runs(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The baseline's rows that a method's are compared with, of every length.
+
+    Several settings of the baseline may have been chosen for one workload, as by two grids with
+    rates of their own. Of each length those at the method's own rates count, or, where there are
+    none, those that the validation part prefers.
+
+    Args:
+        table: the rows of all methods.
+        row: one of the method's.
+    """
+    there = same_workload(table, row)
+    there = there[of_baseline(there)]
+    rates = list(chosen_keys(row))
+    kept = []
+    for _, part in there.groupby("epochs", sort=False):
+        alike = (part[rates] == row[rates]).all(axis=1) if rates else part["spec"].notna()
+        part = part[alike] if alike.any() else part
+        settings = part.groupby(["spec", *rates], dropna=False)["validation_accuracy"]
+        if settings.ngroups > 1:
+            means = settings.transform("mean").fillna(-1.0)
+            part = part[settings.ngroup() == settings.ngroup()[means.idxmax()]]
+        kept.append(part)
+    return pd.concat(kept) if kept else there
+
+
 def with_few_settings(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of workloads with at most :data:`MOST_SETTINGS`: those that a reader can be shown
     one by one. What has more is a plane, and shown as one.

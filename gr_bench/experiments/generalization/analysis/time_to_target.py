@@ -11,8 +11,7 @@ from gr_bench.experiments.columns import build_table, in_order
 from gr_bench.experiments.generalization.analysis.tables import (
     GROUP,
     SETTING,
-    of_baseline,
-    same_workload,
+    baseline_runs,
     setting_columns,
 )
 from gr_bench.experiments.generalization.cell import SEEDS
@@ -79,7 +78,7 @@ def _largest_gap(curves: pd.DataFrame) -> int:
 
 
 def _target(table: pd.DataFrame, row: pd.Series) -> float | None:
-    there = same_workload(table, row)
-    done = there[of_baseline(there) & (there["status"] == "ok")]
+    there = baseline_runs(table, row)
+    done = there[there["status"] == "ok"]
     shortest = done[done["epochs"] == done["epochs"].min()]
     return float(shortest["validation_accuracy"].min()) if len(done) else None
