@@ -397,8 +397,9 @@ def baseline_runs(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
         part = part[alike] if alike.any() else part
         settings = part.groupby(["spec", *rates], dropna=False)["validation_accuracy"]
         if settings.ngroups > 1:
-            means = settings.transform("mean").fillna(-1.0)
-            part = part[settings.ngroup() == settings.ngroup()[means.idxmax()]]
+            best = settings.transform("mean").fillna(-1.0).to_numpy().argmax()
+            number = settings.ngroup()
+            part = part[number == number.iloc[best]]
         kept.append(part)
     return pd.concat(kept) if kept else there
 
