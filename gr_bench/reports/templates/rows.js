@@ -26,8 +26,13 @@ function columnBoxes(details, table, columns, main) {
   });
 }
 
-// Tabulator's heads can be clicked; here the tab key reaches them, and Enter sorts.
-function byKeyboard(grid) {
+// Tabulator's heads can be clicked; here the tab key reaches them, and Enter sorts. Its body is a group of
+// rows inside a box that scrolls: a grid may own the first and not the second, so the box is the group.
+function accessible(grid) {
+  const body = grid.querySelector(".tabulator-table");
+  body.closest(".tabulator-tableholder").setAttribute("role", "rowgroup");
+  body.setAttribute("role", "presentation");
+  grid.removeAttribute("aria-owns");
   grid.querySelectorAll(".tabulator-col-sorter-element").forEach(head => {
     const title = head.querySelector(".tabulator-col-title");
     title.tabIndex = 0;
@@ -57,7 +62,7 @@ function build(details) {
     columns: data.columns.map((title, i) => ({ title, field: "c" + i, visible: data.main.includes(i) })),
   });
   columnBoxes(details, table, data.columns, data.main);
-  const ready = new Promise(done => table.on("tableBuilt", () => done(byKeyboard(grid))));
+  const ready = new Promise(done => table.on("tableBuilt", () => done(accessible(grid))));
   const built = { table, columns: data.columns, ready };
   tables.set(details, built);
   details.querySelector(".selected button").addEventListener("click", () => only(details, {}));
