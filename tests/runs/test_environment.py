@@ -196,7 +196,7 @@ def test_a_run_goes_on_though_passing_circumstances_changed(
 def test_a_run_goes_on_with_a_later_commit_but_not_with_another_release(
     old: str, new: str, apart: bool
 ) -> None:
-    a, b = other("gr_bench", value=old), other("gr_bench", value=new)
+    a, b = NEWER | {"gr_bench": old}, NEWER | {"gr_bench": new}
     assert environment.differences(a, b) == [f"gr_bench {old} -> {new}"] * apart
 
 
