@@ -58,6 +58,7 @@ def test_held_memory_stays_with_the_process() -> None:
         "denormals_flushed": True,
         "processors": None,
         "gpu": None,
+        "node": None,
     }
     assert found["in_force"] == [conditions] * 2
     assert found["returned"] < 1 << 20

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import RequestError
 from ...spec import Spec, parse
-from .layouts import CHECKS, FILES
+from .layouts import CHECKS, FILES, FOLDERS
 
 Stamp = tuple[Path, str, int, int, int]
 """A file, its place below the folder of all, and its size, time and inode, by which a change of
@@ -27,9 +27,9 @@ def check_files(text: str) -> None:
         RequestError: they are not.
     """
     spec = parse(text)
-    if spec.name in CHECKS:
+    if check := CHECKS.get(spec.name) or FOLDERS.get(spec.name):
         try:
-            CHECKS[spec.name](**spec.parameters)
+            check(**spec.parameters)
         except (ValueError, OSError) as error:
             raise RequestError(f"dataset {text!r}: {error}") from error
 

@@ -304,8 +304,6 @@ def given_folder(root: Any = None) -> Path | None:
 
 
 CHECKS: dict[str, Callable[..., None]] = {
-    "cifar10": _ignoring(given_folder, "root"),
-    "cifar100": _ignoring(given_folder, "root"),
     "csv": _ignoring(csv_features, "path", "target", "features", "separator"),
     "npz": _ignoring(npz_arrays, "path", "inputs", "targets"),
     "images": _ignoring(image_files, "path"),
@@ -326,3 +324,9 @@ FILES: dict[str, Callable[[Any], list[Path]]] = {
 }
 """The same, each with the files that it reads at a path; those of ``stdlib`` are the running
 Python's."""
+
+FOLDERS: dict[str, Callable[..., None]] = {
+    "cifar10": _ignoring(given_folder, "root"),
+    "cifar100": _ignoring(given_folder, "root"),
+}
+"""Published datasets that may be in a user's folder, each with a look at whether that is there."""
