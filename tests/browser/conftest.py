@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent.parent
-HOSTILE = "</script></title><script>alert('run')</script><img src=x onerror=alert('run')> & <b>"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, once a file: while Playwright runs, no test here can run an event loop."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here")
     pytest.importorskip("pypdf", reason="no pypdf here")
     from opened import NAMES, chromium, launch
@@ -53,6 +52,8 @@ def see(browser: Browser) -> Callable[..., AbstractContextManager[Opened]]:
 
 class Shelf:
     """The pages, each written when it is first asked for."""
+
+    HOSTILE = "</script></title><script>alert('run')</script><img src=x onerror=alert('run')> & <b>"
 
     def __init__(self, folder: Path, command: Warm) -> None:
         self.folder = folder
@@ -83,7 +84,7 @@ class Shelf:
 
     def _report_hostile(self) -> Path:
         """Of a run that failed in part, with markup wherever somebody else writes words."""
-        records = [failed(cost("sam"), HOSTILE)]
+        records = [failed(cost("sam"), self.HOSTILE)]
         for factor, method in enumerate(("sgd", "f-gr"), start=1):
             records += [counted(cost(method))]
             records += [timed(cost(method), n, [0.01 * factor] * 3) for n in range(5)]
@@ -94,7 +95,7 @@ class Shelf:
         records += [timed(cost("sgd", control=True), n, [0.01] * 3) for n in range(5)]
         run = run_of(self.folder / "hostile", *records)
         about = (run / "run.json").read_text()
-        spelled = HOSTILE.replace('"', '\\"')
+        spelled = self.HOSTILE.replace('"', '\\"')
         about = about.replace('"Synthetic"', f'"{spelled}"')
         (run / "run.json").write_text(
             about.replace('"description": ""', f'"description": "{spelled}"')

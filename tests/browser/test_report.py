@@ -157,13 +157,12 @@ def test_the_answers_are_on_the_first_screen(report: Path, see: See) -> None:
             assert box is not None and box["y"] + box["height"] < 900
 
 
-def test_words_of_others_are_shown_and_never_run(shelf: Shelf, see: See, browser: object) -> None:
-    from conftest import HOSTILE
-
+def test_words_of_others_are_shown_and_never_run(shelf: Shelf, see: See) -> None:
+    hostile = shelf.HOSTILE
     with see(shelf["report-hostile"]) as opened:
         opened.unfold()
         assert opened.faults == []
         text = " ".join(opened.page.locator("body").inner_text().split())
-        assert opened.page.title() == HOSTILE
-        assert opened.page.locator("h1").inner_text() == HOSTILE
-        assert text.count(HOSTILE) >= 3  # as the title, as the description, as a failure's reason
+        assert opened.page.title() == hostile
+        assert opened.page.locator("h1").inner_text() == hostile
+        assert text.count(hostile) >= 3  # as the title, as the description, as a failure's reason
