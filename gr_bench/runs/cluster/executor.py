@@ -60,8 +60,11 @@ class _Task:
 
     number: int
     units: tuple[Unit[Any], ...]
+    bound_to: str | None = None
+    """The id of the only node where it may run."""
+
     node: str | None = None
-    """The name of the node where it runs."""
+    """The name of the node where it runs, once it has begun."""
 
     started: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
@@ -93,6 +96,7 @@ class RayExecutor(Executor):
         self._devices = devices
         self._gpu_share = gpu_share
         self._nodes: dict[str, Node] = {}
+        self._lost_nodes: set[str] = set()
         self._numbers = itertools.count()
         self._homes = {
             _place(record.cell): record.conditions.node
@@ -123,7 +127,9 @@ class RayExecutor(Executor):
         plugins = admitted(EXPERIMENTS)
         try:
             for units, options in self._exclusive(job) if job.exclusive else self._shared(job):
-                task = _Task(next(self._numbers), tuple(units))
+                strategy = options["scheduling_strategy"]
+                bound_to = getattr(strategy, "node_id", None)
+                task = _Task(next(self._numbers), tuple(units), bound_to)
                 plain = tuple(map(unit_as_plain, units))
                 order = as_order(task.number, job, plain, plugins, timeout_s, memory_limit, until)
                 tasks[ray.remote(measure).options(**options).remote(self._mailbox, order)] = task
@@ -149,12 +155,16 @@ class RayExecutor(Executor):
             self._nodes[node.id] = node
             yield Joined(node.name, node.environment)
 
+    def _present(self) -> list[Node]:
+        """The nodes that are there. Ray may list one for a while that was lost."""
+        here = alive().keys() - self._lost_nodes
+        return [node for id_, node in self._nodes.items() if id_ in here]
+
     def _exclusive(self, job: Job[Any]) -> Iterator[tuple[list[Unit[Any]], dict[str, Any]]]:
         """The job's units node by node, or GPU by GPU, each with its task's options."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        here = alive()
-        nodes = [node for id_, node in self._nodes.items() if id_ in here]
+        nodes = self._present()
         load: Counter[tuple[str, int]] = Counter()
         found: dict[tuple[str, int], list[Unit[Any]]] = defaultdict(list)
         gpus = 0 if job.units[0].cells[0].device == "cpu" else 1
@@ -182,8 +192,7 @@ class RayExecutor(Executor):
 
     def _shared(self, job: Job[Any]) -> Iterator[tuple[list[Unit[Any]], dict[str, Any]]]:
         """The job's units, those that are short several together, each with its task's options."""
-        here = alive()
-        nodes = [node for id_, node in self._nodes.items() if id_ in here]
+        nodes = self._present()
         for on_gpu in (False, True):
             units = [unit for unit in job.units if (unit.cells[0].device != "cpu") is on_gpu]
             if not units:
@@ -271,6 +280,9 @@ class RayExecutor(Executor):
                 raise RequestError(str(error.cause)) from error
             yield from self._lost(task, f"its task failed: {in_a_line(error.cause)}", killed=False)
         except ray.exceptions.RayError as error:
+            if task.bound_to and task.node is None:  # no unit began: the runner asks for all anew
+                self._lost_nodes.add(task.bound_to)
+                return
             where = f"node {task.node}" if task.node else "its node"
             why = f"{where} was lost ({type(error).__name__})"
             yield from self._lost(task, why, killed=True)

@@ -19,6 +19,8 @@ from gr_bench.experiments.generalization.cell import GeneralizationCell
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Failure, Progress, Record
 from gr_bench.runs.about import read_about
+from gr_bench.runs.cluster import executor
+from gr_bench.runs.cluster.nodes import alive
 from gr_bench.runs.executor import Event, Measured, Started
 from gr_bench.runs.merge import OWN
 from gr_bench.runs.runner import Unwatched
@@ -151,6 +153,28 @@ def test_lost_nodes_lose_nothing_and_nothing_is_there_twice(
     table = run.step_cost
     assert list(table["replicates"]) == [3] * len(table)
     assert table["time_ratio"].notna().all()
+
+
+def test_a_lost_node_that_ray_still_lists_costs_no_cell(
+    two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: dict[str, Any] = {}
+
+    def with_lost_ones() -> dict[str, Any]:
+        listed.update(alive())
+        return dict(listed)
+
+    monkeypatch.setattr(executor, "alive", with_lost_ones)
+    killer = Killer(two_nodes)
+    grid = STEP_COST | {"batch_sizes": [2, 4, 8, 16]}
+    suite = {"title": "Listed", "step_cost": [grid]}
+    run = gr_bench.run(
+        suite, tmp_path / "run", executor="ray", address=two_nodes.address, watcher=killer
+    )
+    assert killer._wanted == {"progress"}
+    assert len(listed) == 3
+    assert run.outcome is not None
+    assert (run.outcome.failed, run.outcome.left) == (0, {})
 
 
 def test_ctrl_c_leaves_nothing_running_and_the_run_goes_on_locally(
