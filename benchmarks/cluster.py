@@ -37,7 +37,7 @@ SUITE = {
             "models": ["mlp(depth=4, width=128)"],
             "datasets": ["mnist1d"],
             "batch_sizes": [64],
-            "epochs": 15,
+            "epochs": 200,
             "seeds": [0, 1],
             "trainer": "loop",
         }

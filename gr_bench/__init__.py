@@ -7,7 +7,7 @@ Importing this package imports nothing heavy: PyTorch is there when something is
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,45 +132,62 @@ def load(folder: str | Path) -> Results:
 
 
 def report(
-    folder: str | Path,
+    folders: str | Path | Sequence[str | Path],
     formats: Iterable[str] = ("html", "md"),
     *,
+    out: str | Path | None = None,
     style: str = "screen",
     latex: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write tables and figures of what a run has so far into its folder ``report``.
+    """Write tables and figures of what a run has so far, or several runs side by side.
 
     Args:
-        folder: a run's, finished or not.
+        folders: a run's, finished or not; or those of several, which are columns of one page.
         formats: of ``html`` and ``md``.
-        style: ``paper`` or ``slides`` for the figures in that look, too, in
-            ``report/figures-paper`` or ``report/figures-slides``.
-        latex: also write ``report/latex``: tables, figures, a paragraph on how it was measured, and
-            BibTeX entries.
+        out: where it goes, a folder that is replaced as a whole; by default the run's ``report``,
+            and of several runs ``runs/side-by-side``.
+        style: ``paper`` or ``slides`` for the figures of a run in that look, too, in
+            ``figures-paper`` or ``figures-slides`` beside the page.
+        latex: also write ``latex`` beside it: tables, figures, a paragraph on how it was measured,
+            and BibTeX entries; of one run.
         progress: told how many figures have been drawn, of how many.
 
     Returns:
         The pages written, and the files of figures and for LaTeX.
 
     Raises:
-        RequestError: the folder is not a run's, or nothing has been measured yet.
+        RequestError: a folder is not a run's, or nothing has been measured yet; ``out`` holds
+            something else; a style or LaTeX of several runs.
 
     Example:
         >>> import gr_bench
         >>> [page.name for page in gr_bench.report("runs/example")]
         ['report.html', 'report.md']
     """
+    from gr_bench.errors import RequestError
     from gr_bench.experiments import looks
-    from gr_bench.reports.page import FOLDER, write_report
 
     looks.find(style)
-    written = write_report(Path(folder), formats, progress)
+    runs = [Path(folders)] if isinstance(folders, str | Path) else [*map(Path, folders)]
+    if len(runs) != 1:
+        from gr_bench.reports.side_by_side import FOLDER as several
+        from gr_bench.reports.side_by_side import write_side_by_side
+
+        if style != looks.DEFAULT or latex:
+            asked = "LaTeX" if latex else f"style {style}"
+            raise RequestError(f"{asked} is for the report of one run: give it one")
+        return write_side_by_side(runs, Path(out or several), formats, progress)
+    from gr_bench.reports.page import FOLDER, write_report
+
+    (folder,) = runs
+    target = folder / FOLDER if out is None else Path(out)
+    written = write_report(folder, formats, progress, target)
     if style == looks.DEFAULT and not latex:
         return written
     from gr_bench.reports.latex import write_figures, write_latex
 
-    results, target = load(folder), Path(folder) / FOLDER
+    results = load(folder)
     if style != looks.DEFAULT:
         written += write_figures(results, target / f"figures-{style}", style)
     if latex:

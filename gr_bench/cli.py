@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -210,7 +211,7 @@ def run(
     for line in last_words(results):
         _teller(console)(line)
     if draw:
-        _draw(folder, FORMATS)
+        _draw([folder])
     else:
         console.print(f"next: gr-bench report {folder}", markup=False, soft_wrap=True)
         print(folder)
@@ -828,15 +829,23 @@ def plan(
 
 
 @app.command(
-    short_help="Make tables and figures from what a run has so far.",
+    short_help="Make tables and figures of a run, or put several side by side.",
     epilog=_examples(
         "report runs/quick",
         "report runs/quick --format md",
         "report runs/quick --style slides",
         "report runs/quick --latex",
+        "report runs/laptop runs/server --out laptop-and-server",
     ),
 )
-@click.argument("folder", type=_PATH, metavar="RUN")
+@click.argument("folders", type=_PATH, metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=_PATH,
+    metavar="DIR",
+    help="Where it goes.",
+    show_default="RUN/report; of several runs runs/side-by-side",
+)
 @click.option(
     "--format",
     "formats",
@@ -855,38 +864,56 @@ def plan(
     is_flag=True,
     help="Tables, figures, a methods paragraph and BibTeX for a paper, too.",
 )
-def report(folder: Path, formats: str, style: str, latex: bool) -> None:
-    """Make tables and figures from what a run has so far; RUN is its folder."""
+def report(
+    folders: tuple[Path, ...], out: Path | None, formats: str, style: str, latex: bool
+) -> None:
+    """Make tables and figures from what a run has so far; RUN is its folder.
+
+    Several runs, as of other machines, versions or suites, are columns of one page. It judges
+    nothing between them: gr-bench compare does, two at a time.
+    """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
     wanted = formats.split(",")
     for text in wanted:
         if text not in FORMATS:
             raise unknown("format", text, FORMATS)
-    _draw(folder, wanted, style, latex)
+    _draw(folders, wanted, out, style, latex)
 
 
 def _draw(
-    folder: Path, formats: Sequence[str], style: str = STYLES[0], latex: bool = False
+    folders: Sequence[Path],
+    formats: Sequence[str] = FORMATS,
+    out: Path | None = None,
+    style: str = STYLES[0],
+    latex: bool = False,
 ) -> None:
-    """Write a run's report, showing how that gets on, and print the pages' paths."""
+    """Write the report of runs, showing how that gets on, and print the pages' paths."""
     from gr_bench.runs.about import read_about
 
-    read_about(folder)
-    from rich.progress import Progress
-
+    for folder in folders:
+        read_about(folder)
     import gr_bench
+
+    with _drawing() as drawn:
+        pages = gr_bench.report(folders, formats, out=out, style=style, latex=latex, progress=drawn)
+    for page in pages:
+        print(page)
+
+
+@contextmanager
+def _drawing() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, and the function that is told how many things of how many are drawn."""
+    from rich.progress import Progress
 
     console = _console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as display:
-        task = display.add_task("reading the run", total=None)
+        task = display.add_task("reading the runs", total=None)
 
         def drawn(done: int, total: int) -> None:
-            display.update(task, description="drawing figures", completed=done, total=total)
+            display.update(task, description="drawing", completed=done, total=total)
 
-        pages = gr_bench.report(folder, formats, style=style, latex=latex, progress=drawn)
-    for page in pages:
-        print(page)
+        yield drawn
 
 
 @app.command(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,18 +16,22 @@ from matplotlib.figure import Figure
 from gr_bench.errors import RequestError
 from gr_bench.experiments import looks
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
+from gr_bench.files import check_replaceable, whole_folder
 from gr_bench.reports.answers import answers
 from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.first_picture import first_picture
 from gr_bench.reports.overview import overview
 from gr_bench.reports.pages import templates
-from gr_bench.reports.pivots import PIVOTS, Pivot
+from gr_bench.reports.pivots import QUESTIONS, Pivot, by_workload
 from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, MERGED, NODES
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
 FOLDER = "report"
+MARKS = ("report.html", "report.md")
+"""Of which a folder that may be replaced has one."""
+
 MOST_SVG_BYTES = 100_000
 """A larger figure is embedded as pixels; its SVG is beside the page."""
 
@@ -56,9 +58,12 @@ class Section:
 
 @looks.look(looks.DEFAULT)
 def write_report(
-    folder: Path, formats: Iterable[str], progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    formats: Iterable[str],
+    progress: Callable[[int, int], None] | None = None,
+    out: Path | None = None,
 ) -> list[Path]:
-    """Write the report of a run into its folder ``report``, which is replaced as a whole.
+    """Write the report of a run into a folder, which is replaced as a whole.
 
     Figures go to ``figures/`` as PNG and SVG and every table to ``tables/`` as CSV.
 
@@ -66,23 +71,27 @@ def write_report(
         folder: a run's folder, finished or not.
         formats: of ``html`` and ``md``.
         progress: told how many figures of how many have been drawn.
+        out: where it goes; by default the run's folder ``report``.
 
     Returns:
         The pages written.
 
     Raises:
-        RequestError: the folder is not a run's, or nothing has been measured yet.
+        RequestError: the folder is not a run's, or nothing has been measured yet; ``out`` holds
+            something else.
     """
     results = Results(folder)
     if not results.experiments:
         why = "".join(f" but those of {name}: {why}" for name, why in results.missing.items())
         raise RequestError(f"{folder} has no results yet{why}")
+    target = folder / FOLDER if out is None else out
+    check_replaceable(target, MARKS)
     sections = [_section(e, results) for e in results.experiments.values()]
     first = first_picture(results.tables)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as made:
-        fresh = Path(made) / FOLDER
-        pictures = [picture for section in sections for picture in section.pictures]
-        images = _write_figures(
+    pictures = [picture for section in sections for picture in section.pictures]
+    names = []
+    with whole_folder(target, MARKS) as fresh:
+        images = write_figures(
             fresh / "figures", [*([first] if first else []), *pictures], progress
         )
         _write_tables(fresh / "tables", results.tables)
@@ -96,28 +105,23 @@ def write_report(
             "sections": sections,
             "overview": overview(results),
         }
-        names = []
         for format_ in formats:
             template = templates().get_template(f"report.{format_}.j2")
             name = f"report.{format_}"
             (fresh / name).write_text(template.render(**shown, images=images), encoding="utf-8")
             names.append(name)
-        target = folder / FOLDER
-        if target.exists():
-            shutil.rmtree(target)
-        fresh.rename(target)
     return [target / name for name in names]
 
 
 def _section(experiment: Experiment[Any, Any], results: Results) -> Section:
     tables = results.tables
-    pivot = PIVOTS.get(experiment.name)
+    question = QUESTIONS.get(experiment.name)
     return Section(
         title=experiment.title,
         findings=experiment.findings(tables),
         summaries=experiment.summaries(tables),
         pictures=_pictures(experiment, results),
-        pivot=pivot(tables) if pivot else None,
+        pivot=by_workload(question, tables) if question else None,
     )
 
 
@@ -179,7 +183,7 @@ def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], st
     )
 
 
-def _write_figures(
+def write_figures(
     folder: Path, pictures: Sequence[Picture], progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
     """Save every figure; returns each one's image as a data URI, by name."""

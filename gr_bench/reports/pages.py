@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 import jinja2
@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from gr_bench.experiments.experiment import Summary
+from gr_bench.reports.pivots import Pivot
 
 
 def templates() -> jinja2.Environment:
@@ -30,6 +31,8 @@ def templates() -> jinja2.Environment:
     environment.filters["inline"] = _inline
     environment.filters["html_table"] = _html_table
     environment.filters["md_table"] = _md_table
+    environment.filters["facts_md"] = _facts_md
+    environment.filters["pivot_md"] = _pivot_md
     return environment
 
 
@@ -75,3 +78,18 @@ def _html_table(table: pd.DataFrame) -> str:
 def _md_table(table: pd.DataFrame) -> str:
     text = table.fillna("-").astype(str).map(lambda s: " ".join(s.split()).replace("|", r"\|"))
     return text.to_markdown(index=False, disable_numparse=True)
+
+
+def _facts_md(facts: Mapping[str, Sequence[str]], labels: Iterable[str]) -> str:
+    return _md_table(
+        pd.DataFrame.from_dict(facts, "index", columns=[*labels]).reset_index(names="")
+    )
+
+
+def _pivot_md(pivot: Pivot) -> str:
+    rows = [
+        [group, name, *(entry.relative if entry else "-" for entry in entries)]
+        for group, of in pivot.groups.items()
+        for name, entries in of.items()
+    ]
+    return _md_table(pd.DataFrame(rows, columns=["workload", "method", *pivot.columns]))

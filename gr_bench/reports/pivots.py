@@ -1,4 +1,4 @@
-"""Small tables of methods by workloads, one for each question."""
+"""Small tables of methods by workloads, or by runs, one for each question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from gr_bench.experiments import style
 from gr_bench.experiments.generalization.analysis.tables import without_choices
-from gr_bench.reports.costs_and_gains import COSTS, is_baseline
+from gr_bench.reports.costs_and_gains import AT_COST, COSTS, is_baseline
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
@@ -24,6 +24,9 @@ class Entry:
     """Beside the baseline's, with its interval."""
 
     absolute: str
+    value: float
+    """The relative number."""
+
     best: bool = False
     """True if its interval leaves no doubt that it is the best in its column."""
 
@@ -33,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pivot:
-    """Methods in rows, workloads in columns."""
+    """Methods in rows; in columns workloads of one run, or runs."""
 
     title: str
     caption: str
@@ -42,66 +45,131 @@ class Pivot:
 
     absolute: str
     columns: Sequence[str]
-    rows: Mapping[str, Sequence[Entry | None]]
-    """By the method's name; None where it was not measured, or gave no result."""
+    groups: Mapping[str, Mapping[str, Sequence[Entry | None]]]
+    """By the workload where columns are runs, else under an empty name, and by the method's name.
+    None where it was not measured, or gave no result."""
 
     colors: Mapping[str, str]
     every_row: str
     """The name of the summary that has every row."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """A pivot's rows and words."""
+
+    select: Callable[[Mapping[str, Mapping[str, pd.DataFrame]]], pd.DataFrame]
+    """From the tables of runs by their labels, the rows to show, with a column ``run``."""
+
+    entry: Callable[[Mapping[Any, Any]], Entry | None]
+    best: Callable[[pd.DataFrame], set[Any]]
+    """From a run's rows of one workload, the index of the best one, if there is no doubt."""
+
+    words: Callable[[pd.DataFrame], Mapping[str, str]]
+    """From the rows, the title, the caption, the words for entries, and the name of all rows."""
+
+
+KEYS = ("model", "dataset", "batch_size")
+"""Columns that name a workload, whatever its other settings."""
+
 MOST_COLUMNS = 12
 """Of more workloads, a pivot has none: the rows below have all of them."""
 
 
-def step_cost(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
-    """Time per step by method and workload; best is a method whose interval is below all others."""
-    table = tables["step_cost"]
-    table = table[~table["control"].astype(bool)]
-    return _pivot(
-        table,
-        ("model", "dataset", "batch_size"),
-        _time_entry,
-        _shortest,
-        title="Time per step",
-        caption="Ratios to the baseline, timed in the same rounds, with 95 % intervals. Bold: "
-        "faster than every other method but the baseline, beyond both intervals.",
-        every_row="step_time",
-        relative="over the baseline's",
-        absolute="milliseconds",
-    )
-
-
-def generalization(tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
-    """Test accuracy minus the baseline's, by method and workload, at the hardest cost there is."""
-    table = tables["comparison"]
-    if not len(table):
+def by_workload(question: Question, tables: Mapping[str, pd.DataFrame]) -> Pivot | None:
+    """A run's pivot; None where an entry would have two rows, or where it would be too wide."""
+    rows = question.select({"": tables})
+    parts = list(style.workloads(rows, *KEYS)) if len(rows) else []
+    if not 1 <= len(parts) <= MOST_COLUMNS or any(has_doubles(part) for _, part in parts):
         return None
-    role = "chosen" if (table["role"] == "chosen").any() else "run"
-    base = "sgd" if (table["baseline"] == "sgd").any() else table["baseline"].iloc[0]
-    table = table[(table["role"] == role) & (table["baseline"] == base)]
-    cost = next((own for own in COSTS if (table["cost"] == own).any()), None)
-    table = table[table["cost"] == cost]
-    words = {"time": "in equal time", "epochs": "at equal epochs"}.get(
-        str(cost), f"at equal {cost}"
+    names = style.short(rows["spec"])
+    columns = [entries_of(question, part, names) for _, part in parts]
+    return Pivot(
+        columns=[title for title, _ in parts],
+        groups={"": {name: [own.get(name) for own in columns] for name in names.values()}},
+        colors={name: style.color(spec) for spec, name in names.items()},
+        **question.words(rows),
     )
+
+
+def has_doubles(rows: pd.DataFrame) -> bool:
+    """Whether a method has several rows in a run."""
+    return bool(rows.duplicated(["run", "spec"]).any())
+
+
+def entries_of(
+    question: Question, rows: pd.DataFrame, names: Mapping[str, str]
+) -> dict[str, Entry]:
+    """The entries of a run's rows of one workload, by the method's name."""
+    winners = question.best(rows)
+    found = {}
+    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        entry = question.entry(row)
+        if entry is not None:
+            found[names[str(row["spec"])]] = replace(entry, best=index in winners)
+    return found
+
+
+def _joined(runs: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame:
+    """Tables of runs as one, with a column ``run``."""
+    tables = [own.assign(run=run) for run, own in runs.items() if own is not None and len(own)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _timed(runs: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
+    """The steps that were timed, without the controls."""
+    rows = _joined({run: tables.get("step_cost") for run, tables in runs.items()})
+    return rows[~rows["control"].astype(bool)] if len(rows) else rows
+
+
+def _compared(runs: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
+    """The comparisons with the baseline of one role and at one cost.
+
+    The first that all runs have, and where there is none, the first that any has: settings chosen
+    on the validation part before others, the hardest cost before easier ones.
+    """
+    rows = _joined({run: tables.get("comparison") for run, tables in runs.items()})
+    if not len(rows):
+        return rows
+    bases = rows["baseline"].astype(str)
+    rows = rows[bases == ("sgd" if (bases == "sgd").any() else bases.iloc[0])]
+    sorts = [
+        rows[(rows["role"] == role) & (rows["cost"] == cost)]
+        for role in ("chosen", "run")
+        for cost in COSTS
+    ]
+    of_all = [own for own in sorts if own["run"].nunique() == rows["run"].nunique()]
+    found = next((own for own in [*of_all, *sorts] if len(own)), rows.head(0))
+    found = without_choices(found.assign(spelled=found["spec"]), "as chosen")
+    if (found["role"] == "chosen").all():
+        found["spec"] = [parse(str(spec)).kind for spec in found["spec"]]
+    return found
+
+
+def _words_of_times(rows: pd.DataFrame) -> Mapping[str, str]:
+    return {
+        "title": "Time per step",
+        "caption": "Ratios to the baseline, timed in the same rounds, with 95 % intervals. Bold: "
+        "faster than every other method but the baseline, beyond both intervals.",
+        "every_row": "step_time",
+        "relative": "over the baseline's",
+        "absolute": "milliseconds",
+    }
+
+
+def _words_of_accuracies(rows: pd.DataFrame) -> Mapping[str, str]:
+    cost, base = str(rows["cost"].iloc[0]), str(rows["baseline"].iloc[0])
     name = "SGD" if base == "sgd" else base
-    table = without_choices(table.assign(spelled=table["spec"]), "as chosen")
-    if role == "chosen":
-        table["spec"] = [parse(str(spec)).kind for spec in table["spec"]]
-    return _pivot(
-        table,
-        ("model", "dataset", "batch_size"),
-        _accuracy_entry,
-        _most_accurate,
-        title=f"Test accuracy against {name}, {words}",
-        caption=f"Points over {name} trained {words}, with 95 % intervals. Bold: better than "
+    words = AT_COST.get(cost, f"at equal {cost}")
+    return {
+        "title": f"Test accuracy against {name}, {words}",
+        "caption": f"Points over {name} trained {words}, with 95 % intervals. Bold: better than "
         f"{name} (at a 5 % false-discovery rate) and, beyond both intervals, than every other. An "
         "interval that holds 0 does not show that there is no difference.",
-        every_row="comparison",
-        relative=f"points over {name}",
-        absolute="test accuracy, %",
-    )
+        "every_row": "comparison",
+        "relative": f"points over {name}",
+        "absolute": "test accuracy, %",
+    }
 
 
 def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
@@ -114,7 +182,7 @@ def _time_entry(row: Mapping[Any, Any]) -> Entry | None:
     own, where = f"{row['time_ms']:.3g}", _where(row, method=row["spec"])
     if _known(row["time_ms_low"]):
         own += f" [{row['time_ms_low']:.3g}, {row['time_ms_high']:.3g}]"
-    return Entry(relative, own, where=where)
+    return Entry(relative, own, value.center, where=where)
 
 
 def _shortest(rows: pd.DataFrame) -> set[Any]:
@@ -142,51 +210,21 @@ def _accuracy_entry(row: Mapping[Any, Any]) -> Entry | None:
     center, low, high = (100 * float(row[key]) for key in ("difference", "low", "high"))
     own = f"{100 * float(row['test_accuracy']):.1f}" if _known(row["test_accuracy"]) else "-"
     where = _where(row, spec=row["spelled"]) | {"at equal": row["cost"]}
-    return Entry(f"{center:+.1f} [{low:+.1f}, {high:+.1f}]", own, where=where)
+    return Entry(f"{center:+.1f} [{low:+.1f}, {high:+.1f}]", own, center, where=where)
 
 
 def _where(row: Mapping[Any, Any], **method: str) -> dict[str, Any]:
-    workload = (*("model", "dataset", "batch_size", "device", "dtype", "threads"), "epochs")
-    return {key: row[key] for key in workload if key in row} | method
+    workload = (*KEYS, "device", "dtype", "threads", "epochs")
+    run = {"run": row["run"]} if row["run"] else {}
+    return run | {key: row[key] for key in workload if key in row} | method
 
 
 def _known(value: Any) -> bool:
     return value is not None and not pd.isna(value) and math.isfinite(float(value))
 
 
-def _pivot(
-    table: pd.DataFrame,
-    keys: Sequence[str],
-    entry: Callable[[Mapping[Any, Any]], Entry | None],
-    best: Callable[[pd.DataFrame], set[Any]],
-    **words: str,
-) -> Pivot | None:
-    """The pivot of a table; None where a cell of it would have two rows, or it is too wide."""
-    parts = list(style.workloads(table, *keys))
-    if not 1 <= len(parts) <= MOST_COLUMNS or any(p["spec"].duplicated().any() for _, p in parts):
-        return None
-    names = style.short(table["spec"])
-    rows: dict[str, list[Entry | None]] = {name: [] for name in names.values()}
-    for _, part in parts:
-        found: dict[str, Entry | None] = {}
-        winners = best(part)
-        for index, row in zip(part.index, part.to_dict("records"), strict=True):
-            own = entry(row)
-            if own is not None and index in winners:
-                own = replace(own, best=True)
-            found[names[str(row["spec"])]] = own
-        for name, column in rows.items():
-            column.append(found.get(name))
-    return Pivot(
-        columns=[title for title, _ in parts],
-        rows=rows,
-        colors={name: style.color(spec) for spec, name in names.items()},
-        **words,
-    )
-
-
-PIVOTS: Mapping[str, Callable[[Mapping[str, pd.DataFrame]], Pivot | None]] = {
-    "step_cost": step_cost,
-    "generalization": generalization,
+QUESTIONS: Mapping[str, Question] = {
+    "step_cost": Question(_timed, _time_entry, _shortest, _words_of_times),
+    "generalization": Question(_compared, _accuracy_entry, _most_accurate, _words_of_accuracies),
 }
 """By experiment."""

@@ -10,12 +10,12 @@ from synthetic import cost, counted, run_of, timed
 
 from gr_bench.experiments.experiment import Summary
 from gr_bench.reports.pages import rows_json
-from gr_bench.reports.pivots import MOST_COLUMNS, PIVOTS, Pivot
+from gr_bench.reports.pivots import MOST_COLUMNS, QUESTIONS, Pivot, by_workload
 from gr_bench.runs.results import Results
 
 
 def pivot(name: str, folder: Path, *records: object) -> Pivot:
-    found = PIVOTS[name](Results(run_of(folder, *records)).tables)
+    found = by_workload(QUESTIONS[name], Results(run_of(folder, *records)).tables)
     assert found is not None
     return found
 
@@ -23,7 +23,7 @@ def pivot(name: str, folder: Path, *records: object) -> Pivot:
 def bold(found: Pivot) -> set[tuple[str, int]]:
     return {
         (method, place)
-        for method, entries in found.rows.items()
+        for method, entries in found.groups[""].items()
         for place, entry in enumerate(entries)
         if entry is not None and entry.best
     }
@@ -34,8 +34,8 @@ def test_the_fastest_is_bold_where_its_interval_is_below_all_others(tmp_path: Pa
     unsure = block(ratios={"sgd": 1.0, "sam": 2.0, "f-gr": 1.999}, batch_size=64)
     found = pivot("step_cost", tmp_path, *sure, *unsure)
     assert bold(found) == {("f-gr", 0)}
-    assert [entry and entry.relative for entry in found.rows["sgd"]] == ["1", "1"]
-    entry = found.rows["f-gr"][0]
+    assert [entry and entry.relative for entry in found.groups[""]["sgd"]] == ["1", "1"]
+    entry = found.groups[""]["f-gr"][0]
     assert entry is not None
     assert (entry.relative, entry.absolute.split(" ")[0]) == ("1.80 [1.80, 1.80]", "18")
 
@@ -65,11 +65,11 @@ def test_a_number_leads_to_the_rows_that_it_stands_for(tmp_path: Path) -> None:
     )
     results = Results(run)
     for name, experiment in results.experiments.items():
-        found = PIVOTS[name](results.tables)
+        found = by_workload(QUESTIONS[name], results.tables)
         assert found is not None
         own = {summary.name: summary for summary in experiment.summaries(results.tables)}
         table = own[found.every_row].table
-        entries = [entry for row in found.rows.values() for entry in row if entry]
+        entries = [entry for row in found.groups[""].values() for entry in row if entry]
         assert entries
         for entry in entries:
             part = table
@@ -85,12 +85,12 @@ def test_a_pivot_that_would_be_too_wide_is_left_to_the_rows(tmp_path: Path) -> N
         for batch in range(1, MOST_COLUMNS + 2)
         for record in block(ratios={"sgd": 1.0, "sam": 2.0}, batch_size=batch)
     ]
-    assert PIVOTS["step_cost"](Results(run_of(tmp_path, *many)).tables) is None
+    assert by_workload(QUESTIONS["step_cost"], Results(run_of(tmp_path, *many)).tables) is None
 
 
 def test_a_method_without_a_result_has_an_empty_place(tmp_path: Path) -> None:
     records = [*block(ratios={"sgd": 1.0, "sam": 2.0}), counted(cost("f-gr"))]
-    assert pivot("step_cost", tmp_path, *records).rows["f-gr"] == [None]
+    assert pivot("step_cost", tmp_path, *records).groups[""]["f-gr"] == [None]
 
 
 @pytest.mark.parametrize("text", ["</script><b>x</b>", "<!--<script>", "a & b 'c' \"d\"", "∇L"])
@@ -118,4 +118,4 @@ def test_without_main_columns_all_are_shown() -> None:
 def test_timed_samples_stand_for_a_control_nowhere(tmp_path: Path) -> None:
     control = [timed(cost(control=True), p, [0.01] * 3) for p in range(3)]
     found = pivot("step_cost", tmp_path, *block(ratios={"sgd": 1.0, "sam": 2.0}), *control)
-    assert list(found.rows) == ["sgd", "sam"]
+    assert list(found.groups[""]) == ["sgd", "sam"]
