@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from gr_bench.errors import RequestError
@@ -117,8 +118,9 @@ def is_number(name: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Spec:
-    """Read one spec.
+    """Read one spec. The last few thousand are remembered: tables ask for the same ones row by row.
 
     Raises:
         RequestError: the text is not of the form ``name(key=value, ...)`` or

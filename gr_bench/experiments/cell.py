@@ -7,6 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from gr_bench.optimizers import SGD
@@ -77,7 +78,7 @@ class Cell:
         """Its fields by their names; they are plain values, so that none is copied."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of the experiment's name and the identity."""
         text = json.dumps([self.experiment, self.identity], sort_keys=True)

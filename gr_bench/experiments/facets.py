@@ -320,6 +320,11 @@ def spread(wanted: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
     return found
 
 
+def _plain(value: float, place: int | None = None) -> str:
+    """A tick's number; a function with a name, so that a figure can be sent to a process."""
+    return f"{value:g}"
+
+
 def plain_ticks(axis: Axis) -> None:
     """Numbers in full on a logarithmic axis, at least three of them where there are round ones.
 
@@ -338,6 +343,6 @@ def plain_ticks(axis: Axis) -> None:
     if len(ticks) > 6:
         ticks = [10.0**decade for decade in decades if low <= 10.0**decade <= high]
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())

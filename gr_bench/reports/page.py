@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments import looks
@@ -20,6 +17,7 @@ from gr_bench.files import check_replaceable, whole_folder
 from gr_bench.reports.answers import answers
 from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.first_picture import first_picture
+from gr_bench.reports.images import Images
 from gr_bench.reports.overview import overview
 from gr_bench.reports.pages import templates
 from gr_bench.reports.pivots import QUESTIONS, Pivot, by_workload
@@ -32,14 +30,11 @@ FOLDER = "report"
 MARKS = ("report.html", "report.md")
 """Of which a folder that may be replaced has one."""
 
-MOST_SVG_BYTES = 100_000
-"""A larger figure is embedded as pixels; its SVG is beside the page."""
-
 MOST_DRAWN = 12
 """Pairs of model and dataset that figures show: with more panels none can be read."""
 
-MOST_PIXELS = 16_383
-"""Of a side: WebP has no more."""
+DRAWN_OF_MORE = 6
+"""Of more pairs, so many are drawn."""
 
 MOST_CLASSES = 20
 """Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
@@ -86,14 +81,16 @@ def write_report(
         raise RequestError(f"{folder} has no results yet{why}")
     target = folder / FOLDER if out is None else out
     check_replaceable(target, MARKS)
-    sections = [_section(e, results) for e in results.experiments.values()]
-    first = first_picture(results.tables)
-    pictures = [picture for section in sections for picture in section.pictures]
+    drawn, left_out = _drawn(results.tables)
     names = []
     with whole_folder(target, MARKS) as fresh:
-        images = write_figures(
-            fresh / "figures", [*([first] if first else []), *pictures], progress
-        )
+        images = Images(fresh / "figures", many=bool(left_out))
+        if first := first_picture(results.tables):
+            images.add(first)
+        sections = []
+        for experiment in results.experiments.values():
+            pictures = _pictures(experiment, drawn, left_out, images)
+            sections.append(_section(experiment, results.tables, pictures))
         _write_tables(fresh / "tables", results.tables)
         shown = about(results) | {
             "compared": compared(results),
@@ -104,23 +101,25 @@ def write_report(
             "first": first,
             "sections": sections,
             "overview": overview(results),
+            "images": images.uris(progress),
         }
         for format_ in formats:
             template = templates().get_template(f"report.{format_}.j2")
             name = f"report.{format_}"
-            (fresh / name).write_text(template.render(**shown, images=images), encoding="utf-8")
+            (fresh / name).write_text(template.render(**shown), encoding="utf-8")
             names.append(name)
     return [target / name for name in names]
 
 
-def _section(experiment: Experiment[Any, Any], results: Results) -> Section:
-    tables = results.tables
+def _section(
+    experiment: Experiment[Any, Any], tables: dict[str, pd.DataFrame], pictures: list[Picture]
+) -> Section:
     question = QUESTIONS.get(experiment.name)
     return Section(
         title=experiment.title,
         findings=experiment.findings(tables),
         summaries=experiment.summaries(tables),
-        pictures=_pictures(experiment, results),
+        pictures=pictures,
         pivot=by_workload(question, tables) if question else None,
     )
 
@@ -149,85 +148,43 @@ def compared(results: Results) -> str:
     return " \N{MIDDLE DOT} ".join(parts)
 
 
-def _pictures(experiment: Experiment[Any, Any], results: Results) -> list[Picture]:
-    """An experiment's figures, each taken out of pyplot's hands as soon as it is drawn."""
+def _pictures(
+    experiment: Experiment[Any, Any],
+    drawn: dict[str, pd.DataFrame],
+    left_out: str,
+    images: Images,
+) -> list[Picture]:
+    """An experiment's figures, each saved as soon as it is drawn."""
     pictures = []
-    tables, left_out = _drawn(results.tables)
-    for picture in experiment.figures(tables):
-        plt.close(picture.figure)
+    for picture in experiment.figures(drawn):
         pictures.append(replace(picture, caption=picture.caption + left_out))
+        images.add(picture)
     return pictures
 
 
 def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], str]:
     """The tables as far as figures show them, and a sentence on what they leave out.
 
-    Rows of the first :data:`MOST_DRAWN` models and datasets, each with a panel of its own; rows
-    over many workloads name none, and stay.
+    Of more than :data:`MOST_DRAWN` models and datasets, each with a panel of its own, rows of the
+    first :data:`DRAWN_OF_MORE`; rows over many workloads name none, and stay.
     """
     keys = ["model", "dataset"]
     named = [table[keys].dropna() for table in tables.values() if {*keys} <= {*table.columns}]
     places = pd.concat(named).drop_duplicates() if named else pd.DataFrame(columns=keys)
     if len(places) <= MOST_DRAWN:
         return tables, ""
-    kept = {*places.head(MOST_DRAWN).itertuples(index=False, name=None)}
+    kept = {*places.head(DRAWN_OF_MORE).itertuples(index=False, name=None)}
     drawn = {}
     for name, table in tables.items():
         if {*keys} <= {*table.columns}:
             own = zip(table["model"], table["dataset"], strict=True)
-            table = table[[pd.isna(place[0]) or place in kept for place in own]]
+            shown = [pd.isna(place[0]) or place in kept for place in own]
+            table = table[np.array(shown, dtype=bool)]
         drawn[name] = table
     return drawn, (
-        f" Drawn are {MOST_DRAWN} of {len(places)} pairs of model and dataset, the first ones; "
+        f" Drawn are {DRAWN_OF_MORE} of {len(places)} pairs of model and dataset, the first ones; "
         "the tables have all."
     )
-
-
-def write_figures(
-    folder: Path, pictures: Sequence[Picture], progress: Callable[[int, int], None] | None
-) -> dict[str, str]:
-    """Save every figure; returns each one's image as a data URI, by name."""
-    folder.mkdir(parents=True)
-    images: dict[str, str] = {}
-    for picture in pictures:
-        if progress is not None:
-            progress(len(images), len(pictures))
-        png = folder / f"{picture.name}.png"
-        picture.figure.savefig(png)
-        picture.figure.set_layout_engine("none")  # laid out once is enough
-        svg = _svg(picture.figure)
-        (folder / f"{picture.name}.svg").write_bytes(svg)
-        if picture.data is not None:
-            picture.data.to_csv(folder / f"{picture.name}.csv", index=False)
-        images[picture.name] = _uri(svg) if len(svg) <= MOST_SVG_BYTES else _webp_uri(png)
-        plt.close(picture.figure)
-    return images
-
-
-def _webp_uri(png: Path) -> str:
-    """A picture with too many points for an SVG in a page."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    with Image.open(png) as image:
-        image.thumbnail((MOST_PIXELS, MOST_PIXELS))
-        image.convert("RGB").save(buffer, "WEBP", quality=85, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def svg_uri(figure: Figure) -> str:
-    """A figure as an SVG in a data URI, for a page that needs no other file."""
-    return _uri(_svg(figure))
-
-
-def _uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
-def _svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:

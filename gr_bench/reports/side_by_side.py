@@ -20,7 +20,8 @@ from gr_bench.experiments.experiment import Picture, Summary
 from gr_bench.files import check_replaceable, whole_folder
 from gr_bench.reports.answers import answers
 from gr_bench.reports.certainty import how_sure
-from gr_bench.reports.page import about, compared, write_figures
+from gr_bench.reports.images import Images
+from gr_bench.reports.page import about, compared
 from gr_bench.reports.pages import templates
 from gr_bench.reports.pivots import (
     KEYS,
@@ -106,7 +107,9 @@ def write_side_by_side(
     }
     names = []
     with whole_folder(out, MARKS) as fresh:
-        images = write_figures(fresh / "figures", pictures, progress)
+        images = Images(fresh / "figures")
+        for picture in pictures:
+            images.add(picture)
         (fresh / "tables").mkdir()
         tables = list(_write_tables(fresh / "tables", runs))
         shown = {
@@ -118,7 +121,7 @@ def write_side_by_side(
                 f"{k}: {line}" for k, own in described.items() for line in own["warnings"]
             ],
             "sections": sections,
-            "images": images,
+            "images": images.uris(progress),
             "tables": tables,
             "command": f"gr-bench report {' '.join(map(str, folders))}",
             "version": __version__,

@@ -16,6 +16,7 @@ from synthetic import cost, counted, run_of, timed, trained, training
 
 from gr_bench import registry
 from gr_bench.experiments.record import Record
+from gr_bench.runs.results import Results
 
 METHODS = ("sgd", *[name for name in registry.METHODS.built_in if name != "sgd"])[:10]
 MODELS = [f"mlp(depth={depth})" for depth in range(2, 22)]
@@ -49,6 +50,7 @@ def trainings() -> Iterator[Record]:
 @pytest.mark.slow
 def test_a_big_run_has_a_page_that_can_be_opened(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", *steps(), *trainings())
+    Results(run).write_parquet()  # as the end of a run does
     began = time.monotonic()
     command = [sys.executable, "-m", "gr_bench", "report", str(run)]
     ended = subprocess.run(command, capture_output=True, text=True, env=os.environ)
@@ -61,5 +63,5 @@ def test_a_big_run_has_a_page_that_can_be_opened(tmp_path: Path) -> None:
         f"{used.ru_maxrss / 1e6:.2f} GB, page {page.stat().st_size / 1e6:.2f} MB"
     )
     assert used.ru_maxrss * 1024 < GB
-    assert page.stat().st_size < 3e6
+    assert page.stat().st_size < 5e6
     assert (run / "report" / "tables" / "step_samples.csv").read_text().count("\n") == 100_001

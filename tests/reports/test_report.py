@@ -16,7 +16,7 @@ from processes import Warm
 from synthetic import cost, counted, diverged, failed, run_of, timed, trained, training
 
 from gr_bench import load
-from gr_bench.reports.page import MOST_DRAWN, _drawn, write_report
+from gr_bench.reports.page import DRAWN_OF_MORE, MOST_DRAWN, _drawn, write_report
 from gr_bench.reports.pages import templates
 from gr_bench.spec import parse
 
@@ -199,10 +199,14 @@ def test_figures_of_many_workloads_show_some_and_say_so() -> None:
     places = [(f"mlp(depth={n})", "digits") for n in range(MOST_DRAWN + 1)]
     table = pd.DataFrame(places, columns=["model", "dataset"])
     over = pd.DataFrame({"model": [None], "dataset": [None]})
-    tables, left_out = _drawn({"some": table, "over": over, "other": pd.DataFrame({"n": [1]})})
-    assert len(tables["some"]) == MOST_DRAWN
+    none = pd.DataFrame(columns=["model", "dataset", "n"])
+    tables, left_out = _drawn(
+        {"some": table, "none": none, "over": over, "other": pd.DataFrame({"n": [1]})}
+    )
+    assert len(tables["some"]) == DRAWN_OF_MORE
+    assert list(tables["none"]) == ["model", "dataset", "n"]
     assert len(tables["over"]) == len(tables["other"]) == 1
-    assert f"Drawn are {MOST_DRAWN} of {MOST_DRAWN + 1} pairs" in left_out
+    assert f"Drawn are {DRAWN_OF_MORE} of {MOST_DRAWN + 1} pairs" in left_out
     few, nothing = _drawn({"some": table.head(MOST_DRAWN)})
     assert (len(few["some"]), nothing) == (MOST_DRAWN, "")
 

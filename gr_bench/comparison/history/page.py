@@ -19,7 +19,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import looks, style
 from gr_bench.experiments.columns import method_place
 from gr_bench.experiments.step_cost.cell import StepCostCell
-from gr_bench.reports.page import svg_uri
+from gr_bench.reports.images import svg_uri
 from gr_bench.reports.pages import templates
 from gr_bench.version import __version__
 

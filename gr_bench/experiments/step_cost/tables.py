@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,11 +132,11 @@ def step_cost(records: Sequence[Record], times: BlockTimes) -> pd.DataFrame:
         (*cell.workload, cell.spec): cell.id for cell in cells.values() if not cell.control
     }
     alive = [cell for cell in cells.values() if cell.id not in {*failures, *wrong}]
-    more_s = {
-        cell.id: times.more_s(block, _target(times, block))
-        for block in blocks_of(alive)
-        for cell in block
-    }
+    more_s: dict[str, float] = {}
+    for block in blocks_of(alive):
+        more_s |= dict.fromkeys(
+            (cell.id for cell in block), times.more_s(block, _target(times, block))
+        )
     rows = []
     for cell in cells.values():
         baseline = by_workload.get((*cell.workload, cell.baseline), "")
@@ -322,9 +323,14 @@ def step_samples(times: BlockTimes) -> pd.DataFrame:
     ``time_ms`` = ``elapsed_ms`` - ``waited_ms``; ``device_ms`` is the GPU's own time, empty where
     there is none or it is not known.
     """
+    heads = {
+        key: cell_columns(record.cell)
+        for key, replicates in times.records.items()
+        for record in itertools.islice(replicates.values(), 1)
+    }
     rows = [
         {
-            **cell_columns(record.cell),
+            **heads[key],
             "replicate": record.replicate,
             "round": number,
             "position": record.position[number],
@@ -336,7 +342,7 @@ def step_samples(times: BlockTimes) -> pd.DataFrame:
             "cpu_ms": 1e3 * record.cpu_s[number],
             "device_ms": None if (s := _device_s(record)[number]) is None else 1e3 * s,
         }
-        for replicates in times.records.values()
+        for key, replicates in times.records.items()
         for record in replicates.values()
         if isinstance(record.cell, StepCostCell)
         for number, seconds in enumerate(record.step_s)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gr_bench import registry, stats
@@ -371,10 +372,11 @@ def common_columns(row: Mapping[str, Any] | pd.Series) -> list[str]:
 
 def same_workload(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """The rows whose workload is that of ``row``, by its :func:`common_columns`."""
+    alike = np.ones(len(table), bool)
     for key in common_columns(row):
-        alike = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
-        table = table[alike]
-    return table
+        own = table[key].isna() if pd.isna(row[key]) else table[key] == row[key]
+        alike &= own.to_numpy(bool)
+    return table[alike]
 
 
 def baseline_runs(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
@@ -388,8 +390,7 @@ def baseline_runs(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
         table: the rows of all methods.
         row: one of the method's.
     """
-    there = same_workload(table, row)
-    there = there[of_baseline(there)]
+    there = same_workload(table[of_baseline(table)], row)
     rates = list(chosen_keys(row))
     kept = []
     for _, part in there.groupby("epochs", sort=False):

@@ -38,7 +38,8 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         curves: of :func:`~gr_bench.experiments.generalization.analysis.tables.training_curves`.
     """
     rows = []
-    for _, group in table.groupby(GROUP, sort=False, dropna=False):
+    of_setting = curves.groupby(GROUP, sort=False, dropna=False).indices
+    for key, group in table.groupby(GROUP, sort=False, dropna=False):
         first = group.iloc[0]
         target = _target(table, first)
         done = group[group["status"] == "ok"]
@@ -47,7 +48,8 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = setting_columns(first) | {"target": target, "runs": len(group)}
         epochs = np.full(len(group), np.inf)
         if len(done):
-            own = done.merge(curves, on=[*GROUP, *SEEDS], suffixes=("_last", ""))
+            there = curves.iloc[of_setting.get(key, [])]
+            own = done[[*SEEDS]].merge(there, on=[*SEEDS])
             there = own[own["validation_accuracy"] >= target].groupby([*SEEDS])["epoch"].min()
             epochs[: len(there)] = there
             row["evaluated_every"] = _largest_gap(own)
