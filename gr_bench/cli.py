@@ -917,6 +917,35 @@ def _drawing() -> Iterator[Callable[[int, int], None]]:
 
 
 @app.command(
+    short_help="Write a static site of many runs.",
+    epilog=_examples("site runs/*", "site nightly/* results/quick --out public"),
+)
+@click.argument("folders", type=_PATH, metavar="RUN...", nargs=-1, required=True)
+@click.option("--out", type=_PATH, metavar="DIR", default="site", help="Where it goes.")
+def site(folders: tuple[Path, ...], out: Path) -> None:
+    """Write a static site of RUNs: an index with filters, a page a run, suites' histories.
+
+    Any web server can have it, and a browser opens it from the disk. Given again, only runs that
+    changed are drawn anew, and those that are not named any more are taken out. Exit code 1 if
+    something could not be drawn.
+    """
+    from gr_bench.runs.about import read_about
+
+    for folder in folders:
+        read_about(folder)
+    from gr_bench.reports.site import write_site
+
+    with _drawing() as drawn:
+        written = write_site(folders, out, drawn)
+    for note in written.notes:
+        print(f"Note: {printable(note)}", file=sys.stderr)
+    print(f"{written.written} of {len(folders)} runs drawn anew", file=sys.stderr)
+    print(written.index)
+    if written.notes:
+        raise click.exceptions.Exit(FAILED)
+
+
+@app.command(
     short_help="Judge papers' claims, and answer users' questions, by what runs say.",
     epilog=_examples(
         "run claims-quick && gr-bench claims",

@@ -57,6 +57,7 @@ def write_report(
     formats: Iterable[str],
     progress: Callable[[int, int], None] | None = None,
     out: Path | None = None,
+    home: str | None = None,
 ) -> list[Path]:
     """Write the report of a run into a folder, which is replaced as a whole.
 
@@ -67,6 +68,7 @@ def write_report(
         formats: of ``html`` and ``md``.
         progress: told how many figures of how many have been drawn.
         out: where it goes; by default the run's folder ``report``.
+        home: the address of the site's index, if it is a page of one.
 
     Returns:
         The pages written.
@@ -96,6 +98,7 @@ def write_report(
             "compared": compared(results),
             "how_sure": how_sure(results.tables),
             "folder": results.folder,
+            "home": home,
             "tables": [name for name, table in results.tables.items() if len(table)],
             "answers": answers(results),
             "first": first,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import resources
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -27,6 +29,7 @@ def templates() -> jinja2.Environment:
     environment.globals["zip"] = zip
     environment.globals["vendored"] = _vendored
     environment.filters["rows_json"] = rows_json
+    environment.filters["entries_json"] = _entries_json
     environment.filters["where_json"] = _where_json
     environment.filters["inline"] = _inline
     environment.filters["html_table"] = _html_table
@@ -54,11 +57,18 @@ def rows_json(summary: Summary) -> str:
     columns = [str(own) for own in table.columns]
     main = [place for place, name in enumerate(columns) if name in summary.main]
     rows = table.astype(object).where(table.notna(), "-").map(_printed).to_numpy().tolist()
-    text = json.dumps(
-        {"columns": columns, "main": main or list(range(len(columns))), "rows": rows},
-        ensure_ascii=False,
-        separators=(",", ":"),
+    return _script_json(
+        {"columns": columns, "main": main or list(range(len(columns))), "rows": rows}
     )
+
+
+def _entries_json(entries: Iterable[Any]) -> str:
+    """Dataclasses as a list of objects, safe inside of a script element."""
+    return _script_json([asdict(own) for own in entries])
+
+
+def _script_json(content: object) -> str:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

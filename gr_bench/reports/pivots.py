@@ -93,7 +93,7 @@ def by_workload(question: Question, tables: Mapping[str, pd.DataFrame]) -> Pivot
 
 
 def has_doubles(rows: pd.DataFrame) -> bool:
-    """Whether a method has several rows in a run."""
+    """True if a method has several rows in a run."""
     return bool(rows.duplicated(["run", "spec"]).any())
 
 

@@ -66,6 +66,7 @@ def write_side_by_side(
     out: Path,
     formats: Iterable[str],
     progress: Callable[[int, int], None] | None = None,
+    home: str | None = None,
 ) -> list[Path]:
     """Write ``side-by-side.html`` and ``.md`` with their figures and tables into ``out``.
 
@@ -77,6 +78,7 @@ def write_side_by_side(
         out: replaced, if it holds such a page; made, if it is not there.
         formats: of ``html`` and ``md``.
         progress: told how many figures of how many have been drawn.
+        home: the address of the site's index, if it is a page of one.
 
     Returns:
         The pages written.
@@ -125,6 +127,7 @@ def write_side_by_side(
             "tables": tables,
             "command": f"gr-bench report {' '.join(map(str, folders))}",
             "version": __version__,
+            "home": home,
         }
         for format_ in formats:
             template = templates().get_template(f"side_by_side.{format_}.j2")
@@ -161,7 +164,7 @@ def labelled(folders: Sequence[Path]) -> dict[str, Path]:
 def facts(
     runs: Mapping[str, Results], described: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What differs between the runs, by fact and in their order; and what all have alike."""
+    """The facts that differ between the runs, each in the runs' order; and those that do not."""
     rows: dict[str, list[str]] = {"Suite": [own.about["title"] for own in runs.values()]}
     names = dict.fromkeys(name for own in described.values() for name in own["facts"])
     for name in names:

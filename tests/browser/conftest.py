@@ -14,6 +14,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent)]
 
 from nights import night  # noqa: E402
+from outcomes import block  # noqa: E402
 from processes import Warm  # noqa: E402
 from synthetic import cost, counted, failed, run_of, timed, trained, training  # noqa: E402
 
@@ -101,6 +102,24 @@ class Shelf:
             about.replace('"description": ""', f'"description": "{spelled}"')
         )
         return self._report(run)
+
+    def _runs(self) -> list[Path]:
+        """Two of one suite."""
+        folders = [self.folder / name for name in ("laptop", "server")]
+        for folder, ratio in zip(folders, (2.0, 1.8), strict=True):
+            if not folder.exists():
+                run_of(folder, *block(ratios={"sgd": 1.0, "sam": ratio, "f-gr": ratio - 0.1}))
+                about = (folder / "run.json").read_text()
+                (folder / "run.json").write_text(about.replace('"now"', '"2026-11-27T12:00:00"'))
+        return folders
+
+    def _side_by_side(self) -> Path:
+        self._asked("report", *self._runs(), "--out", "both")
+        return self.folder / "both/side-by-side.html"
+
+    def _site(self) -> Path:
+        self._asked("site", *self._runs(), "--out", "site")
+        return self.folder / "site/index.html"
 
     def _claims(self) -> Path:
         self._asked("claims", self._kept("claims-quick"), "--out", "claims")

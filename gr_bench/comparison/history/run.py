@@ -127,6 +127,10 @@ def _committed_s(commits: Sequence[str | None]) -> list[float] | None:
     known = [commit for commit in commits if commit is not None]
     if len(known) < len(commits):
         return None
-    asked = ["git", "show", "--no-patch", "--format=%ct", *known, "--"]
+    asked = ["git", "show", "--no-patch", "--format=%H %ct", *known, "--"]
     told = subprocess.run(asked, capture_output=True, text=True)
-    return [float(line) for line in told.stdout.split()] if told.returncode == 0 else None
+    if told.returncode:
+        return None
+    # git tells of a commit that is asked for twice once
+    times = {name: float(time) for name, time in map(str.split, told.stdout.splitlines())}
+    return [times[commit] for commit in known] if times.keys() >= {*known} else None

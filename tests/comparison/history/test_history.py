@@ -387,7 +387,10 @@ def test_runs_are_in_the_order_of_their_commits_where_these_are_known(tmp_path: 
         assert [run.commit for run in read_history(runs, 0.02).runs] == [older, newer]
     with chdir(tmp_path):
         assert [run.commit for run in read_history(runs, 0.02).runs] == [newer, older]
-    runs.append(night(tmp_path / "2", 2, times=times, environment=lambda d: d.update(git=None)))
+    runs.append(night(tmp_path / "2", 2, times=times, environment=of(newer)))
+    with chdir(home):  # two runs of one commit
+        assert [run.folder.name for run in read_history(runs, 0.02).runs] == ["1", "0", "2"]
+    runs[2] = night(tmp_path / "3", 2, times=times, environment=lambda d: d.update(git=None))
     with chdir(home):  # one commit is not known: by their starts, all of them
         assert [run.commit for run in read_history(runs, 0.02).runs] == [newer, older, None]
 
