@@ -184,13 +184,14 @@ def run(
         earlier_run(folder, chosen.resolved, map(asdict, chosen.plugins))
     import gr_bench
     from gr_bench.reports.live import LiveReport
+    from gr_bench.runs.known import Known
     from gr_bench.runs.progress import Display
     from gr_bench.runs.words import last_words
 
     console = _console()
     live = LiveReport(folder, _teller(console)) if draw else None
     try:
-        with Display(console, *([live] if live else [])) as display:
+        with Display(console, *([live] if live else []), known=Known(folder)) as display:
             results = gr_bench.run(
                 chosen,
                 folder,
@@ -241,6 +242,32 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+@app.command(
+    short_help="Watch a run from another terminal.",
+    epilog=_examples("watch runs/quick", "watch runs/quick --once"),
+)
+@click.argument("folder", type=_PATH, metavar="RUN")
+@click.option("--once", is_flag=True, help="Print it once; where the output is no terminal, too.")
+def watch(folder: Path, once: bool) -> None:
+    """Show how a run is getting on until it ends: what runs, what is known, the time left.
+
+    RUN is its folder. Watching changes nothing, and Ctrl-C ends the watching alone. Exit code 1 if
+    the run has stopped without an end, as by kill -9: running its command again goes on.
+    """
+    from gr_bench.runs.about import read_about
+
+    read_about(folder)
+    from rich.console import Console
+
+    from gr_bench.runs.watch import follow, look
+
+    console = Console()
+    seen = look(folder) if once or not console.is_terminal else follow(folder, console)
+    console.print(seen)
+    if seen.stopped:
+        raise click.exceptions.Exit(FAILED)
 
 
 @app.command(

@@ -10,7 +10,7 @@ from gr_bench.claims.base import Evidence
 from gr_bench.claims.questions import QUESTIONS
 from gr_bench.claims.verdict import Part, judge
 from gr_bench.experiments import style
-from gr_bench.reports.costs_and_gains import (
+from gr_bench.runs.costs_and_gains import (
     AT_COST,
     Gain,
     gains,

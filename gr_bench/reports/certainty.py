@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gr_bench.experiments import style
-from gr_bench.reports.costs_and_gains import is_baseline
+from gr_bench.runs.costs_and_gains import is_baseline
 
 
 def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:

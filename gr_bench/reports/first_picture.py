@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Picture
-from gr_bench.reports.costs_and_gains import gains, step_times
+from gr_bench.runs.costs_and_gains import gains, step_times
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 

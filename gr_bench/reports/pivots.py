@@ -11,7 +11,7 @@ import pandas as pd
 
 from gr_bench.experiments import style
 from gr_bench.experiments.generalization.analysis.tables import without_choices
-from gr_bench.reports.costs_and_gains import AT_COST, COSTS, is_baseline
+from gr_bench.runs.costs_and_gains import AT_COST, COSTS, is_baseline
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,18 +17,31 @@ from gr_bench.experiments.record import Progress as Part
 from gr_bench.runs.budget_bar import LINE_EVERY_S
 from gr_bench.runs.environment import node_in_words
 from gr_bench.runs.executor import Crashed, Event, Finished, Joined, Measured, Started
-from gr_bench.units import duration
+from gr_bench.runs.tally import Tally
 
 if TYPE_CHECKING:
+    from gr_bench.runs.known import Known
     from gr_bench.runs.runner import Watcher
+
+KNOWN_EVERY_S = 60.0
+"""Between two lines on the results so far, at least, without a terminal."""
 
 
 class Display(AbstractContextManager["Display"]):
-    """A :class:`~gr_bench.runs.runner.Watcher` that writes to ``console``, and tells ``others``."""
+    """A :class:`~gr_bench.runs.runner.Watcher` that writes to ``console``, and tells ``others``.
 
-    def __init__(self, console: Console, *others: Watcher) -> None:
+    Args:
+        console: of the terminal, or of a file.
+        others: watchers that are told, too.
+        known: a watcher, the results so far, which are shown below; in a log now and then a line.
+    """
+
+    def __init__(self, console: Console, *others: Watcher, known: Known | None = None) -> None:
         self._console = console
-        self._others = others
+        self._known = known
+        self._others = others if known is None else (*others, known)
+        self._last_known = ""
+        self._last_known_at = time.monotonic()
         self._tally = Tally()
         self._tasks: dict[Unit[Any], TaskID] = {}
         self._last_line = time.monotonic()
@@ -47,7 +59,7 @@ class Display(AbstractContextManager["Display"]):
         )
         self._task = self._overall.add_task("all", total=None, clock="")
         self._live = Live(
-            Group(self._overall, self._units),
+            Group(self._overall, self._units, *([known] if known else [])),
             console=console,
             refresh_per_second=4,
             transient=True,
@@ -94,6 +106,7 @@ class Display(AbstractContextManager["Display"]):
                         self._say(f"failed: {who}: {event.reason}", style="red")
                 if not self._console.is_terminal:
                     self._line(unit)
+                    self._say_known()
         self._refresh()
         for other in self._others:
             other.event(event)
@@ -112,60 +125,15 @@ class Display(AbstractContextManager["Display"]):
             where = f"{self._tally.completed}/{self._tally.total}"
             self._say(f"{where} · {self._tally.clock()} · {unit}")
 
+    def _say_known(self) -> None:
+        """The results so far, if they are others than a minute ago."""
+        now = time.monotonic()
+        if self._known is None or now - self._last_known_at < KNOWN_EVERY_S:
+            return
+        line = self._known.line()
+        if line and line != self._last_known:
+            self._last_known, self._last_known_at = line, now
+            self._say(f"so far: {line}")
+
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-class Tally:
-    """A count of the units done, and an estimate of the time that the rest will take.
-
-    The time left is, for each kind of unit, the mean time that one took so far times how many are
-    left, or what the run's budget leaves, where that is less; a kind that has not begun is not in
-    it, which is then said.
-    """
-
-    def __init__(self) -> None:
-        self._left: Counter[str] = Counter()
-        self._done: Counter[str] = Counter()
-        self._spent: defaultdict[str, float] = defaultdict(float)
-        self._begin = self._last = time.monotonic()
-        self._until: float | None = None
-
-    def remaining_units(self, units: dict[str, int], left_s: float | None) -> None:
-        """Take over how many units are left, by kind, and how much time."""
-        self._left = Counter(units)
-        self._until = None if left_s is None else time.monotonic() + left_s
-
-    def done(self, kind: str) -> None:
-        """Count one unit."""
-        now = time.monotonic()
-        self._spent[kind] += now - self._last
-        self._last = now
-        self._done[kind] += 1
-        self._left[kind] = max(0, self._left[kind] - 1)
-
-    @property
-    def completed(self) -> int:
-        """Units done."""
-        return self._done.total()
-
-    @property
-    def total(self) -> int:
-        """Units done and left, as far as is known."""
-        return self.completed + self._left.total()
-
-    def clock(self) -> str:
-        """Time since the beginning, and time left."""
-        begun = {kind for kind, count in self._done.items() if count}
-        left = sum(self._spent[k] / self._done[k] * self._left[k] for k in begun)
-        unknown = [kind for kind, count in self._left.items() if count and kind not in begun]
-        text = f"{duration(time.monotonic() - self._begin)} so far"
-        if not self._left.total():
-            return text
-        if self._until is not None:
-            budget = max(0.0, self._until - time.monotonic())
-            if unknown or left > budget:
-                return f"{text}, at most {duration(budget)} left"
-        if not begun:
-            return text
-        return f"{text}, {'at least ' if unknown else ''}{duration(left)} left"

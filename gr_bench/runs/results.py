@@ -176,6 +176,21 @@ class Results:
             + "".join(f"\n  {name} as stored: {why}" for name, why in self.missing.items())
         )
 
+    def _repr_html_(self) -> str:
+        """The run in a notebook: the methods' results so far, and the tables that there are."""
+        from html import escape
+
+        from gr_bench.runs.so_far import so_far
+
+        head, *rest = repr(self).splitlines()
+        found = so_far(self.tables)
+        table = found.table.to_html(index=False, border=0) if len(found.table) else ""
+        return (
+            f"<p><b>{escape(head)}</b><br>{escape(rest[0].strip())}</p>{table}"
+            f"<p>{escape(found.caption)}</p><details><summary>{len(self.tables)} tables</summary>"
+            f"<pre>{escape(chr(10).join(rest[1:]))}</pre></details>"
+        )
+
     def write_parquet(self) -> None:
         """Write every table into the run's folder, each file whole or not at all."""
         for name, table in self.tables.items():

@@ -23,6 +23,7 @@ from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, NODES, PLUGINS, sources
 from gr_bench.runs.executor import Crashed, Event, Executor, Joined, Measured, Started
 from gr_bench.runs.outcome import Outcome
+from gr_bench.runs.published import Published
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import Store, current, open_store
 from gr_bench.runs.suite import Suite
@@ -120,6 +121,7 @@ def run_suite(
                 f"{folder} was begun under other conditions ({'; '.join(changed)}): "
                 "choose another --out, or --fresh to start over"
             )
+        published = Published(folder, watcher)
         before = len(store.records)
         now = {"suite": suite.resolved, PLUGINS: plugins} if plugins else {}
         store.describe(status="running", ended=None, budget_s=budget_s, **now)
@@ -129,13 +131,14 @@ def run_suite(
         try:
             executor = make_executor(folder)
             while True:
-                job, left = _next_job(suite, store, before, until, watcher)
+                job, left = _next_job(suite, store, before, until, published)
                 if job is None:
                     break
-                _do(job, store, executor, suite, until, watcher)
+                _do(job, store, executor, suite, until, published)
             left = {kind: count for kind, count in left.items() if count}
             status = "budget spent" if left else "done"
         finally:
+            published.end()
             ended = environment.steal()
             measured = len({record.cell.id for record in store.current})
             store.describe(status=status, cells=measured, ended=_now(), environment_at_end=ended)

@@ -12,7 +12,7 @@ from synthetic import cost, counted, diverged, failed, run_of, timed, training
 from gr_bench.experiments.record import Record
 from gr_bench.reports.answers import NOT_KNOWN, NOT_MEASURED, Answer, answers
 from gr_bench.reports.certainty import how_sure, noise_floor
-from gr_bench.reports.costs_and_gains import gains, step_times
+from gr_bench.runs.costs_and_gains import gains, step_times
 from gr_bench.runs.results import Results
 
 Q_95 = 4.302652729749464

@@ -9,7 +9,8 @@ from gr_bench.errors import Unsupported
 from gr_bench.experiments.experiment import Unit
 from gr_bench.experiments.record import Progress, failure
 from gr_bench.runs.executor import Crashed, Event, Finished, Measured, Started
-from gr_bench.runs.progress import Display, Tally
+from gr_bench.runs.progress import Display
+from gr_bench.runs.tally import Tally
 
 FIRST, SECOND = Unit((training(),)), Unit((training("sam"),))
 EVENTS: list[Event] = [
