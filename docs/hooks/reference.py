@@ -56,7 +56,7 @@ MADE_BY = {
 """The function that makes a table: its docstring is what the page says of it."""
 
 TEXT, TRUTH, COUNT, NUMBER = "text", "true or false", "count", "number"
-FRACTION, RATIO, NATS = "fraction, 0 to 1", "ratio", "nats"
+FRACTION, RATIO, NATS = "fraction", "ratio", "nats"
 
 UNITS = {
     TEXT: """
@@ -75,8 +75,7 @@ UNITS = {
         steps_down steps_of_epsilon descent_ascent ascent_descent
         """,
     "index": """
-        seed split_seed replicate round position epoch step_index diverged_step coordinate
-        reached_step rank
+        seed split_seed replicate round position epoch diverged_step coordinate reached_step rank
         """,
     FRACTION: """
         share waiting_share cpu_share machine_share label_noise train_accuracy validation_accuracy
@@ -198,7 +197,7 @@ def suites_page() -> Iterator[str]:
         yield from [" ".join(suite.get("description", "").split()), ""]
         if "budget" in suite:
             yield from [f"Budget: {suite['budget']}.", ""]
-        yield f'??? note "{name}.toml"'
+        yield f'??? abstract "{name}.toml"'
         yield from ["", "    ```toml", *(f"    {line}" for line in text.splitlines()), "    ```", ""]
 
 
