@@ -34,7 +34,7 @@ def blocks() -> list[Block]:
 def run(block: Block, folder: Path) -> str:
     """What a block prints; an error in any of its lines fails the test."""
     programs = Path(sys.executable).parent
-    path = os.pathsep.join([str(programs), str(ROOT), os.environ["PATH"]])
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
     here = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     variables = os.environ | {"PATH": path, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
     command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
