@@ -26,6 +26,7 @@ README = "<!-- README.md: the picture and the answers -->"
 """The place of a page where :func:`answers` are put."""
 
 CODE = re.compile(r"(^(```+|~~~+)[^\n]*\n.*?^\2[^\n]*$)", re.MULTILINE | re.DOTALL)
+IMAGE = re.compile(rf'<img [^>]*?src="([^"]*\b{PICTURES}/[^"]+)"[^>]*>')
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -132,3 +133,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if README in markdown:
         markdown = text_of(page.file.src_uri)
     return for_site(markdown, page.file.src_uri, config.repo_url or "")
+
+
+def in_full(html: str) -> str:
+    """A page with every picture from outside ``docs/`` as a link to itself, in its own size."""
+    return IMAGE.sub(lambda image: f'<a href="{image[1]}">{image[0]}</a>', html)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """The page with pictures that open in full."""
+    return in_full(html)

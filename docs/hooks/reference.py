@@ -116,7 +116,6 @@ ELSEWHERE = {
     ("flooding_traces", "step"): "index",
     ("flooding_traces", "difference"): "relative",
     ("implicit_bias", "loss"): NUMBER,
-    ("implicit_bias_order", "steps"): COUNT,
     ("performance_profiles", "threshold"): FRACTION,
     ("time_to_target", "target"): FRACTION,
     ("tuning_curves", "low"): FRACTION,
@@ -198,7 +197,13 @@ def suites_page() -> Iterator[str]:
         if "budget" in suite:
             yield from [f"Budget: {suite['budget']}.", ""]
         yield f'??? abstract "{name}.toml"'
-        yield from ["", "    ```toml", *(f"    {line}" for line in text.splitlines()), "    ```", ""]
+        yield from [
+            "",
+            "    ```toml",
+            *(f"    {line}" for line in text.splitlines()),
+            "    ```",
+            "",
+        ]
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
