@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -150,8 +151,11 @@ def test_no_markup_is_left_in_the_text(pages: dict[str, Page]) -> None:
 def test_every_command_and_option_is_in_the_reference(site: Path, pages: dict[str, Page]) -> None:
     text = (site / "reference/cli.html").read_text()
     assert "Sentinel" not in text
+    told = [paragraph.split()[:5] for paragraph in pages["reference/cli.html"].paragraphs]
     for name, command in app.commands.items():
         assert f"gr-bench-{name}" in pages["reference/cli.html"].ids
+        last = inspect.cleandoc(command.help or "").split("\n\n")[-1]
+        assert last.split()[:5] in told, name
         for option in (o for o in command.params if isinstance(o, click.Option)):
             assert f"<code>{option.opts[0]}</code>" in text, f"{name} {option.opts[0]}"
 

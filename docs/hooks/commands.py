@@ -6,6 +6,7 @@ mkdocs-click prints the defaults that Click holds inside, and leaves a command's
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 import sys
 import types
@@ -33,7 +34,8 @@ def documented(group: click.Group) -> click.Group:
         if command.epilog:
             lines = command.epilog.splitlines()[2:]
             examples = "\n".join(["```sh", *(line.strip() for line in lines), "```"])
-            command.help = f"{_escaped(command.help or '')}\n\n**Examples:**\n\n{examples}"
+            told = _escaped(inspect.cleandoc(command.help or ""))
+            command.help = f"{told}\n\n**Examples:**\n\n{examples}"
         context = click.Context(command, info_name=command.name, parent=top)
         for option in command.params:
             if isinstance(option, click.Option):
