@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import click
 import pytest
 import yaml
+from built_site import build
 
 import gr_bench
 from gr_bench.cli import app
@@ -26,7 +24,6 @@ from gr_bench.runs.shipped import shipped
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PUBLIC = [name for name in gr_bench.__all__ if not name.startswith("_")]
-NEEDED = ("mkdocs", "mkdocs_click", "material", "mkdocstrings_handlers.python")
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 
@@ -95,21 +92,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as ``make docs`` builds it."""
-    for module in NEEDED:
-        pytest.importorskip(module, reason=f"no {module} here: pip install -e '.[docs]'")
-    folder = tmp_path_factory.mktemp("site")
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return folder
+    return build(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
