@@ -27,6 +27,7 @@ README = "<!-- README.md: the picture and the answers -->"
 
 CODE = re.compile(r"(^(```+|~~~+)[^\n]*\n.*?^\2[^\n]*$)", re.MULTILINE | re.DOTALL)
 IMAGE = re.compile(rf'<img [^>]*?src="([^"]*\b{PICTURES}/[^"]+)"[^>]*>')
+DIALOG = 'data-md-component="search" role="dialog"'
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -143,3 +144,8 @@ def in_full(html: str) -> str:
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """The page with pictures that open in full."""
     return in_full(html)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The page with a name for the theme's dialog, which screen readers say."""
+    return output.replace(DIALOG, f'{DIALOG} aria-label="Search"')
