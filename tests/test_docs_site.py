@@ -58,7 +58,7 @@ def in_nav(entry: Any) -> list[str]:
 
 
 class Page(HTMLParser):
-    """What a page fetches, where it leads, its anchors, and the text of its paragraphs."""
+    """The addresses that a page fetches and leads to, its anchors, its paragraphs' text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

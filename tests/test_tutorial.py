@@ -32,7 +32,7 @@ def blocks() -> list[Block]:
 
 
 def run(block: Block, folder: Path) -> str:
-    """What a block prints; an error in any of its lines fails the test."""
+    """The output of a block; an error in any of its lines fails the test."""
     programs = Path(sys.executable).parent
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
     here = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -71,6 +71,7 @@ def test_no_number_that_was_measured_stands_in_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two budgets of a minute, and more beside other work
 def test_the_tutorial_works_as_it_stands(tmp_path: Path) -> None:
     said = {}
     for block in blocks():
