@@ -1,5 +1,6 @@
 # make demo    set up .venv, measure the suite quick on the CPU within five minutes, write its report
 # make claims  measure the suite claims-quick within ten minutes, and judge the paper's claims by it
+# make docs    build the documentation's site into site/, to be opened at site/index.html
 # make test    set up .venv, run the tests through tox; make test-all runs the slow ones, too
 #
 # PyTorch for Linux comes with several GB of CUDA libraries by default. On a machine without a GPU:
@@ -10,7 +11,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: demo claims test test-all lint types clean
+.PHONY: demo claims test test-all lint types docs clean
 
 demo: $(VENV)/.gr-bench
 	@$(VENV)/bin/gr-bench run quick --out runs/quick --budget 210s --report
@@ -28,8 +29,11 @@ test-all: $(VENV)/.tox
 lint types: $(VENV)/.tox
 	$(VENV)/bin/tox run -e $@
 
+docs: $(VENV)/.docs
+	$(VENV)/bin/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .tox build dist
+	rm -rf $(VENV) .tox build dist site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +44,8 @@ $(VENV)/.gr-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.tox: constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet $(CONSTRAINED) tox
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet $(CONSTRAINED) --editable '.[docs]'
 	@touch $@

@@ -21,7 +21,7 @@ from gr_bench.runs.suite import build_suite
 from gr_bench.spec import parse
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
 COMMAND = re.compile(r"\bgr-bench ([a-z]+)((?: [^\n`|#&]*)?)")
 
 

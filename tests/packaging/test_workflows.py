@@ -105,7 +105,7 @@ def test_every_action_has_a_version_and_every_file_is_there() -> None:
 
 def test_every_checkout_of_a_build_has_the_tags() -> None:
     checkouts = [s for _, s in steps() if s.get("uses", "").startswith("actions/checkout")]
-    assert len(checkouts) == 3
+    assert len(checkouts) == 4
     assert all(step["with"]["fetch-depth"] == 0 for step in checkouts)
 
 
