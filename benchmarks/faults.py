@@ -690,9 +690,10 @@ def page(answers: dict[str, Any]) -> str:
             for s in samples
         ]
         text += (
-            "\n## The coordinator during the soak test\n\nThe coordinator's own process, by number "
-            "of cells done; the last row is after the run, when its tables have been built. A worker "
-            "that has just ended is briefly a zombie, until it is reaped.\n\n"
+            "\n## The coordinator during the soak test\n\n"
+            "The coordinator's own process, by number of cells done; the last row is after the "
+            "run, when its tables have been built. A worker that has just ended is briefly a "
+            "zombie, until it is reaped.\n\n"
             + tabulate(
                 shown,
                 ["cells", "resident (MiB)", "handles", "threads", "zombies"],

@@ -362,8 +362,8 @@ def lines(data: Mapping[str, Any]) -> Iterator[str]:
     told = ", ".join(f"{name} {versions[name]}" for name in packages)
     count = sum(bool(entry.package) for entry in ENTRIES.values())
     yield (
-        f"{len(ENTRIES)} implementations: {count} in {len(packages)} packages from PyPI, unmodified, and "
-        "textbook loops with the structure common to most repositories. Checked on "
+        f"{len(ENTRIES)} implementations: {count} in {len(packages)} packages from PyPI, "
+        "unmodified, and textbook loops with the structure common to most repositories. Checked on "
         f"{data['date']} by `gr-bench check` {versions['gr-bench']} ([the rules](RULES)), "
         f"with PyTorch {versions['torch']} on Python {versions['python']}: {told}."
     )
