@@ -357,14 +357,14 @@ def lines(data: Mapping[str, Any]) -> Iterator[str]:
     """The page, as Markdown."""
     versions, timed, trained = data["versions"], data.get("timed"), data.get("trained")
     packages = [name for name in VERSIONS if name in versions]
-    yield "# Implementations of the SAM family, as judged by these rules"
+    yield "# Scoreboard: implementations of the SAM family"
     yield ""
     told = ", ".join(f"{name} {versions[name]}" for name in packages)
     count = sum(bool(entry.package) for entry in ENTRIES.values())
     yield (
-        f"{len(ENTRIES)} implementations: {count} in {len(packages)} packages from PyPI, each as "
-        "it was installed, and textbook loops in the structure that most repositories share. Asked "
-        f"on {data['date']} by `gr-bench check` {versions['gr-bench']} ([the rules](RULES)), "
+        f"{len(ENTRIES)} implementations: {count} in {len(packages)} packages from PyPI, "
+        "unmodified, and textbook loops with the structure common to most repositories. Checked on "
+        f"{data['date']} by `gr-bench check` {versions['gr-bench']} ([the rules](RULES)), "
         f"with PyTorch {versions['torch']} on Python {versions['python']}: {told}."
     )
     yield ""
@@ -388,17 +388,17 @@ def lines(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 _PREFACE = (
-    "What a finding is worth depends on how an implementation is used, and some rules go beyond "
-    "what it promises: an optimizer with a closure cannot know of dropout's masks, PyTorch "
-    "recommends autocast around forward passes alone (`autocast around` asks for more), and "
-    "`parameters` counts a single rounding. Each is driven as its documentation or its own tests "
-    "drive it, with a base optimizer that does nothing, or with a learning rate of 0 where it has "
-    "none; where that alone explains a verdict, it is *not known*. What follows from a defect that "
-    "is already named is not counted again. Versions change: run it on yours.",
+    "The importance of a finding depends on how an implementation is used, and some rules go "
+    "beyond its promises: an optimizer with a closure cannot know about dropout masks, PyTorch "
+    "recommends autocast around forward passes only (`autocast around` requires more), and "
+    "`parameters` counts a single rounding. Each implementation is driven as in its documentation "
+    "or its own tests, with a base optimizer that does nothing, or with a learning rate of 0 if it "
+    "has none; if this alone explains a verdict, the verdict is *not known*. Consequences of a "
+    "defect that is already named are not counted again. Versions change: run it on yours.",
 )
 
 _PACKAGES = (
-    "The packages are installed and each line repeated by",
+    "To install the packages and repeat each line:",
     "",
     "```sh",
     "python -m benchmarks.scoreboard install PACKAGES",
@@ -427,10 +427,10 @@ def _summary(
     if timed:
         for name in [f"gr-bench {o}" for o in OURS]:
             times, gain = _ratio(timed, name), _gain(trained, name)
-            yield f"| *{name}* | | | {times} | {gain} | (for the scale) |"
-        yield f"| *SGD once more* | | | {_ratio(timed, 'SGD once more')} | | (the noise) |"
+            yield f"| *{name}* | | | {times} | {gain} | (for scale) |"
+        yield f"| *SGD again* | | | {_ratio(timed, 'SGD once more')} | | (noise) |"
     yield ""
-    yield "| rule | broken by | kept by | not known, or asks nothing of it |"
+    yield "| rule | broken by | kept by | not known or not applicable |"
     yield "|---|---|---|---|"
     for rule in RULES:
         verdicts = Counter(
@@ -467,13 +467,13 @@ def _how_timed(timed: Mapping[str, Any]) -> Iterator[str]:
     device = timed["device"]
     yield (
         f"Times: `{timed['model']}`, batch {timed['batch_size']}, one thread of {device['name']} "
-        f"({device['cores']} cores, {device['capability']}), {timed['date']}; momentum SGD after "
-        f"each method; all in the same rounds, {', '.join(map(str, timed['rounds']))} of them in "
-        f"{timed['replicates']} processes; geometric means over processes with 95 % t-intervals."
+        f"({device['cores']} cores, {device['capability']}), {timed['date']}; momentum SGD behind "
+        f"each method; all in the same rounds ({', '.join(map(str, timed['rounds']))} in "
+        f"{timed['replicates']} processes); geometric means over processes with 95 % t-intervals."
     )
     for name, reason in timed["failed"].items():
         yield ""
-        yield f"{name} has no time: while it was timed it raised `{reason}`."
+        yield f"{name} has no time: during timing it raised `{reason}`."
 
 
 def _how_trained(trained: Mapping[str, Any]) -> Iterator[str]:
@@ -483,23 +483,23 @@ def _how_trained(trained: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Accuracies: points of test accuracy on `{trained['dataset']}`, "
         f"`{trained['model']}`, batch {trained['batch_size']}, {trained['epochs']} epochs of "
-        f"momentum SGD at a rate of {trained['learning_rate']:g} with each direction, at the "
-        "radius that an entry has; minus SGD's in as much time, by the steps' times on this "
+        f"momentum SGD at a learning rate of {trained['learning_rate']:g} with each direction, at "
+        "the entry's own radius, minus SGD's accuracy in equal time, by the step times on this "
         "workload; means over "
-        f"{' to '.join(map(str, seeds))} seeds (each with a split of the data of its own, paired) "
+        f"{' to '.join(map(str, seeds))} seeds (each with its own split of the data, paired) "
         f"with 95 % intervals; one thread of {device['name']} ({device['capability']}), "
         f"{trained['started'][:10]}. At a false-discovery rate of 5 %: "
-        f"{', '.join(f'{count} {verdict}' for verdict, count in believed.items())}. No number was "
-        "chosen: this is how directions differ, and no ranking of tuned methods."
+        f"{', '.join(f'{count} {verdict}' for verdict, count in believed.items())}. No "
+        "hyper-parameter was tuned: this compares directions and is not a ranking of tuned methods."
     )
     for name, reason in trained["failed"].items():
         yield ""
-        yield f"{name} is not trained: `{reason}`."
+        yield f"{name} was not trained: `{reason}`."
 
 
 def _details(entry: str, results: Sequence[Mapping[str, Any]], versions: Any) -> Iterator[str]:
     own = ENTRIES[entry]
-    told = f"{own.package} {versions[own.package]}" if own.package else "a loop of ours"
+    told = f"{own.package} {versions[own.package]}" if own.package else "own loop"
     yield f"### {entry}"
     yield ""
     yield f'{told}{"; " + own.how if own.how else ""}. Repeat: `gr-bench check "{spec_of(entry)}"`'

@@ -59,10 +59,10 @@ class _Commands(click.Group):
 @click.version_option(__version__, message="gr-bench %(version)s", help="Print the version.")
 @click.pass_context
 def app(context: click.Context) -> None:
-    """Benchmarks of gradient regularization: its cost, its gain, and the solution that it picks.
+    """Benchmarks of gradient regularization: its cost, its benefit and its implicit bias.
 
-    Exit codes: 0 done; 1 done, and something failed; 2 the request was wrong; 3 not known (bisect;
-    compare only if asked); 130 interrupted, with everything measured until then kept.
+    Exit codes: 0 success; 1 something failed; 2 wrong request; 3 not known (bisect; compare only
+    with --fail-undecided); 130 interrupted, with all earlier measurements kept.
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -71,10 +71,10 @@ def app(context: click.Context) -> None:
 @app.command("list", epilog=_examples("list", "list models"))
 @click.argument("kind", required=False)
 def list_(kind: str | None) -> None:
-    """List what there is to measure, by the names that suites use.
+    """List everything that can be measured, by the names used in suites.
 
-    KIND is methods, combinators (methods made of others), optimizers, models, datasets, experiments
-    or suites; without it, all of them are listed.
+    KIND is methods, combinators (methods built from others), optimizers, models, datasets,
+    experiments or suites; without it, all of them are listed.
     """
     from gr_bench.runs import listing
 
@@ -88,7 +88,7 @@ def list_(kind: str | None) -> None:
 
 
 @app.command(
-    short_help="Measure a suite, or go on with an interrupted run of it.",
+    short_help="Measure a suite, or continue an interrupted run.",
     epilog=_examples(
         "run quick",
         "run my.toml --out runs/mine",
@@ -106,7 +106,7 @@ def list_(kind: str | None) -> None:
     multiple=True,
     help="Change a setting: experiment.key=value for all grids of an experiment.",
 )
-@click.option("--only", metavar="GLOB", help="Only cells that match, as --dry-run prints them.")
+@click.option("--only", metavar="GLOB", help="Only cells that match, as printed by --dry-run.")
 @click.option(
     "--out", type=_PATH, metavar="DIR", help="The run's folder.", show_default="runs/SUITE"
 )
@@ -114,25 +114,29 @@ def list_(kind: str | None) -> None:
 @click.option(
     "--budget",
     metavar="TIME",
-    help="The time that it may take, as 90s, 5m or 1h; given more, a run goes on.",
+    help="Time limit, such as 90s, 5m or 1h; a run continues when given more.",
     show_default="the suite's",
 )
 @click.option(
     "--report",
     "draw",
     is_flag=True,
-    help="Draw the report: a first page soon, redrawn as more is known.",
+    help="Write the report, and update it during the run.",
 )
-@click.option("--executor", default="local", help="local, or ray: on the nodes of a Ray cluster.")
+@click.option("--executor", default="local", help="local, or ray for the nodes of a Ray cluster.")
 @click.option(
     "--address",
     metavar="HOST:PORT",
-    help="The Ray cluster's.",
-    show_default="the one here, or one that is started here",
+    help="Address of the Ray cluster.",
+    show_default="the local one, started if necessary",
 )
-@click.option("--gpu-share", default=1.0, help="The part of a GPU that a training takes with ray.")
-@click.option("--fresh", is_flag=True, help="Put earlier results in the folder aside; start over.")
-@click.option("--dry-run", is_flag=True, help="Print the cells, try plug-ins; measure nothing.")
+@click.option("--gpu-share", default=1.0, help="Share of a GPU per training, with ray.")
+@click.option(
+    "--fresh", is_flag=True, help="Set earlier results in the folder aside and start over."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print the cells and try plug-ins, without measuring."
+)
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 def run(
     suite: str,
@@ -149,9 +153,9 @@ def run(
     dry_run: bool,
     no_plugins: bool,
 ) -> None:
-    """Measure SUITE, or go on with a run of it that was interrupted.
+    """Measure SUITE, or continue an interrupted run of it.
 
-    SUITE is a shipped suite's name or a TOML file's path.
+    SUITE is the name of a shipped suite or the path of a TOML file.
     """
     from gr_bench.meters.device_name import check_device_name
     from gr_bench.plugins.place import own_code
@@ -204,7 +208,7 @@ def run(
             )
     except KeyboardInterrupt:
         again = shlex.join(argument for argument in sys.argv[1:] if argument != "--fresh")
-        console.print(f"interrupted; to go on: gr-bench {again}", markup=False, soft_wrap=True)
+        console.print(f"interrupted; to continue: gr-bench {again}", markup=False, soft_wrap=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         if live:
@@ -271,7 +275,7 @@ def watch(folder: Path, once: bool) -> None:
 
 
 @app.command(
-    short_help="Measure this machine's noise, or that of studies of methods.",
+    short_help="Measure the noise of this machine, or of comparisons of accuracy.",
     epilog=_examples(
         "calibrate",
         "calibrate --budget 10m --device cuda:1",
@@ -281,13 +285,13 @@ def watch(folder: Path, once: bool) -> None:
 @click.option(
     "--generalization",
     is_flag=True,
-    help="Ask how often a study calls SGD better than SGD, and how many seeds a gain needs.",
+    help="Measure how often a study calls SGD better than SGD, and the seeds needed for a gain.",
 )
 @click.option(
     "--budget",
     metavar="TIME",
-    help="About how long to take, as 90s, 2m or 1h.",
-    show_default="2m; of studies 5m",
+    help="Approximate duration, such as 90s, 2m or 1h.",
+    show_default="2m; for studies 5m",
 )
 @click.option(
     "--out",
@@ -296,13 +300,15 @@ def watch(folder: Path, once: bool) -> None:
     help="The run's folder.",
     show_default="runs/calibrate[-generalization]",
 )
-@click.option("--device", default="cpu", help="Measure on cpu, cuda or cuda:N; studies on cpu.")
+@click.option(
+    "--device", default="cpu", help="Measure on cpu, cuda or cuda:N; studies only on cpu."
+)
 def calibrate(generalization: bool, budget: str | None, out: Path | None, device: str) -> None:
-    """Measure this machine's noise: equal things timed as if they were different.
+    """Measure this machine's noise, by timing equal steps as if they were different.
 
-    With --generalization, whole studies of SGD against SGD under other names, with other seeds:
-    selection, splits, equal cost and verdict. It prints how often one was called better, how often
-    the intervals hold 0, and how often a planted gain is found with how many seeds.
+    With --generalization, run whole studies of SGD against SGD under other names and with other
+    seeds, including tuning, splits, equal cost and verdicts. The output is how often one is called
+    better, how often the intervals contain 0, and how often a planted gain is found, by seeds.
     """
     from gr_bench.meters.device_name import check_device_name
     from gr_bench.units import parse_duration, require_budget
@@ -310,7 +316,7 @@ def calibrate(generalization: bool, budget: str | None, out: Path | None, device
     check_device_name(device)
     if generalization:
         if device != "cpu":
-            raise RequestError(f"studies are done on cpu, not on {device}: leave --device out")
+            raise RequestError(f"studies run on cpu, not on {device}: leave out --device")
         _calibrate_generalization(parse_duration(budget or "5m"), out)
         return
     from gr_bench.runs.calibrate import LEAST_S, write_calibration
@@ -351,17 +357,17 @@ def _calibrate_generalization(budget_s: float, out: Path | None) -> None:
 
 
 @app.command(
-    short_help="Tell whether the harness measures right on a device.",
+    short_help="Check that the harness measures correctly on a device.",
     epilog=_examples("doctor", "doctor --device cuda:0", "doctor --budget 30s --json"),
 )
-@click.option("--device", default="cpu", help="The device to check: cpu, cuda or cuda:N.")
-@click.option("--budget", metavar="TIME", default="2m", help="The longest that it may take, about.")
+@click.option("--device", default="cpu", help="Device to check: cpu, cuda or cuda:N.")
+@click.option("--budget", metavar="TIME", default="2m", help="Approximate time limit.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"checks": [...]} instead.')
 def doctor(device: str, budget: str, as_json: bool) -> None:
-    """Tell whether the harness measures right on a device: exit code 1 if a check fails.
+    """Check that the harness measures correctly on a device: exit code 1 if a check fails.
 
-    Each check asks for something whose answer is known: a kernel with twice the work, a pair of
-    equal steps, a known allocation. What noise leaves open is unknown, and no failure.
+    Each check has a known answer: a kernel with twice the work, a pair of equal steps, a known
+    allocation. A check left open by noise is unknown, not a failure.
     """
     from gr_bench.doctor.check import LEAST_S
     from gr_bench.meters.device_name import check_device_name
@@ -383,7 +389,7 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
 
 
 @app.command(
-    short_help="Tell whether a training method is honest.",
+    short_help="Check that a training method is honest.",
     epilog=_examples(
         "check 'sam(rho=0.1)'",
         "check my_module:MyMethod --model 'resnet-18(width=8)'",
@@ -394,12 +400,10 @@ def doctor(device: str, budget: str, as_json: bool) -> None:
 @click.argument("method", required=False)
 @click.option("--all", "all_", is_flag=True, help="Check every built-in method.")
 @click.option(
-    "--model", metavar="MODEL", help="Ask on this model.", show_default="small ones of each kind"
+    "--model", metavar="MODEL", help="Model to check on.", show_default="small ones of each kind"
 )
-@click.option("--compile", "compiled", is_flag=True, help="Ask under torch.compile, too.")
-@click.option(
-    "--timeout", metavar="TIME", default="30s", help="The longest that one rule may take."
-)
+@click.option("--compile", "compiled", is_flag=True, help="Also check under torch.compile.")
+@click.option("--timeout", metavar="TIME", default="30s", help="Time limit for each rule.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"methods": [...]} instead.')
 def check(
     method: str | None,
@@ -409,10 +413,10 @@ def check(
     timeout: str,
     as_json: bool,
 ) -> None:
-    """Tell whether METHOD keeps what a training loop relies on: exit code 1 if it does not.
+    """Check the properties of METHOD that a training loop relies on: exit code 1 on a finding.
 
-    METHOD is spelled as in suites: a built-in name, or my_module:MyMethod. Each rule says pass,
-    finding, not applicable or not known; a finding says what a user suffers from it, and where.
+    METHOD is written as in suites: a built-in name, or my_module:MyMethod. The verdict of a rule is
+    pass, finding, not applicable or not known; a finding names its harm and its source line.
     """
     from gr_bench import registry
     from gr_bench.spec import parse
@@ -454,7 +458,7 @@ def check(
 
 
 @app.command(
-    short_help="Tell whether HEAD is slower or larger than BASE.",
+    short_help="Check whether HEAD is slower or larger than BASE.",
     epilog=_examples(
         "compare git:main git:HEAD --call bench.py:prepare_step",
         "compare git:HEAD git:WORKTREE --call train.loop:prepare --budget 2m",
@@ -471,37 +475,35 @@ def check(
     "calls",
     metavar="[NAME=]PLACE:FUNCTION",
     multiple=True,
-    help="A function that prepares and returns a step, a function without arguments. PLACE is "
-    "package.module, each side's own, or file.py: each side's own if both have it, else the one "
-    "here. May be given several times.",
+    help="A function that prepares and returns a step, itself a function without arguments. PLACE "
+    "is package.module, from each side, or file.py: from each side if both have it, otherwise from "
+    "disk. Can be repeated.",
 )
 @click.option(
     "--suite",
     show_default="compare",
-    help="Whose step-cost cells are stepped if there is no --call: name or TOML file.",
+    help="Suite whose step-cost cells are timed without --call: name or TOML file.",
 )
 @click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
 @click.option("--device", show_default="cpu", help="Measure on cpu, cuda or cuda:N.")
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, help="Threads that calls compute with."
-)
+@click.option("--threads", type=click.IntRange(1), default=1, help="Number of threads for calls.")
 @click.option(
     "--threshold",
     metavar="SHARE",
     default="2%",
-    help="The smallest difference that counts: slower is a ratio beyond it whose interval leaves "
-    "1 out, same an interval within it. More FLOPs or peak memory count from here, too.",
+    help="The smallest difference that counts. Slower: the ratio is beyond it and its interval "
+    "excludes 1; same: the interval is within it. It also applies to FLOPs and peak memory.",
 )
 @click.option(
     "--budget",
     metavar="TIME",
     default="5m",
-    help="The most that measuring may take, as 90s, 2m or 1h; it ends as soon as all is known.",
+    help="Time limit for measuring, such as 90s, 2m or 1h; it ends as soon as everything is known.",
 )
 @click.option(
     "--build",
     metavar="COMMAND",
-    help="Build each checkout by this, in an environment of its own that sees this one's packages.",
+    help="Command that builds each checkout, in its own environment on top of this one.",
 )
 @click.option(
     "--base-python",
@@ -518,24 +520,24 @@ def check(
     help="Interpreter that runs HEAD.",
 )
 @click.option(
-    "--json", "json_file", type=_PATH, metavar="FILE", help="Write everything measured there."
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write all measurements to FILE."
 )
 @click.option(
     "--markdown",
     "markdown_file",
     type=_PATH,
     metavar="FILE",
-    help="Write a pull request's comment there.",
+    help="Write a comment for a pull request to FILE.",
 )
 @click.option(
     "--fail-undecided",
     is_flag=True,
-    help="Exit with 3 where nothing worse was shown and something is not known.",
+    help="Exit with 3 if no regression was shown but something is not known.",
 )
 @click.option(
     "--git-bisect",
     is_flag=True,
-    help="Exit as `git bisect run` reads it: 0 not worse, 1 worse, 125 cannot tell.",
+    help="Exit codes for `git bisect run`: 0 not worse, 1 worse, 125 cannot tell.",
 )
 def compare(
     base: str,
@@ -555,12 +557,12 @@ def compare(
     fail_undecided: bool,
     git_bisect: bool,
 ) -> None:
-    """Tell whether HEAD is slower or larger than BASE: exit code 1 if by more than the threshold.
+    """Check whether HEAD is slower or larger than BASE: exit code 1 if beyond the threshold.
 
-    BASE and HEAD are git:REVISION, pip:REQUIREMENT, or runs' folders. Two revisions of the git
-    repository here are checked out beside each other, two releases installed, and both step in
-    alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its changes,
-    git:A...B is where A and B parted. Two runs are compared by what they have stored.
+    BASE and HEAD are git:REVISION, pip:REQUIREMENT, or folders of runs. Two revisions of the
+    current git repository are checked out side by side, or two releases are installed, and both
+    are timed in alternation, in pairs of fresh processes. git:WORKTREE is the working tree with its
+    changes; git:A...B is the merge base of A and B. Two runs are compared by their stored results.
     """
     from gr_bench.units import parse_duration, parse_share
 
@@ -609,7 +611,7 @@ def compare(
 
 
 @app.command(
-    short_help="Find the commit that made it slower or larger.",
+    short_help="Find the commit that made a step slower or larger.",
     epilog=_examples(
         "bisect v1.0 main --call bench.py:prepare_step",
         "bisect HEAD~50 HEAD --suite my-suite.toml --only '*f-gr*' --budget 1h",
@@ -628,13 +630,11 @@ def compare(
 @click.option(
     "--suite",
     show_default="compare",
-    help="Whose step-cost cells are stepped if there is no --call: name or TOML file.",
+    help="Suite whose step-cost cells are timed without --call: name or TOML file.",
 )
 @click.option("--only", metavar="GLOB", help="Only cells that match, as for run.")
 @click.option("--device", show_default="cpu", help="Measure on cpu, cuda or cuda:N.")
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, help="Threads that calls compute with."
-)
+@click.option("--threads", type=click.IntRange(1), default=1, help="Number of threads for calls.")
 @click.option(
     "--threshold", metavar="SHARE", default="2%", help="The smallest difference that counts."
 )
@@ -642,12 +642,12 @@ def compare(
     "--budget",
     metavar="TIME",
     default="15m",
-    help="The most that it may take, building left out; it ends as soon as all is known.",
+    help="Time limit, without building; it ends as soon as everything is known.",
 )
 @click.option(
     "--build",
     metavar="COMMAND",
-    help="Build each checkout by this, in an environment of its own that sees this one's packages.",
+    help="Command that builds each checkout, in its own environment on top of this one.",
 )
 @click.option(
     "--python",
@@ -657,7 +657,7 @@ def compare(
     help="Interpreter that runs the commits.",
 )
 @click.option(
-    "--json", "json_file", type=_PATH, metavar="FILE", help="Write everything measured there."
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write all measurements to FILE."
 )
 def bisect(
     good: str,
@@ -673,11 +673,11 @@ def bisect(
     python: str,
     json_file: Path | None,
 ) -> None:
-    """Find the commit that made it slower or larger, by paired comparisons.
+    """Find the commit that made a step slower or larger, by paired comparisons.
 
-    GOOD and BAD are revisions of the git repository here. A merge is one commit: only first parents
-    are followed. A commit that cannot be built or measured is passed over. What is found is
-    confirmed against its parent. FLOPs and peak memory are followed before times.
+    GOOD and BAD are revisions of the current git repository. A merge is one commit: only first
+    parents are followed. A commit that cannot be built or measured is skipped. The result is
+    confirmed against its parent. FLOPs and peak memory are bisected before times.
 
     Exit codes: 0 the commit is named, or there is nothing to find; 3 it is not known.
     """
@@ -713,7 +713,7 @@ def bisect(
 
 
 @app.command(
-    short_help="Find what changed over stored runs, commit by commit.",
+    short_help="Find changes in a series of stored runs, by commit.",
     epilog=_examples(
         "history runs/monday runs/tuesday runs/friday",
         "history nightly/* --out history --threshold 3%",
@@ -721,7 +721,7 @@ def bisect(
     ),
 )
 @click.argument("folders", type=_PATH, metavar="RUN...", nargs=-1, required=True)
-@click.option("--out", type=_PATH, metavar="DIR", default="history", help="Where the page goes.")
+@click.option("--out", type=_PATH, metavar="DIR", default="history", help="Folder of the page.")
 @click.option(
     "--threshold",
     metavar="SHARE",
@@ -729,7 +729,7 @@ def bisect(
     help="The smallest change of a time that counts.",
 )
 @click.option(
-    "--json", "json_file", type=_PATH, metavar="FILE", help="Write all that was found; -: print it."
+    "--json", "json_file", type=_PATH, metavar="FILE", help="Write all findings; -: print them."
 )
 @click.option(
     "--csv", "csv_file", type=_PATH, metavar="FILE", help="Write every value; -: print them."
@@ -741,11 +741,10 @@ def history(
     json_file: Path | None,
     csv_file: Path | None,
 ) -> None:
-    """Find what changed over stored runs, commit by commit, and draw it.
+    """Find changes in a series of stored runs, by commit, and plot them.
 
-    Steps and drifts of every cell's ratio to the baseline, and of its time in matrix products, that
-    are more than noise; FLOPs and peak memory exactly. Each change comes with the commits that it
-    lies between.
+    Significant steps and drifts of every cell's ratio to the baseline, and of its time in matrix
+    products; exact changes of FLOPs and peak memory. Each change comes with its range of commits.
     """
     from gr_bench.files import check_writable
     from gr_bench.runs.about import read_about
@@ -784,7 +783,7 @@ def _put(text: str, file: Path) -> None:
 
 
 @app.command(
-    short_help="Tell what a suite would take, without running it.",
+    short_help="Estimate the cost of a suite without running it.",
     epilog=_examples(
         "plan paper-cost",
         "plan paper-cost --only '*wrn*' --device-memory 24GB",
@@ -801,7 +800,7 @@ def _put(text: str, file: Path) -> None:
 @click.option(
     "--device-memory",
     metavar="SIZE",
-    help="The memory that things are to fit into, as 24GB or 24GiB.",
+    help="Available memory, such as 24GB or 24GiB.",
     show_default="common GPUs', or this host's",
 )
 @click.option(
@@ -809,14 +808,14 @@ def _put(text: str, file: Path) -> None:
     "rates_of",
     type=_PATH,
     metavar="RUN",
-    help="Tell times by this run's measured steps.",
-    show_default="a CPU's by a few steps timed here, a GPU's assumed",
+    help="Predict times from this run's measured steps.",
+    show_default="for CPUs a few steps timed here, for GPUs assumed",
 )
 @click.option(
     "--nodes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Tell the time on N nodes, too: machines like this one, or GPUs.",
+    help="Also estimate the time on N nodes: machines like this one, or GPUs.",
 )
 @click.option("--no-plugins", is_flag=True, help="Refuse code that is not installed.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"cells": [...], "total_s": ...}.')
@@ -830,11 +829,11 @@ def plan(
     no_plugins: bool,
     as_json: bool,
 ) -> None:
-    """Tell what SUITE would take, without running it and without a GPU.
+    """Estimate the cost of SUITE without running it and without a GPU.
 
-    For every cell FLOPs, peak memory, the devices that it fits on and the time, with a 90 %
-    interval; for the suite the time, and what it would save to leave something out. Steps are taken
-    on tensors without data. What cannot be known is not known, and said so.
+    For every cell: FLOPs, peak memory, the devices that it fits on, and the time with a 90 %
+    interval. For the suite: the time, and the savings from leaving something out. Steps are taken
+    on tensors without data. Quantities that cannot be predicted are reported as not known.
     """
     from gr_bench.planning.capacity import parse_bytes
     from gr_bench.runs.about import read_about
@@ -856,7 +855,7 @@ def plan(
 
 
 @app.command(
-    short_help="Make tables and figures of a run, or put several side by side.",
+    short_help="Write tables and figures of a run, or put several side by side.",
     epilog=_examples(
         "report runs/quick",
         "report runs/quick --format md",
@@ -878,26 +877,26 @@ def plan(
     "formats",
     metavar="html,md",
     default=",".join(FORMATS),
-    help="What to write, by commas.",
+    help="Formats, separated by commas.",
 )
 @click.option(
     "--style",
     metavar="screen|paper|slides",
     default=STYLES[0],
-    help="Figures in this look, too: paper has a column's width, and fonts embedded in PDF.",
+    help="Also draw figures in this style; paper has column width and PDFs with embedded fonts.",
 )
 @click.option(
     "--latex",
     is_flag=True,
-    help="Tables, figures, a methods paragraph and BibTeX for a paper, too.",
+    help="Also write tables, figures, a methods paragraph and BibTeX for a paper.",
 )
 def report(
     folders: tuple[Path, ...], out: Path | None, formats: str, style: str, latex: bool
 ) -> None:
-    """Make tables and figures from what a run has so far; RUN is its folder.
+    """Write tables and figures of the results so far; RUN is a run's folder.
 
-    Several runs, as of other machines, versions or suites, are columns of one page. It judges
-    nothing between them: gr-bench compare does, two at a time.
+    Several runs, of other machines, versions or suites, become the columns of one page. The page
+    does not judge their differences: gr-bench compare does, for two runs.
     """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
@@ -973,7 +972,7 @@ def site(folders: tuple[Path, ...], out: Path) -> None:
 
 
 @app.command(
-    short_help="Judge papers' claims, and answer users' questions, by what runs say.",
+    short_help="Judge the claims of papers, and answer common questions, from runs.",
     epilog=_examples(
         "run claims-quick && gr-bench claims",
         "claims runs/claims-cpu",
@@ -986,23 +985,22 @@ def site(folders: tuple[Path, ...], out: Path) -> None:
     "--out",
     type=_PATH,
     metavar="DIR",
-    help="Write the pages there.",
-    show_default="RUN/claims; of several runs runs/claims",
+    help="Folder of the pages.",
+    show_default="RUN/claims; for several runs, runs/claims",
 )
 @click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...], "claims": [...]}.')
 def claims(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
-    """Judge papers' claims, and answer users' questions, by what runs say of them.
+    """Judge the claims of papers, and answer common questions, from the records of runs.
 
-    RUN is a run's folder, by default runs/claims-quick. Of several, from one machine or from many,
-    each is judged by itself, and all together; a ratio is always taken within one run. A verdict
-    says for which models, data and devices it was reached, and whether that is the setting in which
-    the paper makes its claim.
+    RUN is a run's folder, by default runs/claims-quick. Several runs, from one machine or many, are
+    judged separately and together; a ratio is always taken within one run. A verdict names the
+    models, data and devices for which it was reached, and whether they are the paper's setting.
     """
     from gr_bench.runs.about import read_about
 
     chosen = list(folders) or [Path("runs/claims-quick")]
     if not folders and not chosen[0].exists():
-        raise RequestError(f"{chosen[0]} is not there: gr-bench run claims-quick makes it")
+        raise RequestError(f"{chosen[0]} does not exist; create it by gr-bench run claims-quick")
     for folder in chosen:
         read_about(folder)
     from gr_bench.claims import page
@@ -1018,7 +1016,7 @@ def claims(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 
 @app.command(
-    short_help="Put runs of one suite from several machines together.",
+    short_help="Merge runs of one suite from several machines.",
     epilog=_examples(
         "merge node-1/run node-2/run --out runs/whole",
         "run cpu --only 'step_cost*' --out a && gr-bench run cpu --only 'gen*' --out b",
@@ -1027,11 +1025,11 @@ def claims(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 @click.argument("folders", type=_PATH, metavar="RUN RUN...", nargs=-1, required=True)
 @click.option("--out", type=_PATH, metavar="DIR", required=True, help="The folder to make.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Put runs of one suite together, each of which may have measured a part of it (run --only).
+    """Merge runs of one suite, each of which may have measured a part of it (run --only).
 
-    Every record keeps the run that it is from. A ratio is always of times from one process. Step
-    times of one cell from several runs are replicates if the conditions were the same; other
-    results of one cell must be equal.
+    Every record keeps its original run. A ratio is always of times from one process. Step times of
+    one cell from several runs are replicates if the conditions were the same; other results of one
+    cell must be equal.
     """
     from gr_bench.runs.merge import merge as put_together
 
@@ -1041,7 +1039,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     if found.replicated:
         print(f"{found.replicated:>7} cells with replicates from several runs")
     if found.alike:
-        print(f"{found.alike:>7} results that two runs have alike, kept once")
+        print(f"{found.alike:>7} equal results of two runs, kept once")
     print(f"next: gr-bench report {out}")
 
 
@@ -1053,7 +1051,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 def repair(folder: Path) -> None:
     """Set aside the lines of a run's journal that cannot be read; RUN is its folder.
 
-    They go to damaged-lines.txt, byte for byte. Running the suite again measures what they had.
+    They are moved to damaged-lines.txt, byte for byte. Running the suite again measures them anew.
     """
     from gr_bench.runs.repair import DAMAGED
     from gr_bench.runs.repair import repair as set_aside

@@ -47,7 +47,7 @@ MORE, LESS = 1.05, 0.9
 
 
 def steps_end(subject: Subject) -> Outcome:
-    """A few steps come to their end, on nets with batch norm and with dropout."""
+    """A few steps run to completion, on networks with batch norm and with dropout."""
     for problem in subject.general(WITH_BATCH_NORM, WITH_DROPOUT):
         for method in subject.steps(problem):
             try:
@@ -77,7 +77,7 @@ def synchronisation(subject: Subject) -> Outcome:
 
 
 def copies(subject: Subject) -> Outcome:
-    """A step holds one copy of the parameters over SGD's, and one of g if it is needed later.
+    """A step holds one copy of the parameters beyond SGD's, and one of g if it is needed later.
 
     Memory in :attr:`gr_bench.methods.Method.state` is the method's by right.
     """
@@ -123,7 +123,7 @@ def _peak(build: Callable[[Problem], Method], steps: int) -> tuple[int, Method]:
 
 
 def evaluations(subject: Subject) -> Outcome:
-    """A step costs as many gradients as the method declares, counted in floating-point operations.
+    """A step takes as many gradients as the method declares, counted in floating-point operations.
 
     The mean over a cycle, after one cycle, on an MLP of many layers.
     """
@@ -165,7 +165,7 @@ def _layers() -> Problem:
 
 
 def determinism(subject: Subject) -> Outcome:
-    """The same steps from the same state, taken twice, are equal bit for bit."""
+    """The same steps from the same state, run twice, are equal bit for bit."""
     (problem,) = subject.general(WITH_DROPOUT)
     again = problem.twin()
     first, second = subject.steps(problem), subject.steps(again)
@@ -177,7 +177,7 @@ def determinism(subject: Subject) -> Outcome:
 
 
 def state(subject: Subject) -> Outcome:
-    """A training that is stopped, saved, loaded and gone on with equals one that is not stopped."""
+    """A training that is stopped, saved, loaded and continued equals an uninterrupted one."""
     import io
 
     whole = image_problem(PLAIN)
@@ -210,24 +210,24 @@ def state(subject: Subject) -> Outcome:
 RUNS = Rule(
     "step",
     steps_end,
-    "nothing can be trained by it.",
+    "no model can be trained with it.",
 )
 
 RULES = (
     Rule(
         "synchronisation",
         synchronisation,
-        "on a GPU the host waits in every step instead of running ahead, and the device idles.",
+        "on a GPU the host waits in every step instead of running ahead, and the device is idle.",
     ),
     Rule(
         "parameter copies",
         copies,
-        "the largest model that fits into memory is smaller than it need be.",
+        "the largest model that fits into memory is smaller than necessary.",
     ),
     Rule(
         "gradient evaluations",
         evaluations,
-        "a comparison at equal cost gives the method more, or less, than it is said to take.",
+        "a comparison at equal cost gives the method more, or less, than its declared cost.",
     ),
     Rule(
         "determinism",
@@ -237,6 +237,6 @@ RULES = (
     Rule(
         "state",
         state,
-        "a run that is resumed from a checkpoint is another run.",
+        "a run resumed from a checkpoint is a different run.",
     ),
 )

@@ -32,7 +32,7 @@ LONG = 200
 
 
 def formula(subject: Subject) -> Outcome:
-    """The direction is that of the formula, by a straight-line program in float64.
+    """The direction equals the formula, as computed by a straight-line program in float64.
 
     One with state is asked in several steps, a whole cycle and one more if it has cycles.
 
@@ -117,6 +117,6 @@ RULES = (
     Rule(
         "acts",
         acts,
-        "the method costs what it costs and trains exactly as SGD does.",
+        "the method has its full cost and trains exactly as SGD does.",
     ),
 )

@@ -117,7 +117,7 @@ NEVER, FIRST, LATER = "in no pass", "in the first pass alone", "in later passes 
 
 
 def no_gradient(subject: Subject) -> Outcome:
-    """A parameter that one pass, or all, give no gradient is handled, and not left perturbed."""
+    """A parameter without a gradient in one pass, or in all, is handled and not left perturbed."""
     used: dict[str, Callable[[int], bool]] = {
         NEVER: lambda call: False,
         FIRST: lambda call: call == 1,
@@ -157,7 +157,7 @@ def no_gradient(subject: Subject) -> Outcome:
 
 
 def left_over(subject: Subject) -> Outcome:
-    """The direction does not depend on what was in ``p.grad`` before the step."""
+    """The direction does not depend on ``p.grad`` before the step."""
     directions = []
     for old in (None, 1e3):
         problem = image_problem(PLAIN)
@@ -181,7 +181,7 @@ RULES = (
     Rule(
         "loss not finite",
         not_finite,
-        "a diverged run looks like one that goes on, or one bad batch destroys the weights.",
+        "a diverged run appears to continue, or one bad batch destroys the weights.",
     ),
     Rule(
         "zero gradient",
@@ -196,6 +196,6 @@ RULES = (
     Rule(
         "left-over gradients",
         left_over,
-        "a loop that does not clear gradients first trains by the sum of all steps so far.",
+        "a loop that does not clear gradients first trains on the sum of all steps so far.",
     ),
 )

@@ -29,7 +29,7 @@ a thousand times that."""
 
 
 def parameters(subject: Subject) -> Outcome:
-    """Every parameter has its bits and its memory from before after each step."""
+    """After each step every parameter has its previous bits and its previous memory."""
     for problem in subject.general(WITH_BATCH_NORM, WITH_DROPOUT):
         for number, method in enumerate(subject.steps(problem), 1):
             before = {name: p.detach().clone() for name, p in problem.parameters.items()}
@@ -86,7 +86,7 @@ class Watched:
 
 
 def batch_norm(subject: Subject) -> Outcome:
-    """Running statistics after a step are those that one forward pass leaves.
+    """Running statistics after a step are those of a single forward pass.
 
     The pass at θ, or a step's only one, where that is.
     """
@@ -156,7 +156,7 @@ def _number(tensor: Tensor | None) -> float:
 
 
 def dropout(subject: Subject) -> Outcome:
-    """Every pass of a step draws the same mask, and random numbers go on as after one pass."""
+    """Every pass of a step uses the same mask, and random numbers continue as after one pass."""
     (problem,) = subject.general(WITH_DROPOUT)
     masks = Masks(problem.model)
     if not masks.passes:
@@ -212,7 +212,7 @@ def _note_mask(
 
 
 def switches(subject: Subject) -> Outcome:
-    """Training mode, ``requires_grad`` and batch norm's settings are as before after a step."""
+    """A step leaves training mode, ``requires_grad`` and batch norm's settings unchanged."""
     for problem in subject.general(WITH_BATCH_NORM, WITH_DROPOUT):
         method = subject.method(problem)
         before = _switches(problem.model)
@@ -223,7 +223,7 @@ def switches(subject: Subject) -> Outcome:
 
 
 def exception(subject: Subject) -> Outcome:
-    """An exception in a later pass comes out and leaves everything as it was before the step."""
+    """An exception in a later pass is raised and leaves everything as it was before the step."""
     (problem,) = subject.general(WITH_BATCH_NORM)
     for method in subject.steps(problem):
         values = {n: t.detach().clone() for n, t in problem.model.state_dict().items()}
@@ -287,31 +287,31 @@ RULES = (
     Rule(
         "parameters",
         parameters,
-        "weights drift away from those that the optimizer has set, a little more in every step; "
-        "a checkpoint taken between steps has perturbed weights.",
+        "weights drift away from the optimizer's values, a little more in every step; a "
+        "checkpoint taken between steps contains perturbed weights.",
     ),
     Rule(
         "batch norm",
         batch_norm,
-        "evaluation uses running statistics that the perturbed weights have moved, too: validation "
-        "accuracy is that of another network.",
+        "evaluation uses running statistics that include the perturbed weights: validation "
+        "accuracy is that of a different network.",
     ),
     Rule(
         "dropout",
         dropout,
-        "the two gradients are those of two different networks: their difference is mostly noise, "
+        "the two gradients belong to two different networks: their difference is mostly noise, "
         "as large as the mask's over the step, and runs cannot be compared seed by seed.",
     ),
     Rule(
         "switches",
         switches,
-        "after a step the model is no longer in the mode that the training loop has put it in.",
+        "after a step the model is no longer in the mode set by the training loop.",
     ),
     Rule(
         "exception",
         exception,
-        "a loop that catches an out-of-memory error, or a notebook that is interrupted, goes on "
-        "from perturbed weights, from statistics of a step that was never taken, or with "
-        "statistics switched off.",
+        "a loop that catches an out-of-memory error, or an interrupted notebook, continues from"
+        " perturbed weights, from statistics of a step that was never taken, or with statistics"
+        " switched off.",
     ),
 )

@@ -43,7 +43,7 @@ COMPILED_ROUNDING = 1e-3
 
 
 def autocast(subject: Subject) -> Outcome:
-    """Under bfloat16 autocast p.grad is finite and in p's dtype; parameters come back."""
+    """Under bfloat16 autocast p.grad is finite and in p's dtype; parameters are restored."""
     problem = image_problem(PLAIN)
 
     def loss_fn() -> Tensor:
@@ -63,7 +63,7 @@ def autocast(subject: Subject) -> Outcome:
 
 
 def autocast_around(subject: Subject) -> Outcome:
-    """A whole step under autocast is the step whose forward passes alone are."""
+    """A whole step under autocast equals the step with only its forward passes under autocast."""
     inside, around = image_problem(PLAIN), image_problem(PLAIN)
 
     def loss_fn() -> Tensor:
@@ -102,7 +102,7 @@ def accumulation(subject: Subject) -> Outcome:
 
 
 def clipping(subject: Subject) -> Outcome:
-    """A p.grad that is clipped in place after a step changes nothing in the steps that follow."""
+    """Clipping p.grad in place after a step changes nothing in the following steps."""
     clipped, kept = (image_problem(PLAIN) for _ in range(2))
     one, two = (subject.method(p, 2 * subject.span) for p in (clipped, kept))
     for number in range(2 * subject.span):
@@ -118,7 +118,7 @@ def clipping(subject: Subject) -> Outcome:
 
 
 def frozen(subject: Subject) -> Outcome:
-    """A frozen parameter keeps its bits and gets no gradient; the others get theirs as without."""
+    """A frozen parameter keeps its bits and gets no gradient; the others keep theirs."""
     some, alone = image_problem(PLAIN), image_problem(PLAIN)
     for problem in (some, alone):
         next(problem.model.parameters()).requires_grad_(False)
@@ -139,7 +139,7 @@ def frozen(subject: Subject) -> Outcome:
 
 
 def groups(subject: Subject) -> Outcome:
-    """An optimizer with a learning rate a group steps by -rate·d in each."""
+    """An optimizer with one learning rate per group steps by -rate·d in each."""
     problem, twin = image_problem(PLAIN), image_problem(PLAIN)
     rates = [LEARNING_RATE / (1 + i) for i in range(len(problem.parameters))]
     optimizer = EagerSGD(
@@ -165,7 +165,7 @@ def groups(subject: Subject) -> Outcome:
 
 
 def tied(subject: Subject) -> Outcome:
-    """A parameter that is in use, and in the list, twice is treated as one."""
+    """A parameter that is used twice, and listed twice, is treated as one."""
     once, twice = _tied(), _tied()
     for one, two in zip(subject.steps(once), subject.steps(twice), strict=True):
         once.backward(one)
@@ -186,7 +186,7 @@ def _tied() -> Problem:
 
 
 def channels_last(subject: Subject) -> Outcome:
-    """A convolutional net in channels-last memory has the direction that it has without."""
+    """A convolutional network in channels-last memory has the same direction as without."""
     usual, last = _convolutional(), _convolutional()
     last.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     last.inputs = last.inputs.contiguous(memory_format=torch.channels_last)
@@ -217,7 +217,7 @@ def _convolutional() -> Problem:
 
 
 def compiled(subject: Subject) -> Outcome:
-    """A model under ``torch.compile`` has the direction that it has without."""
+    """A model under ``torch.compile`` has the same direction as without."""
     if not subject.compiled:
         return not_known("not asked: --compile does")
     eager, traced = image_problem(PLAIN), image_problem(PLAIN)
@@ -246,13 +246,13 @@ RULES = (
     Rule(
         "autocast around",
         autocast_around,
-        "a loop that puts the whole step under autocast trains by something else: the casts of the "
-        "weights from the first pass are used again in the second.",
+        "a loop that runs the whole step under autocast trains on something else: the casts of "
+        "the weights from the first pass are reused in the second.",
     ),
     Rule(
         "accumulation",
         accumulation,
-        "a batch that is taken in parts, to fit into memory, trains differently.",
+        "a batch split into parts, to fit into memory, trains differently.",
     ),
     Rule(
         "clipping",
@@ -267,12 +267,12 @@ RULES = (
     Rule(
         "groups",
         groups,
-        "layers with learning rates of their own get another step than asked for.",
+        "layers with their own learning rates take a different step from the one requested.",
     ),
     Rule(
         "tied",
         tied,
-        "shared weights that are listed with both their modules, as lists made by hand do, are "
+        "shared weights listed with both of their modules, as in lists made by hand, are "
         "perturbed twice as far as the others.",
     ),
     Rule(

@@ -100,8 +100,8 @@ def test_accuracy_at_equal_time_is_told_and_so_is_its_absence() -> None:
     (other,) = (line for line in text.splitlines() if line.startswith("| textbook ASAM |"))
     assert other.split(" | ")[4] == "not trained"
     assert "-2.00 [-0.10, +2.56]" in text
-    assert "textbook ASAM is not trained: `ValueError: no`." in text
-    assert "at a rate of 0.5" in text
+    assert "textbook ASAM was not trained: `ValueError: no`." in text
+    assert "at a learning rate of 0.5" in text
     assert "2 undecided" in text
 
 

@@ -73,8 +73,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, command: Warm) -> Story:
         return Stopped(ended, lines_in(journal), status, tables)
 
     interrupted = left(background([*ARGUMENTS, "--fresh"], 3).ctrl_c())
-    (line,) = [line for line in interrupted.ended.err.splitlines() if "to go on: " in line]
-    again = shlex.split(line.partition("to go on: gr-bench ")[2])
+    (line,) = [line for line in interrupted.ended.err.splitlines() if "to continue: " in line]
+    again = shlex.split(line.partition("to continue: gr-bench ")[2])
     run = background(again, interrupted.lines + 2)
     second_at_once = command(*ARGUMENTS, cwd=home)
     killed = left(run.kill())
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_with_130_tables_and_the_command_that_goes_on(story: Story) 
     interrupted = story.interrupted
     assert (interrupted.ended.code, interrupted.ended.out) == (130, "")
     assert interrupted.ended.err.endswith(
-        "interrupted; to go on: gr-bench run slow.toml --out 'my run'\n"
+        "interrupted; to continue: gr-bench run slow.toml --out 'my run'\n"
     )
     assert "Traceback" not in interrupted.ended.err
     assert "Traceback" not in (story.folder / "workers.log").read_text()

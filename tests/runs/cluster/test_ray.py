@@ -201,7 +201,7 @@ trainer = "loop"
     assert ended.code == 130, ended.err
     assert ended.out == ""
     assert "Traceback" not in ended.err
-    again = ended.err.splitlines()[-1].partition("to go on: gr-bench ")[2]
+    again = ended.err.splitlines()[-1].partition("to continue: gr-bench ")[2]
     assert shlex.split(again)[:6] == arguments
     wait_until(lambda: not two_nodes.workers(), seconds=10)
     had = lines_in(tmp_path / "run/journal.jsonl")
