@@ -38,8 +38,11 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         curves: of :func:`~gr_bench.experiments.generalization.analysis.tables.training_curves`.
     """
     rows = []
-    of_setting = curves.groupby(GROUP, sort=False, dropna=False).indices
-    for key, group in table.groupby(GROUP, sort=False, dropna=False):
+    groups = table.groupby(GROUP, sort=False, dropna=False)
+    runs = table.loc[table["status"] == "ok", [*GROUP, *SEEDS]].assign(number=groups.ngroup())
+    seen = curves[[*GROUP, *SEEDS, "epoch", "validation_accuracy"]]
+    evaluations = dict([*runs.merge(seen, on=[*GROUP, *SEEDS]).groupby("number")])
+    for number, (_, group) in enumerate(groups):
         first = group.iloc[0]
         target = _target(table, first)
         done = group[group["status"] == "ok"]
@@ -48,8 +51,7 @@ def time_to_target(table: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = setting_columns(first) | {"target": target, "runs": len(group)}
         epochs = np.full(len(group), np.inf)
         if len(done):
-            there = curves.iloc[of_setting.get(key, [])]
-            own = done[[*SEEDS]].merge(there, on=[*SEEDS])
+            own = evaluations[number]
             there = own[own["validation_accuracy"] >= target].groupby([*SEEDS])["epoch"].min()
             epochs[: len(there)] = there
             row["evaluated_every"] = _largest_gap(own)
