@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gr_bench.experiments import style
 from gr_bench.experiments.experiment import Picture
@@ -56,12 +56,14 @@ def first_picture(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
         _panel(axes[-1], order, by_row, 0.0, base)
         what = "test errors removed" if found.of_errors else f"test accuracy over {name}'s"
         axes[-1].set_xlabel(f"{what} at equal epochs")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes[-1].xaxis.set_major_formatter(PercentFormatter(1.0))
     names = style.short(order)
     axes[0].set_yticks(range(len(order) + 1), [*(names[spec] for spec in order), name])
     title = "Cost and gain" if all(panels) else "Cost" if times else "Gain"
     gained = {spec: values[name] for spec, name in of.items() if name in values} or values
-    return Picture(NAME, title, CAPTION, figure, _data(order, times, gained))
+    caption = " ".join([*(text for text, shown in zip(READING, panels, strict=True) if shown), ENDS])
+    return Picture(NAME, title, caption, figure, _data(order, times, gained))
 
 
 def _data(
@@ -83,9 +85,10 @@ def _data(
     )
 
 
-CAPTION = (
-    "Cost: further left is cheaper. Gain: further right is better. Means over workloads with 95 % "
-    "intervals; one that crosses the grey line decides nothing."
+READING = ("Cost: further left is cheaper.", "Gain: further right is better.")
+ENDS = (
+    "Points: means over workloads. Bars: 95 % intervals; where one crosses the grey line, the data "
+    "do not tell the method from the baseline."
 )
 
 
