@@ -84,8 +84,8 @@ def _data(
 
 
 CAPTION = (
-    "Cost: further left is cheaper. Gain: further right is better. Means over workloads with 95 % "
-    "intervals; one that crosses the grey line decides nothing."
+    "Cost: left is cheaper. Gain: right is better. Means over workloads with 95 % intervals; an "
+    "interval that crosses the grey line is inconclusive."
 )
 
 

@@ -174,8 +174,8 @@ def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], st
             table = table[[pd.isna(place[0]) or place in kept for place in own]]
         drawn[name] = table
     return drawn, (
-        f" Drawn are {MOST_DRAWN} of {len(places)} pairs of model and dataset, the first ones; "
-        "the tables have all."
+        f" The figure shows the first {MOST_DRAWN} of {len(places)} pairs of model and dataset; "
+        "the tables contain all."
     )
 
 

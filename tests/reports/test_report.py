@@ -202,7 +202,7 @@ def test_figures_of_many_workloads_show_some_and_say_so() -> None:
     tables, left_out = _drawn({"some": table, "over": over, "other": pd.DataFrame({"n": [1]})})
     assert len(tables["some"]) == MOST_DRAWN
     assert len(tables["over"]) == len(tables["other"]) == 1
-    assert f"Drawn are {MOST_DRAWN} of {MOST_DRAWN + 1} pairs" in left_out
+    assert f"the first {MOST_DRAWN} of {MOST_DRAWN + 1} pairs" in left_out
     few, nothing = _drawn({"some": table.head(MOST_DRAWN)})
     assert (len(few["some"]), nothing) == (MOST_DRAWN, "")
 
