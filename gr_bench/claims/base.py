@@ -66,7 +66,7 @@ KARAKIDA = (
     "Karakida et al., Understanding Gradient Regularization in Deep Learning "
     "(ICML 2023, arXiv 2210.02720)"
 )
-USERS = "Questions that users ask"
+USERS = "Common questions"
 
 
 def claim_words(

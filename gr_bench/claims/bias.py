@@ -108,13 +108,13 @@ def _claim(name: str, words: str, rule: str, direction: str) -> Claim:
         words=words,
         where="on diagonal linear networks",
         scope=DIAGONAL,
-        size="The paper names no size; in theory the order is strict, so that every step counts, "
+        size="The paper gives no size; in theory the order is strict, so every step counts, "
         "however small: α̃ is computed, not sampled.",
         command=COMMAND,
         quantity="share of problems",
         number="{:.2f}",
-        rule=f"{rule} at every step between neighbouring ε, in every problem; it takes at least "
-        f"{LEAST_PROBLEMS} problems to hold. One problem that goes otherwise contradicts it.",
+        rule=f"{rule} at every step between neighbouring ε in every problem, with at least "
+        f"{LEAST_PROBLEMS} problems. A single exception contradicts the claim.",
         cases=cases,
     )
 
@@ -122,28 +122,29 @@ def _claim(name: str, words: str, rule: str, direction: str) -> Claim:
 BIAS = (
     Claim(
         name="solution-of-theory",
-        words="Descent with GR ends at the interpolant of least potential φ_α̃, with "
-        "α̃² = α²·exp(-2γ∫g⊙g⁺dt): nearer to the rich regime the larger the integral.",
+        words="Descent with GR converges to the interpolant of minimum potential φ_α̃, with α̃² "
+        "= α²·exp(-2γ∫g⊙g⁺dt): the larger the integral, the closer to the rich regime.",
         where="on diagonal linear networks",
         scope=DIAGONAL,
-        size=f"An equality; a relative difference of {LIMIT:g} is put down to finite steps.",
+        size=f"An equality; a relative difference of {LIMIT:g} is attributed to finite steps.",
         command=COMMAND,
         quantity="largest relative error of β",
         number="{:.1e}",
-        rule="A method on a sort of problem holds if in every problem ‖β - β̃‖/‖β̃‖ and the "
-        f"relative error of α̃ against √(w₊w₋) are below {LIMIT:g}, and is contradicted otherwise.",
+        rule="A method on a type of problem holds if in every problem ‖β - β̃‖/‖β̃‖ and the "
+        f"relative error of α̃ against √(w₊w₋) are below {LIMIT:g}, and is contradicted "
+        "otherwise.",
         cases=_theory,
     ),
     _claim(
         "forward-strengthens",
-        "F-GR strengthens the bias to the rich regime as its ascent step ε grows.",
-        "A sort of problem holds if the mean of α̃ falls",
+        "F-GR strengthens the bias towards the rich regime as its ascent step ε grows.",
+        "A type of problem holds if the mean of α̃ falls",
         "forward",
     ),
     _claim(
         "backward-weakens",
         "B-GR weakens that bias as its step ε grows.",
-        "A sort of problem holds if the mean of α̃ rises",
+        "A type of problem holds if the mean of α̃ rises",
         "backward",
     ),
     Claim(
@@ -152,15 +153,18 @@ BIAS = (
         "penalty (DB-GR) on sparse problems.",
         where="on diagonal linear networks, its experiment",
         scope=DIAGONAL,
-        size=f"The paper's cannot be told here; {-100 * BETTER:g} % of DB-GR's test error counts.",
+        size=(
+            f"The paper's size cannot be determined here; {-100 * BETTER:g} % of DB-GR's test "
+            "error counts."
+        ),
         command=COMMAND,
         quantity="test error of F-GR minus DB-GR's, over DB-GR's",
         number="{:+.4f}",
-        rule="F-GR at its largest ε is paired by problem with DB-GR at the same γ; the difference "
-        "is divided by DB-GR's mean test error. A sort of problem holds if the 95 % interval is at "
-        f"{BETTER:g} or below; the error is smaller, but by less than that, if the interval is "
-        f"above {BETTER:g} and below 0; the claim is contradicted if it is above {BETTER:g} and "
-        "not below 0.",
+        rule="F-GR at its largest ε is paired by problem with DB-GR at the same γ; the "
+        "difference is divided by DB-GR's mean test error. A type of problem holds if the "
+        f"95 % interval is at {BETTER:g} or below; the error is smaller by less than that "
+        f"if the interval is above {BETTER:g} and below 0; the claim is contradicted if it "
+        f"is above {BETTER:g} and not below 0.",
         cases=_test_error,
         answers=claim_words(f"smaller, but by under {-100 * BETTER:g} %", has_size=False),
     ),

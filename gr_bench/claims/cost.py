@@ -57,7 +57,7 @@ RESNETS_ON_A_GPU = replace(
     models=("resnet-18",),
 )
 ON_PAPER = Scope(
-    "MLPs of L layers, their products counted by hand; any data and device",
+    "MLPs of L layers, with products counted by hand; any data and device",
     models=("mlp",),
 )
 
@@ -168,7 +168,7 @@ def _by_depth(evidence: Evidence) -> list[Case]:
     return cases
 
 
-SMALLEST = f"The paper names no size: a ratio of at least {MATTERS:g} counts."
+SMALLEST = f"The paper gives no size; a ratio of at least {MATTERS:g} counts."
 
 COST = (
     Claim(
@@ -180,16 +180,16 @@ COST = (
         command=COMMAND,
         quantity="time of DB-GR over F-GR",
         number="{:.2f}",
-        rule="The time ratio is taken round by round, its 95 % interval over freshly started "
-        f"processes. A block holds if the interval is at {MATTERS:g} or above; the gap is smaller "
-        f"than that if it is below {MATTERS:g} and above 1; the claim is contradicted if it is "
-        f"below {MATTERS:g} and not above 1.",
+        rule="The time ratio is computed round by round, with its 95 % interval over freshly "
+        f"started processes. A block holds if the interval is at {MATTERS:g} or above; the "
+        f"gap is smaller if the interval is below {MATTERS:g} and above 1; the claim is "
+        f"contradicted if the interval is below {MATTERS:g} and not above 1.",
         cases=partial(_time, MATTERS, ("",)),
         answers=claim_words("less, but by under 5 %", has_size=False),
     ),
     Claim(
         name="cheaper-flops",
-        words="It takes fewer matrix products: 6L for L layers, not 9L.",
+        words="It takes fewer matrix products: 6L for L layers instead of 9L.",
         where="on the computational cost, counts of products",
         scope=ON_PAPER,
         size="9L over 6L: a ratio of (9L - 5)/(6L - 2) for an MLP of L layers, since the first "
@@ -197,9 +197,10 @@ COST = (
         command=COMMAND,
         quantity="FLOPs of DB-GR over F-GR",
         number="{:.3f}",
-        rule="A block holds if the FLOPs counted in a step (exact) have at least the claimed "
-        f"ratio less {100 * TOLERANCE:g} %; they are fewer, but not by the claimed factor, if the "
-        "ratio is below that and above 1; the claim is contradicted if it is 1 or below.",
+        rule="A block holds if the ratio of the FLOPs counted in a step (exact) is at least the "
+        f"claimed one less {100 * TOLERANCE:g} %; FLOPs are fewer, but not by the claimed "
+        "factor, if the ratio is below that and above 1; the claim is contradicted if the "
+        "ratio is 1 or below.",
         cases=partial(_counted, "flops"),
         answers=claim_words("fewer, but not by the claimed factor"),
     ),
@@ -212,9 +213,9 @@ COST = (
         command=COMMAND,
         quantity="peak memory of DB-GR over F-GR",
         number="{:.2f}",
-        rule="A block holds if the peaks of a step (exact: every allocation is counted) have a "
-        f"ratio of at least {MATTERS:g}; the saving is smaller than that if it is between 1 and "
-        f"{MATTERS:g}; the claim is contradicted if it is 1 or below.",
+        rule="A block holds if the ratio of the peaks of a step (exact: every allocation is "
+        f"counted) is at least {MATTERS:g}; the saving is smaller if the ratio is between 1 "
+        f"and {MATTERS:g}; the claim is contradicted if the ratio is 1 or below.",
         cases=partial(_counted, "peak_bytes"),
         answers=claim_words("less, but by under 5 %", has_size=False),
     ),
@@ -223,14 +224,14 @@ COST = (
         words="The gap in time grows with the depth of the network.",
         where="on the computational cost, wall times against depth (Figure 2)",
         scope=ON_A_GPU,
-        size=f"The paper names no size: a growth of the ratio of at least {MATTERS:g} counts.",
+        size=f"The paper gives no size; a growth of the ratio of at least {MATTERS:g} counts.",
         command=measured_by("step_cost*mlp", "claims-depth"),
         quantity="growth of the time ratio of DB-GR over F-GR from the shallowest to the deepest",
         number="{:.3f}",
-        rule="The growth between models that differ in depth alone is taken within each process. "
-        f"They hold if its 95 % interval is at {MATTERS:g} or above; the growth is smaller than "
-        f"that if the interval is below {MATTERS:g} and above 1; the claim is contradicted if it "
-        f"is below {MATTERS:g} and not above 1.",
+        rule="The growth between models that differ only in depth is computed within each "
+        f"process. They hold if its 95 % interval is at {MATTERS:g} or above; the growth is "
+        f"smaller if the interval is below {MATTERS:g} and above 1; the claim is "
+        f"contradicted if the interval is below {MATTERS:g} and not above 1.",
         cases=_by_depth,
         answers=claim_words("grows, but by under 5 %", has_size=False),
     ),
@@ -243,9 +244,10 @@ COST = (
         command=measured_by("step_cost*resnet", "claims-resnet"),
         quantity="time of DB-GR over F-GR",
         number="{:.2f}",
-        rule=f"A residual network holds if the 95 % interval of the time ratio is above {TWICE:g}; "
-        f"it is faster, but not twice as fast, if the interval is below {TWICE:g} and above 1; the "
-        f"claim is contradicted if it is below {TWICE:g} and not above 1.",
+        rule="A residual network holds if the 95 % interval of the time ratio is above "
+        f"{TWICE:g}; it is faster, but not twice as fast, if the interval is below "
+        f"{TWICE:g} and above 1; the claim is contradicted if the interval is below "
+        f"{TWICE:g} and not above 1.",
         cases=partial(_time, TWICE, RESIDUAL),
         answers=claim_words("faster, but not twice as fast"),
     ),

@@ -55,7 +55,7 @@ def _at_least_as_well(evidence: Evidence) -> list[Case]:
             notes = [how, lost_in_words(own, other)]
             answer = _answer(own, other, value)
             if answer == "open" and value.high < 0:
-                notes.append("worse; by a point or not is open")
+                notes.append("worse; whether by a point is open")
             note = "; ".join(filter(None, notes))
             cases.append(Case(where, value, answer, setting_of(own.cell), note))
     return cases
@@ -67,16 +67,16 @@ GENERALIZATION = (
         words="F-GR with a large ascent step generalises at least as well as B-GR and as DB-GR.",
         where="in the experiments, test accuracy over (γ, ε)",
         scope=IN_THE_PAPER,
-        size=f"As well: less than {MARGIN:g} point of test accuracy behind, our choice.",
+        size=f"As well: less than {MARGIN:g} point of test accuracy behind (our choice).",
         command=measured_by("generalization", "claims-generalization"),
         quantity="test accuracy of F-GR minus the other's (points)",
         number="{:+.2f}",
-        rule="Where each method's numbers were chosen on the validation part, the chosen ones are "
-        "compared; else F-GR at the largest ε that the run has is compared with the others at "
-        "the same γ (and ε), paired by seed and split. A comparison holds if the 95 % interval of "
-        f"the difference in test accuracy is above -{MARGIN:g} point, or if every run of the other "
-        "was lost to divergence and not every one of F-GR; it is contradicted if the interval is "
-        f"below -{MARGIN:g} point, or if F-GR lost more runs.",
+        rule="If each method's hyper-parameters were chosen on the validation part, the chosen "
+        "ones are compared; otherwise F-GR at the largest ε in the run is compared with "
+        "the others at the same γ (and ε), paired by seed and split. A comparison holds if "
+        f"the 95 % interval of the difference in test accuracy is above -{MARGIN:g} point, "
+        "or if all runs of the other diverged and not all of F-GR's; it is contradicted if "
+        f"the interval is below -{MARGIN:g} point, or if F-GR lost more runs.",
         cases=_at_least_as_well,
     ),
 )

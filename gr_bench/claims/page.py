@@ -28,8 +28,9 @@ WIDTH = 80
 """Columns of the terminal's lines."""
 
 READING = (
-    "A verdict speaks of the models, data and devices that it names, and of no others. Intervals "
-    "are 95 % intervals, one by one: where nothing differs, about one case in twenty will seem to."
+    "A verdict applies to the models, data and devices that it names, and to no others. "
+    "Intervals are individual 95 % intervals: if nothing differs, about one case in twenty will "
+    "appear to."
 )
 
 
@@ -59,7 +60,7 @@ def judge_runs(folders: Sequence[Path]) -> list[JudgedRun]:
     runs = []
     for folder in folders:
         if [f.resolve() for f in folders].count(folder.resolve()) > 1:
-            raise RequestError(f"{folder} is named twice: name each run once")
+            raise RequestError(f"{folder} is given twice: name each run once")
         results = Results(folder)
         if not results.experiments:
             raise RequestError(f"{folder} has no results yet")
@@ -141,7 +142,7 @@ def untested(judged: Sequence[Judged]) -> str:
     names = "; ".join(f"{name.partition(',')[0]} ({len(own)} claims)" for name, own in left)
     suites = dict.fromkeys(one.claim.command.split()[2] for _, own in left for one in own)
     commands = " or ".join(f"gr-bench run {suite}" for suite in suites)
-    return f"Not tested by any of these records: {names}. To test them: {commands}."
+    return f"Not tested by these records: {names}. To test them: {commands}."
 
 
 def lines(runs: Sequence[JudgedRun]) -> Iterator[str]:

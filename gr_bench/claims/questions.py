@@ -134,11 +134,11 @@ def _step_times(evidence: Evidence) -> list[Case]:
 
 
 BY_ACCURACY = (
-    "{} are paired by seed and split; each with the numbers that the validation part chose, or the "
-    "only ones that were tried. One is ahead if the 95 % interval of the difference in test "
-    f"accuracy is on its side of 0, and not wholly within {POINT:g} point of it, or if the other "
-    f"alone lost every run; within {POINT:g} point there is no difference of a point or more; "
-    "else nothing can be said."
+    "{} are paired by seed and split; each with the hyper-parameters chosen on the validation "
+    "part, or the only ones tried. One is ahead if the 95 % interval of the difference in test "
+    f"accuracy is on its side of 0, and not entirely within {POINT:g} point of it, or if only "
+    f"the other lost all runs; within {POINT:g} point there is no difference of a point or more; "
+    "otherwise nothing can be said."
 )
 
 
@@ -149,7 +149,7 @@ def _question(name: str, words: str, who: str, first: str, second: str, pairs: P
         where="",
         source=USERS,
         scope=ANYWHERE,
-        size=f"{POINT:g} point of test accuracy, our choice.",
+        size=f"{POINT:g} point of test accuracy (our choice).",
         command=measured_by("generalization", "claims-generalization"),
         quantity=f"test accuracy of {first} minus {second}'s (points)",
         number="{:+.2f}",
@@ -162,9 +162,10 @@ def _question(name: str, words: str, who: str, first: str, second: str, pairs: P
 QUESTIONS = (
     _question(
         "f-gr-or-sam",
-        "Which generalises better, F-GR or SAM, at equal epochs and so at equal gradient "
+        "Which generalises better, F-GR or SAM, at equal epochs and therefore equal gradient "
         "evaluations?",
-        "Trainings of F-GR and SAM of the same epochs (two evaluations a step, both)",
+        "Trainings of F-GR and SAM with the same number of epochs (both take two evaluations "
+        "per step)",
         "F-GR",
         "SAM",
         _at_equal_epochs,
@@ -172,33 +173,34 @@ QUESTIONS = (
     _question(
         "f-gr-or-sam-in-equal-time",
         "Which generalises better in equal time, F-GR or SAM?",
-        "Trainings of F-GR and SAM whose epochs times the measured time of a step differ by at "
-        f"most {100 * EQUAL_TIME_TOLERANCE:g} %",
+        "Trainings of F-GR and SAM whose epochs times measured step time differ by at most "
+        f"{100 * EQUAL_TIME_TOLERANCE:g} %",
         "F-GR",
         "SAM",
         _in_equal_time,
     ),
     Claim(
         name="f-gr-or-sam-step",
-        words="Which takes less time a step, F-GR or SAM?",
+        words="Which takes less time per step, F-GR or SAM?",
         where="",
         source=USERS,
         scope=ANYWHERE,
-        size=f"{100 * (FASTER - 1):g} % of a step's time, our choice.",
+        size=f"{100 * (FASTER - 1):g} % of a step's time (our choice).",
         command=measured_by("step_cost", "claims-cost"),
         quantity="time of SAM over F-GR",
         number="{:.3f}",
-        rule="The time ratio is taken round by round, its 95 % interval over freshly started "
-        "processes. F-GR is ahead if the interval is above 1, SAM if it is below, and there is no "
-        f"difference of {100 * (FASTER - 1):g} % or more if it is within that of 1.",
+        rule="The time ratio is computed round by round, with its 95 % interval over freshly "
+        "started processes. F-GR is ahead if the interval is above 1, SAM is ahead if it "
+        f"is below, and there is no difference of {100 * (FASTER - 1):g} % or more if it is "
+        "within that margin of 1.",
         cases=_step_times,
         answers=question_words("F-GR", "SAM", f"{100 * (FASTER - 1):g} %"),
     ),
     _question(
         "gr-or-longer-sgd",
-        "Is GR worth its second gradient: which generalises better, F-GR or SGD trained twice as "
-        "long?",
-        "Trainings of F-GR, and of SGD with as many gradient evaluations (to 5 %),",
+        "Is GR worth its second gradient? Which generalises better, F-GR or SGD trained twice "
+        "as long?",
+        "Trainings of F-GR, and of SGD with as many gradient evaluations (within 5 %),",
         "F-GR",
         "SGD",
         _at_equal_evaluations,

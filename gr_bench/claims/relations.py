@@ -87,33 +87,33 @@ def _flooding(evidence: Evidence) -> list[Case]:
 RELATIONS = (
     Claim(
         name="sam-is-forward",
-        words="SAM is F-GR with γ = ε: exactly so without SAM's normalisation, which makes them "
+        words="SAM is F-GR with γ = ε: exactly without SAM's normalisation, which makes both "
         "ρ/‖∇L‖.",
         where="on the relation to other methods",
         scope=ANYWHERE,
-        size=f"An equality; a relative difference of {SAME:g} is put down to rounding.",
+        size=f"An equality; a relative difference of {SAME:g} is attributed to rounding.",
         command=measured_by("implicit_bias", "claims-bias"),
         quantity="largest relative difference of results",
         number="{:.1e}",
-        rule="Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or "
-        "training and seed. They hold if the largest relative difference of the test error or loss "
-        f"is below {SAME:g}, and the claim is contradicted otherwise.",
+        rule="Unnormalised SAM and F-GR with γ = ε = ρ are compared on the same problem, or the "
+        "same training and seed. The claim holds if the largest relative difference of the "
+        f"test error or loss is below {SAME:g}, and the claim is contradicted otherwise.",
         cases=_sam,
     ),
     Claim(
         name="flooding-is-gr",
-        words="Flooding performs finite-difference GR: near its level, it takes descent and ascent "
-        "steps in turn, and two of them are a step of B-GR or F-GR with ε = η.",
+        words="Flooding performs finite-difference GR: near its level it alternates between "
+        "descent and ascent steps, and two of them are a step of B-GR or F-GR with ε = η.",
         where="on the relation to other methods",
         scope=WITHIN_A_BATCH,
-        size=f"An equality; a relative difference of {SAME:g} is put down to rounding.",
+        size=f"An equality; a relative difference of {SAME:g} is attributed to rounding.",
         command=measured_by("flooding /", "claims-flooding"),
         quantity="largest relative difference of a pair from the explicit step",
         number="{:.1e}",
         rule="Trainings in float64 hold if both orders occur and every pair of opposite steps "
-        f"leads to where the explicit step does, to {SAME:g} of its length; the claim is "
-        "contradicted if an order does not occur or the median difference is above "
-        f"{APART:g}; else it is open.",
+        f"ends at the point of the explicit step, within {SAME:g} of its length; the claim "
+        "is contradicted if an order does not occur or the median difference is above "
+        f"{APART:g}; otherwise it is open.",
         cases=_flooding,
     ),
 )

@@ -89,7 +89,7 @@ def select(table: pd.DataFrame, selection: Mapping[str, Any]) -> pd.DataFrame:
                 kept |= values.astype(str).map(lambda v, p=pattern: fnmatchcase(v, p))
         if not kept.any():
             there = ", ".join(sorted(map(str, values.unique())))
-            raise RequestError(f"no {column} is {wanted!r}: there is {there or 'none'}")
+            raise RequestError(f"no {column} is {wanted!r}: available are {there or 'none'}")
         table = table[kept]
     return table
 
@@ -103,7 +103,7 @@ def quantities(known: Mapping[str, Any], wanted: str | None) -> list[str]:
     if wanted is None:
         return list(known)
     if wanted not in known:
-        raise RequestError(f"no quantity {wanted!r}: there is {', '.join(known)}")
+        raise RequestError(f"no quantity {wanted!r}: available are {', '.join(known)}")
     return [wanted]
 
 
@@ -209,8 +209,8 @@ def _into(panels: Sequence[Panel], ax: Axes, legend: Sequence[Artist], title: st
     if len(panels) != 1:
         names = "; ".join(dict.fromkeys(panel.title for panel in panels))
         raise RequestError(
-            f"{len(panels)} panels do not fit into one ax: select one by its columns or its "
-            f"quantity ({names})"
+            f"{len(panels)} panels do not fit into one ax: select one by columns or quantity "
+            f"({names})"
         )
     panels[0].draw(ax)
     if looks.current().titles:

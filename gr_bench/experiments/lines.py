@@ -80,7 +80,7 @@ def decode(line: str | bytes) -> Record:
         raise ValueError("its checksum is wrong" if is_damaged else "it is no JSON object")
     schema = plain.get("schema", 1)
     if schema > SCHEMA:
-        raise NewerSchema(f"schema {schema} is newer than this gr-bench, which knows {SCHEMA}")
+        raise NewerSchema(f"schema {schema} is newer than the schema {SCHEMA} of this gr-bench")
     if schema >= SCHEMA_WITH_CHECKSUMS and not found:
         raise ValueError("it has no checksum")
     try:

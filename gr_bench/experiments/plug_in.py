@@ -30,7 +30,7 @@ def check_experiment(cls: Any, where: str, name: str) -> None:
 
     if not (inspect.isclass(cls) and issubclass(cls, Experiment)):
         raise refuse(
-            "is no gr_bench.experiments.experiment.Experiment",
+            "is not a gr_bench.experiments.experiment.Experiment",
             f"class {getattr(cls, '__name__', 'MyExperiment')}(Experiment[MyGrid, MyCell])",
         )
     if getattr(cls, "name", None) != name:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
@@ -176,6 +177,11 @@ def value_range(values: pd.Series, number: str) -> str:
         return "-"
     low, high = number.format(known.min()), number.format(known.max())
     return low if low == high else f"{low} to {high}"
+
+
+def plain(value: float) -> str:
+    """A number to two digits, without an exponent: ``0.15``, ``120``."""
+    return np.format_float_positional(float(f"{value:.2g}"), trim="-")
 
 
 def slug(text: object) -> str:

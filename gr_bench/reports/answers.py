@@ -50,7 +50,7 @@ def _cost(results: Results) -> Answer:
 
     Those that overlap are *not told apart*, which is not the same as alike.
     """
-    question = "Which method costs least time per step?"
+    question = "Which method takes the least time per step?"
     if "step_cost" not in results.experiments:
         return Answer(question, NOT_MEASURED, "")
     ratios = step_times(results.tables)
@@ -64,15 +64,18 @@ def _cost(results: Results) -> Answer:
     text = f"{names[first]} takes {_times(ratios[first])} times the baseline's time (mean of {over}"
     text += "; 95 % interval)"
     if near:
-        text += f"; {_list(f'{names[s]} {_times(ratios[s])}' for s in near)} not told apart from it"
+        text += (
+            f"; {_list(f'{names[s]} {_times(ratios[s])}' for s in near)} not distinguishable "
+            "from it"
+        )
     if last not in (first, *near):
-        text += f"; {names[last]} takes most, {_times(ratios[last])}"
+        text += f"; {names[last]} takes the most, {_times(ratios[last])}"
     short = f"{names[first]}: {ratios[first].center:.2f} times the baseline"
     if any(math.isnan(ratio.low) for ratio in ratios.values()):
-        why = "some ratio comes from one process, which gives no interval"
+        why = "some ratio is from a single process, which gives no interval"
         return Answer(question, NOT_KNOWN, f"{text}, but {why}.")
     if near:
-        short = f"{_list([names[first], *(names[s] for s in near)])}: not told apart"
+        short = f"{_list([names[first], *(names[s] for s in near)])}: not distinguishable"
     return Answer(question, short, f"{text}.")
 
 
@@ -85,7 +88,7 @@ def _no_ratios(results: Results) -> str:
         lost = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"No step was timed: of {_count(len(own), 'cell')}, {lost or 'none has a result'}."
     if (own["time_ratio"].notna() & ~is_baseline(own)).any():
-        return "No workload was timed with every method; each one's ratios are below."
+        return "No workload was timed with all methods; the ratios of each are below."
     return "No method was timed together with the baseline."
 
 
@@ -104,7 +107,7 @@ def _generalization(results: Results) -> Answer:
     base = "SGD" if found.baseline == "sgd" else found.baseline
     where = (
         f"{AT_COST[found.cost]} ({_count(found.workloads, 'workload')}, {found.seeds} seeds, "
-        f"numbers {'chosen on the validation part' if found.chosen else 'as given'})"
+        f"hyper-parameters {'chosen on the validation part' if found.chosen else 'as given'})"
     )
     what = f"{base}'s test errors removed, %" if found.of_errors else f"points over {base}"
     names = style.short(own.method for own in found.methods)
@@ -122,9 +125,9 @@ def _generalization(results: Results) -> Answer:
         if len(sides["ahead"]) == 1:
             short = f"{names[sides['ahead'][0].method]}: ahead of {base}"
     elif rest:
-        short = f"Not known: none is shown to be ahead of {base}"
+        short = f"Not known: no method is shown to be ahead of {base}"
     else:
-        short = f"{base}: every method is behind it"
+        short = f"{base}: all methods are behind it"
     text = f"{_upper(where)}, in {what}: {'; '.join(parts)}."
     return Answer(question, f"{short} {AT_COST[found.cost]}", text)
 

@@ -21,7 +21,7 @@ def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
         half = half[np.isfinite(half)]
         if len(half):
             processes = style.value_range(own.loc[half.index, "replicates"], "{:.0f}")
-            found.append(f"time ratios to ±{half.median():.1%} ({processes} processes)")
+            found.append(f"time ratios ±{half.median():.1%} ({processes} processes)")
         if (floor := noise_floor(tables)) is not None:
             found.append(f"noise floor ±{floor:.1%} (the baseline against itself)")
     against = tables.get("comparison")
@@ -31,11 +31,11 @@ def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
         if len(half):
             seeds = style.value_range(against.loc[half.index, "seeds"], "{:.0f}")
             found.append(
-                f"differences in test accuracy to ±{half.median():.2g} points ({seeds} seeds)"
+                f"differences in test accuracy ±{style.plain(half.median())} points ({seeds} seeds)"
             )
     if not found:
-        return "How sure: these records give no interval."
-    return f"How sure, at 95 %, by the median: {'; '.join(found)}."
+        return "These records give no interval."
+    return f"Median half-widths of the 95 % intervals: {'; '.join(found)}."
 
 
 def noise_floor(tables: Mapping[str, pd.DataFrame]) -> float | None:

@@ -62,7 +62,9 @@ def first_picture(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
     axes[0].set_yticks(range(len(order) + 1), [*(names[spec] for spec in order), name])
     title = "Cost and gain" if all(panels) else "Cost" if times else "Gain"
     gained = {spec: values[name] for spec, name in of.items() if name in values} or values
-    caption = " ".join([*(text for text, shown in zip(READING, panels, strict=True) if shown), ENDS])
+    caption = " ".join(
+        [*(text for text, shown in zip(READING, panels, strict=True) if shown), ENDS]
+    )
     return Picture(NAME, title, caption, figure, _data(order, times, gained))
 
 

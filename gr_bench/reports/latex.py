@@ -27,9 +27,9 @@ SMALL, SMALLER = 95, 110
 """Characters in a line of a page in the sizes of type ``\\small`` and ``\\footnotesize``."""
 
 ENDED = {
-    "budget spent": "Measuring ended when the time that it was given was spent.",
-    "interrupted": "Measuring was interrupted before it was done.",
-    "running": "Measuring was still going on when this was written.",
+    "budget spent": "Measurement ended when its time budget was spent.",
+    "interrupted": "Measurement was interrupted before completion.",
+    "running": "Measurement was still in progress when this was written.",
 }
 """Sentences on a run that did not come to its end, by its status."""
 

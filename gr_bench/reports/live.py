@@ -49,7 +49,7 @@ class LiveReport:
                 return
             if self._drawing.returncode == 0 and self._say is not None:
                 self._say(
-                    f"a first page, redrawn as more is known: {self._folder}/report/report.html"
+                    f"first report, updated during the run: {self._folder}/report/report.html"
                 )
                 self._say = None
             self._drawing = None

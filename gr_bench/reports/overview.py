@@ -21,7 +21,7 @@ def overview(results: Results) -> pd.DataFrame:
     for name, experiment in results.experiments.items():
         for title, by_spec in experiment.headlines(results.tables).items():
             if title in columns:
-                raise ValueError(f"{name}: another experiment has a headline {title!r} too")
+                raise ValueError(f"{name}: another experiment also has a headline {title!r}")
             columns[title] = by_spec
     specs = style.in_order(spec for by_spec in columns.values() for spec in by_spec)
     rows = [

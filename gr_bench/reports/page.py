@@ -185,8 +185,8 @@ def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], st
             table = table[np.array(shown, dtype=bool)]
         drawn[name] = table
     return drawn, (
-        f" Drawn are {DRAWN_OF_MORE} of {len(places)} pairs of model and dataset, the first ones; "
-        "the tables have all."
+        f" The figure shows the first {DRAWN_OF_MORE} of {len(places)} pairs of model and dataset; "
+        "the tables contain all."
     )
 
 

@@ -150,7 +150,7 @@ def _words_of_times(rows: pd.DataFrame) -> Mapping[str, str]:
     return {
         "title": "Time per step",
         "caption": "Ratios to the baseline, timed in the same rounds, with 95 % intervals. Bold: "
-        "faster than every other method but the baseline, beyond both intervals.",
+        "faster than every other method except the baseline, with disjoint intervals.",
         "every_row": "step_time",
         "relative": "over the baseline's",
         "absolute": "milliseconds",
@@ -164,8 +164,8 @@ def _words_of_accuracies(rows: pd.DataFrame) -> Mapping[str, str]:
     return {
         "title": f"Test accuracy against {name}, {words}",
         "caption": f"Points over {name} trained {words}, with 95 % intervals. Bold: better than "
-        f"{name} (at a 5 % false-discovery rate) and, beyond both intervals, than every other. An "
-        "interval that holds 0 does not show that there is no difference.",
+        f"{name} (at a 5 % false-discovery rate), and better than every other method, with disjoint "
+        "intervals. An interval that contains 0 does not show that there is no difference.",
         "every_row": "comparison",
         "relative": f"points over {name}",
         "absolute": "test accuracy, %",

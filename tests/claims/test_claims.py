@@ -833,7 +833,7 @@ def test_a_run_that_is_named_twice_is_refused(command: Warm, tmp_path: Path) -> 
     run = run_of(tmp_path / "run", *block(2.0, 3.0))
     ended = command("claims", run, run)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert "is named twice" in ended.err
+    assert "is given twice" in ended.err
 
 
 def test_what_a_name_holds_is_no_markup(command: Warm, tmp_path: Path) -> None:

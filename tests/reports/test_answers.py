@@ -33,8 +33,8 @@ def test_the_cheapest_and_the_dearest_are_named_with_their_intervals(tmp_path: P
     low, high = 1.5 * math.exp(-half), 1.5 * math.exp(half)
     assert found.short == "f-gr: 1.50 times the baseline"
     assert f"f-gr takes 1.50 [{low:.2f}, {high:.2f}] times" in found.text
-    assert "db-gr takes most, 3.00 [2.99, 3.01]" in found.text
-    assert "not told apart" not in found.text
+    assert "db-gr takes the most, 3.00 [2.99, 3.01]" in found.text
+    assert "not distinguishable" not in found.text
     assert gained.short == NOT_MEASURED
     assert rivals.short.startswith("Time per step: F-GR ahead")
 
@@ -42,8 +42,8 @@ def test_the_cheapest_and_the_dearest_are_named_with_their_intervals(tmp_path: P
 def test_methods_whose_intervals_overlap_are_not_told_apart(tmp_path: Path) -> None:
     ratios = {"sgd": 1.0, "sam": 2.001, "f-gr": 2.0, "db-gr": 3.0}
     found = answered(tmp_path, *block(ratios=ratios))[0]
-    assert found.short == "f-gr and sam: not told apart"
-    assert "sam 2.00 [2.00, 2.01] not told apart from it" in found.text
+    assert found.short == "f-gr and sam: not distinguishable"
+    assert "sam 2.00 [2.00, 2.01] not distinguishable from it" in found.text
 
 
 def test_over_workloads_means_are_geometric_and_errors_may_be_common(tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_without_a_common_workload_nothing_can_be_said(tmp_path: Path) -> None:
     other = block(ratios={"sgd": 1.0, "f-gr": 2.0}, batch_size=64)
     found = answered(tmp_path, *one, *other)[0]
     assert found.short == NOT_KNOWN
-    assert "No workload was timed with every method" in found.text
+    assert "No workload was timed with all methods" in found.text
 
 
 def test_one_process_gives_no_interval_and_no_answer(tmp_path: Path) -> None:
     found = answered(tmp_path, *block(processes=1, ratios={"sgd": 1.0, "sam": 2.0, "f-gr": 3.0}))[0]
     assert found.short == NOT_KNOWN
     assert "sam takes 2.00 (no interval)" in found.text
-    assert "one process" in found.text
+    assert "a single process" in found.text
 
 
 def test_where_every_step_failed_the_number_is_told(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_method_that_is_furthest_ahead_is_named(tmp_path: Path) -> None:
     assert "points over SGD: ahead of SGD: sam +10.0 [" in found.text
     assert "f-gr +5.0 [" in found.text
     assert "behind SGD: db-gr -10.0 [" in found.text
-    assert "1 workload, 5 seeds, numbers as given" in found.text
+    assert "1 workload, 5 seeds, hyper-parameters as given" in found.text
 
 
 def test_one_method_ahead_is_ahead_alone(tmp_path: Path) -> None:
@@ -113,13 +113,13 @@ def test_one_method_ahead_is_ahead_alone(tmp_path: Path) -> None:
 
 def test_where_every_method_is_behind_the_answer_is_sgd(tmp_path: Path) -> None:
     found = answered(tmp_path, *learned({"sgd": 0.8, "sam": 0.7, "f-gr": 0.6}))[1]
-    assert found.short == "SGD: every method is behind it at equal epochs"
+    assert found.short == "SGD: all methods are behind it at equal epochs"
     assert "ahead of SGD:" not in found.text
 
 
 def test_what_is_undecided_is_not_called_alike(tmp_path: Path) -> None:
     found = answered(tmp_path, *learned({"sgd": 0.8, "sam": 0.81}, noise=0.05))[1]
-    assert found.short == "Not known: none is shown to be ahead of SGD at equal epochs"
+    assert found.short == "Not known: no method is shown to be ahead of SGD at equal epochs"
     assert f"{NOT_KNOWN}: sam +1.0 [" in found.text
 
 
@@ -182,12 +182,12 @@ def test_the_line_says_how_well_each_kind_of_number_is_known(tmp_path: Path) -> 
     floor = noise_floor(tables)
     assert floor == pytest.approx(math.sinh(Q_95 * 0.002 / math.sqrt(3)), rel=0.01)
     line = how_sure(tables)
-    assert f"time ratios to ±{half:.1%} (3 processes)" in line
+    assert f"time ratios ±{half:.1%} (3 processes)" in line
     assert "noise floor ±0.5% (the baseline against itself)" in line
     assert "points (5 seeds)" in line
 
 
 def test_without_an_interval_the_line_says_so(tmp_path: Path) -> None:
     tables = Results(run_of(tmp_path, failed(cost()), failed(training()))).tables
-    assert how_sure(tables) == "How sure: these records give no interval."
+    assert how_sure(tables) == "These records give no interval."
     assert noise_floor(tables) is None

@@ -206,7 +206,7 @@ def test_figures_of_many_workloads_show_some_and_say_so() -> None:
     assert len(tables["some"]) == DRAWN_OF_MORE
     assert list(tables["none"]) == ["model", "dataset", "n"]
     assert len(tables["over"]) == len(tables["other"]) == 1
-    assert f"Drawn are {DRAWN_OF_MORE} of {MOST_DRAWN + 1} pairs" in left_out
+    assert f"first {DRAWN_OF_MORE} of {MOST_DRAWN + 1} pairs" in left_out
     few, nothing = _drawn({"some": table.head(MOST_DRAWN)})
     assert (len(few["some"]), nothing) == (MOST_DRAWN, "")
 

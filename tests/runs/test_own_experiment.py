@@ -140,7 +140,7 @@ def test_meters_are_columns_and_one_that_fails_costs_itself_alone(tmp_path: Path
     assert set(table["meter_errors"]) == {"broken: KeyError: 'no such thing'"}
     (experiment,) = run.experiments.values()
     (told,) = [line for line in experiment.warnings(run.tables) if "Meters" in line]
-    assert told.startswith("Meters gave no value in 4 of 4 trainings: broken: KeyError")
+    assert told.startswith("Meters returned no value in 4 of 4 trainings: broken: KeyError")
     again = gr_bench.load(tmp_path / "run")
     assert [record.meters for record in again.records] == [r.meters for r in run.records]
 

@@ -181,7 +181,7 @@ def test_a_line_of_a_later_schema_is_refused_with_the_reason(tmp_path: Path) -> 
     fill(tmp_path)
     with open(tmp_path / "journal.jsonl", "a") as journal:
         journal.write(with_checksum(text) + "\n")
-    why = rf"line 5, cannot be read: schema {SCHEMA + 1} is newer than this gr-bench"
+    why = rf"line 5, cannot be read: schema {SCHEMA + 1} is newer than the schema"
     with pytest.raises(RequestError, match=why):
         read_journal(tmp_path)
 

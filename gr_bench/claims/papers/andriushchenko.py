@@ -16,9 +16,9 @@ IN_THE_PAPER = Scope(
 ANDRIUSHCHENKO = (
     contrast(
         "small-m-generalises-better",
-        "SAM with a perturbation for every micro-batch generalises better than with one for the "
-        "mini-batch: the smaller m, the better.",
-        where="abstract; the section on m-sharpness, its number not known",
+        "SAM with a separate perturbation for every micro-batch generalises better than with "
+        "one for the whole mini-batch: the smaller m, the better.",
+        where="abstract; the section on m-sharpness (number not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own="micro-batches(sam)",
@@ -27,7 +27,7 @@ ANDRIUSHCHENKO = (
     ),
     contrast(
         "normalisation-does-not-matter",
-        "SAM without the normalisation of its ascent generalises as well.",
+        "SAM without normalised ascent generalises equally well.",
         where="section not known",
         source=SOURCE,
         scope=IN_THE_PAPER,

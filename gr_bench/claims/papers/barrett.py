@@ -109,14 +109,14 @@ def order_claim(
         where=where,
         source=source,
         scope=ANYWHERE,
-        size=f"Order {order} exactly, in the limit; {NEAR:g} is put down to finite steps.",
+        size=f"Order {order} exactly, in the limit; {NEAR:g} is attributed to finite steps.",
         command=COMMAND,
         quantity=f"order of the distance from the {flow} flow",
         number="{:.3f}",
-        rule=f"The slope of log ‖θ - θ_flow‖ on log h over {steps} in float64 is taken for every "
-        f"problem that is drawn. A sort of problem holds if its 95 % interval over at least "
-        f"{LEAST_SEEDS} problems is within {NEAR:g} of {order}, and is contradicted if it is "
-        "wholly outside.",
+        rule=f"The slope of log ‖θ - θ_flow‖ against log h over {steps} in float64 is computed "
+        "for every random problem. A type of problem holds if its 95 % interval over at "
+        f"least {LEAST_SEEDS} problems is within {NEAR:g} of {order}, and is contradicted "
+        "if it lies entirely outside.",
         cases=partial(order_cases, flow, order, several),
     )
 
@@ -129,57 +129,61 @@ BARRETT = (
         flow="modified",
         order=3,
         several=False,
-        where="the theorem on backward error analysis; its number is not known",
+        where="the theorem on backward error analysis (number not known)",
         source=SOURCE,
     ),
     order_claim(
         "descent-leaves-the-flow",
-        "From the flow of the loss itself that step departs at order h².",
+        "The distance of that step from the flow of the loss itself is of order h².",
         flow="plain",
         order=2,
         several=False,
-        where="the theorem on backward error analysis; its number is not known",
+        where="the theorem on backward error analysis (number not known)",
         source=SOURCE,
     ),
     Claim(
         name="large-steps-end-flatter",
-        words="In the same time h·n, descent with a larger step ends where the loss is flatter.",
+        words=(
+            "In the same time h·n, descent with a larger step ends in a flatter region of the loss."
+        ),
         where="abstract; figure 1 for a model of two parameters",
         source=SOURCE,
         scope=Scope(
             "MLPs and ResNets trained on images; a model of two parameters (figure 1)",
             models=("mlp", "resnet*", "product"),
         ),
-        size=f"None is taken over: {1 - FLATTER:.0%} of the largest curvature counts, our choice.",
+        size=f"Our choice, not the paper's: {1 - FLATTER:.0%} of the largest curvature counts.",
         command=COMMAND,
         quantity="largest curvature at the end, step h over step h/8",
         number="{:.4f}",
-        rule="The largest eigenvalue of the Hessian where descent with the largest step ends is "
-        "divided by that with an eighth of the step, in the same time from the same start. A sort "
-        f"of problem holds if the 95 % interval of the geometric mean is at {FLATTER:g} or below; "
-        f"it is flatter by less if the interval is above {FLATTER:g} and below 1; contradicted if "
-        f"it is above {FLATTER:g} and not below 1.",
+        rule="The largest eigenvalue of the Hessian at the end of descent with the largest step "
+        "is divided by that with an eighth of the step, in the same time from the same "
+        "start. A type of problem holds if the 95 % interval of the geometric mean is at "
+        f"{FLATTER:g} or below; the end is flatter by less if the interval is above "
+        f"{FLATTER:g} and below 1; the claim is contradicted if it is above {FLATTER:g} and "
+        "not below 1.",
         cases=partial(_ratio_cases, "large_curvature", "small_curvature", FLATTER),
         answers=claim_words(f"flatter by under {1 - FLATTER:.0%}", has_size=False),
     ),
     Claim(
         name="explicit-penalty-acts-alike",
-        words="An explicit penalty on the gradient at a small step does what the large step does.",
+        words="An explicit gradient penalty at a small step has the effect of the large step.",
         where="abstract; figure 1 for a model of two parameters",
         source=SOURCE,
         scope=Scope(
             "MLPs and ResNets trained on images; a model of two parameters (figure 1)",
             models=("mlp", "resnet*", "product"),
         ),
-        size=f"None is taken over: {1 - CLOSER:.0%} of the distance counts, our choice.",
+        size=f"Our choice, not the paper's: {1 - CLOSER:.0%} of the distance counts.",
         command=COMMAND,
         quantity="distance from the large step's end, with the penalty over without",
         number="{:.3f}",
-        rule="Descent with an eighth of the step ends at some distance from where the large step "
-        "does; with the penalty ((h - h/8)/4)·‖∇L‖² at another. A sort of problem holds if the "
-        "95 % interval of the ratio's geometric mean, at the largest step, is at "
-        f"{CLOSER:g} or below; it is closer by less if the interval is above {CLOSER:g} and below "
-        f"1; contradicted if it is above {CLOSER:g} and not below 1.",
+        rule="The end of descent with an eighth of the step is at some distance from that of "
+        "the large step; with the penalty ((h - h/8)/4)·‖∇L‖² the distance is different. A "
+        "type of problem holds if the 95 % interval of the ratio's geometric mean, at the "
+        f"largest step, is at {CLOSER:g} or below; the end is closer by less if the "
+        f"interval is above {CLOSER:g} and below 1; the claim is contradicted if it is "
+        f"above {CLOSER:g} and not below 1.",
         cases=partial(_ratio_cases, "explicit_distance", "small_distance", CLOSER),
         answers=claim_words(f"closer by under {1 - CLOSER:.0%}", has_size=False),
     ),

@@ -96,25 +96,25 @@ def contrast_cases(pairs: Pairs, rule: Rule, evidence: Evidence) -> list[Case]:
     return cases
 
 
-LOST = " A side that lost more runs to divergence or failure than the other is behind."
+LOST = " A side with more diverged or failed runs than the other is behind."
 CHOSEN = (
-    "Each with the numbers that the validation part chose, or the only ones that were tried, at "
-    "equal epochs, paired by seed and split; by the 95 % interval of the difference in test "
+    "Each with the hyper-parameters chosen on the validation part, or the only ones tried, at "
+    "equal epochs, paired by seed and split. By the 95 % interval of the difference in test "
     "accuracy: "
 )
 RULES: dict[Rule, tuple[str, str]] = {
     at_least: (
-        f"The paper's size is not taken over: {BETTER:g} point of test accuracy counts, our "
-        "choice.",
+        f"Our choice, not the paper's size: {BETTER:g} point of test accuracy counts.",
         f"a workload holds if it is at {BETTER:g} point or above; the gain is smaller if it is "
-        f"above 0 and below {BETTER:g}; contradicted if it is below {BETTER:g} and not above 0.",
+        f"above 0 and below {BETTER:g}; the claim is contradicted if it is below {BETTER:g} and "
+        "not above 0.",
     ),
     no_worse: (
-        f"As well: less than {MARGIN:g} point of test accuracy behind, our choice.",
+        f"As well: less than {MARGIN:g} point of test accuracy behind (our choice).",
         f"a workload holds if it is above -{MARGIN:g} point, and is contradicted if it is below.",
     ),
     no_gain: (
-        f"No gain: less than {BETTER:g} point of test accuracy, our choice.",
+        f"No gain: less than {BETTER:g} point of test accuracy (our choice).",
         f"a workload holds if it is below {BETTER:g} point, and is contradicted if it is at it or "
         "above.",
     ),

@@ -83,8 +83,8 @@ def _gain_cases(own: str, rule: Any, evidence: Evidence) -> list[Case]:
 
 
 GAINS = (
-    "The gain over SGD with GELU minus that with ReLU, pair by pair of seed and split, the numbers "
-    "chosen on the validation part for each; by its 95 % interval: "
+    "The gain over SGD with GELU minus that with ReLU, paired by seed and split, with "
+    "hyper-parameters chosen on the validation part for each. By its 95 % interval: "
 )
 
 DAUPHIN = (
@@ -92,43 +92,43 @@ DAUPHIN = (
         name="penalty-needs-a-curved-activation",
         words="A gradient penalty (DB-GR) gains more with an activation that has a second "
         "derivative (GELU) than with ReLU, which has none.",
-        where="abstract; the section is not known",
+        where="abstract (section not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
-        size=f"None is taken over: {BETTER:g} point of test accuracy counts, our choice.",
+        size=f"Our choice, not the paper's: {BETTER:g} point of test accuracy counts.",
         command=TRAININGS,
         quantity="gain of db-gr with GELU minus with ReLU (points)",
         number="{:+.2f}",
-        rule=f"{GAINS}a workload holds if it is at {BETTER:g} point or above; smaller if it is "
-        f"above 0 and below {BETTER:g}; contradicted if it is below {BETTER:g} and not above 0; "
-        "open where a run was lost.",
+        rule=f"{GAINS}a workload holds if it is at {BETTER:g} point or above; the gain is "
+        f"smaller if it is above 0 and below {BETTER:g}; the claim is contradicted if it is "
+        f"below {BETTER:g} and not above 0; it is open if a run was lost.",
         cases=partial(_gain_cases, "db-gr", at_least),
         answers=claim_words(f"more by under {BETTER:g} point", has_size=False),
     ),
     contrast(
         "penalty-with-relu-does-not-help",
         "With ReLU a gradient penalty does not improve on SGD.",
-        where="abstract; the section is not known",
+        where="abstract (section not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own="db-gr",
         base="sgd",
         rule=no_gain,
         pairs=partial(_with, BENT, "db-gr", "sgd"),
-        more="Of models that are spelled with ReLU. ",
+        more="For models specified with ReLU. ",
     ),
     Claim(
         name="sam-needs-no-curved-activation",
         words="SAM depends less on it: its gain is the same with GELU as with ReLU.",
-        where="the discussion of SAM; the section is not known",
+        where="the discussion of SAM (section not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
-        size=f"The same: to {MARGIN:g} point of test accuracy, our choice.",
+        size=f"The same: within {MARGIN:g} point of test accuracy (our choice).",
         command=TRAININGS,
         quantity="gain of sam with GELU minus with ReLU (points)",
         number="{:+.2f}",
-        rule=f"{GAINS}a workload holds if it is within {MARGIN:g} point of 0, and is contradicted "
-        "if it is wholly outside; open where a run was lost.",
+        rule=f"{GAINS}a workload holds if it is within {MARGIN:g} point of 0, and is "
+        "contradicted if it lies entirely outside; it is open if a run was lost.",
         cases=partial(_gain_cases, "sam", same),
     ),
 )

@@ -43,7 +43,10 @@ def rate_pairs(
         yield sides[0][0], sides[1][0]
 
 
-RATES = "Of trainings at a constant rate without momentum, at the largest and the smallest rate. "
+RATES = (
+    "For trainings at a constant learning rate without momentum, at the largest and the "
+    "smallest rate. "
+)
 
 SMITH = (
     order_claim(
@@ -54,23 +57,23 @@ SMITH = (
         flow="modified",
         order=3,
         several=True,
-        where="abstract; the equation's number is not known",
+        where="abstract (equation number not known)",
         source=SOURCE,
     ),
     order_claim(
         "the-penalty-is-of-mini-batches",
-        "It is the gradients of mini-batches that are penalised: the flow with the penalty of the "
-        "full gradient, (h/4)·‖∇C‖², is left at order h².",
+        "The mini-batch gradients are penalised: the distance from the flow with the penalty of "
+        "the full gradient, (h/4)·‖∇C‖², is of order h².",
         flow="full",
         order=2,
         several=True,
-        where="abstract; the equation's number is not known",
+        where="abstract (equation number not known)",
         source=SOURCE,
     ),
     contrast(
         "large-rates-generalise",
-        "Without momentum and at equal epochs, SGD with a large rate generalises better than with "
-        "a small one.",
+        "Without momentum and at equal epochs, SGD with a large learning rate generalises "
+        "better than with a small one.",
         where="abstract and introduction",
         source=SOURCE,
         scope=IN_THE_PAPER,
@@ -82,8 +85,8 @@ SMITH = (
     ),
     contrast(
         "explicit-penalty-helps-small-rates",
-        "At a small rate, including the implicit penalty explicitly, mini-batch by mini-batch, "
-        "raises the test accuracy.",
+        "At a small learning rate, adding the implicit penalty explicitly, mini-batch by "
+        "mini-batch, raises the test accuracy.",
         where="abstract and section 2.3",
         source=SOURCE,
         scope=IN_THE_PAPER,
@@ -95,7 +98,7 @@ SMITH = (
     ),
     contrast(
         "explicit-penalty-replaces-large-rates",
-        "With it the small rate does as well as the large rate without.",
+        "With this penalty, the small rate performs as well as the large rate without it.",
         where="section 2.3",
         source=SOURCE,
         scope=IN_THE_PAPER,

@@ -15,8 +15,8 @@ SOURCE = (
     "Zhao, Zhang & Hu, When Will Gradient Regularization Be Harmful? (ICML 2024, arXiv 2406.09723)"
 )
 IN_THE_PAPER = Scope(
-    "vision transformers on CIFAR-10 and CIFAR-100 by an adaptive optimizer with a warm-up of the "
-    "learning rate",
+    "vision transformers on CIFAR-10 and CIFAR-100 with an adaptive optimizer and learning-rate "
+    "warm-up",
     models=("vit",),
     datasets=("cifar10", "cifar100"),
 )
@@ -36,27 +36,27 @@ def _claim(name: str, words: str, own: str) -> Claim:
     return contrast(
         name,
         words,
-        where="abstract; the section is not known",
+        where="abstract (section not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own=own,
         base="gnp",
         rule=at_least,
         pairs=partial(adaptive_pairs, own, "gnp"),
-        more="Under AdamW with a learning rate that is warmed up over a tenth of the training. ",
+        more="With AdamW and a learning rate warmed up over a tenth of the training. ",
     )
 
 
 ZHAO = (
     _claim(
         "no-penalty-while-the-rate-warms-up",
-        "With an adaptive optimizer and a warm-up of the learning rate, GR from the first step "
-        "does harm: without the penalty during the warm-up it generalises better.",
+        "With an adaptive optimizer and learning-rate warm-up, GR from the first step is "
+        "harmful: omitting the penalty during the warm-up generalises better.",
         "warmup(gnp)",
     ),
     _claim(
         "penalty-warms-up",
-        "So it does where the ascent's radius grows from 0 during the warm-up.",
+        "Increasing the ascent radius from 0 during the warm-up also generalises better.",
         "ramp(gnp)",
     ),
 )

@@ -23,8 +23,8 @@ SOURCE = (
     "(arXiv 2410.10373)"
 )
 IN_THE_PAPER = Scope(
-    "WideResNet-16-8, ResNet-20 and others on CIFAR-10 and CIFAR-100, the last epochs of a "
-    "training by SAM",
+    "WideResNet-16-8, ResNet-20 and others on CIFAR-10 and CIFAR-100, with SAM in the last "
+    "epochs of a training",
     models=("wrn*", "resnet-20"),
     datasets=("cifar10", "cifar100"),
 )
@@ -69,7 +69,7 @@ def _flatness(evidence: Evidence) -> list[Case]:
 ZHOU = (
     contrast(
         "late-sam-is-enough",
-        "SAM at the end of a training generalises as well as SAM throughout.",
+        "SAM only at the end of a training generalises as well as SAM throughout.",
         where="abstract; figure 1",
         source=SOURCE,
         scope=IN_THE_PAPER,
@@ -79,7 +79,7 @@ ZHOU = (
     ),
     contrast(
         "late-sam-improves-on-sgd",
-        "SAM at the end of a training generalises better than SGD throughout.",
+        "SAM only at the end of a training generalises better than SGD throughout.",
         where="abstract; figure 1",
         source=SOURCE,
         scope=IN_THE_PAPER,
@@ -89,24 +89,27 @@ ZHOU = (
     ),
     Claim(
         name="late-sam-is-as-flat",
-        words="SAM at the end of a training ends nearly as flat as SAM throughout.",
+        words=(
+            "SAM only at the end of a training reaches solutions nearly as flat as SAM throughout."
+        ),
         where="abstract",
         source=SOURCE,
         scope=IN_THE_PAPER,
-        size=f"Nearly: a largest curvature at most {AS_FLAT - 1:.0%} above SAM's, our choice.",
+        size=f"Nearly: a largest curvature at most {AS_FLAT - 1:.0%} above SAM's (our choice).",
         command=TRAININGS,
         quantity="largest Hessian eigenvalue of late(sam) over sam",
         number="{:.2f}",
-        rule="The largest eigenvalues of the Hessian of the training loss are divided pair by pair "
-        "of seed and split. A workload holds if the 95 % interval of the geometric mean is at "
-        f"{AS_FLAT:g} or below, and is contradicted if it is above. It is open unless the interval "
-        f"of SGD over SAM is above {AS_FLAT:g}: else there is nothing to be found late.",
+        rule="The ratio of the largest eigenvalues of the Hessian of the training loss is "
+        "computed for each pair of seed and split. A workload holds if the 95 % interval "
+        f"of the geometric mean is at {AS_FLAT:g} or below, and is contradicted if it is "
+        f"above. It is open unless the interval of SGD over SAM is above {AS_FLAT:g}; "
+        "otherwise SAM has no effect to reproduce.",
         cases=_flatness,
     ),
     contrast(
         "early-sam-is-not-enough",
-        "SAM in the early phase alone falls behind SAM throughout.",
-        where="abstract; the section on the early phase, its number not known",
+        "SAM only in the early phase generalises worse than SAM throughout.",
+        where="abstract; the section on the early phase (number not known)",
         source=SOURCE,
         scope=IN_THE_PAPER,
         own=SAM,

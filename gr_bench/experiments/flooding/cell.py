@@ -48,5 +48,5 @@ class FloodingGrid(Grid):
     def _flooding_alone(cls, texts: list[str]) -> list[str]:
         for text in texts:
             if parse(text).name != METHOD:
-                raise ValueError(f"{text!r} is not traced: give flooding with its levels")
+                raise ValueError(f"{text!r} cannot be traced: give flooding with its levels")
         return texts

@@ -40,10 +40,11 @@ def charts(table: pd.DataFrame, traces: pd.DataFrame) -> Iterator[Chart]:
             flooding_traces,
             table,
             "Flooding near its level",
-            f"Left: the loss of {SHOWN} steps of one training from where it reached the level "
-            "(line). A coloured step is the first of a pair in opposite directions, in the colour "
-            "of the method whose step the pair makes. Right: how far every pair leads from the "
-            "explicit step of finite-difference GR, relative to it, by order; all seeds.",
+            f"Left: the loss over {SHOWN} steps of one training after it first reached the level "
+            "(line). A coloured step is the first of a pair in opposite directions; its colour "
+            "is that of the method whose step the pair makes. Right: distance of every pair "
+            "from the explicit step of finite-difference GR, relative to that step, by order; "
+            "all seeds.",
             more={"traces": traces},
         )
 

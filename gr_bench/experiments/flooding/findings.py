@@ -25,7 +25,7 @@ def findings(table: pd.DataFrame) -> list[str]:
         for (fresh, dtype), part in done.groupby(["fresh", "dtype"], sort=True)
     ]
     if len(table) and not len(done):
-        found = ["Nothing can be said of flooding's pairs: no training has any."]
+        found = ["Nothing can be said about flooding's pairs: no training has any."]
     return [*found, *_lost(table)]
 
 
@@ -34,12 +34,12 @@ def _pairs(part: pd.DataFrame, batches: str, dtype: str) -> str:
     count = f"{len(part)} training{'s' if len(part) > 1 else ''}"
     where = f"On {batches} in {dtype} ({count})"
     if not b_gr + f_gr:
-        return f"{where}: nothing can be said, since there is no pair of opposite steps."
+        return f"{where}: nothing can be said, since there are no pairs of opposite steps."
     median, largest = part["median_difference"].median(), part["largest_difference"].max()
     return (
-        f"{where}: {b_gr + f_gr} pairs of opposite steps, {b_gr} as in B-GR and {f_gr} as in F-GR; "
-        f"they end off the explicit step of GR by {median:.2g} of its length (median over "
-        f"trainings), by {largest:.2g} at most."
+        f"{where}: {b_gr + f_gr} pairs of opposite steps, {b_gr} as in B-GR and {f_gr} as in "
+        f"F-GR; their distance from the explicit step of GR is {median:.2g} of its length "
+        f"(median over trainings), and {largest:.2g} at most."
     )
 
 
@@ -47,4 +47,8 @@ def _lost(table: pd.DataFrame) -> list[str]:
     counts = table["status"].value_counts()
     words = ("level not reached", "diverged", "failed", "unsupported")
     lost = [f"{counts[status]} {status}" for status in words if status in counts]
-    return [f"Of {len(table)} trainings, these have no pairs: {', '.join(lost)}."] if lost else []
+    return (
+        [f"Of {len(table)} trainings, the following have no pairs: {', '.join(lost)}."]
+        if lost
+        else []
+    )

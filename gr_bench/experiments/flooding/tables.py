@@ -114,10 +114,11 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
             "flooding",
             "Flooding's steps, pair by pair",
             "Means over seeds. A pair is two consecutive steps in opposite directions. Its "
-            "difference is how far it leads from the explicit step, θ - η²·ΔR_B for descent first "
-            "and θ - η²·ΔR_F for ascent first, relative to that step's length: rounding where both "
-            "steps have the same mini-batch. Pair share: of all consecutive steps once the level "
-            "was reached. Lost: the level was not reached, or the run diverged or failed.",
+            "difference is the distance from the explicit step, θ - η²·ΔR_B for descent first "
+            "and θ - η²·ΔR_F for ascent first, relative to that step's length; it is at "
+            "rounding level if both steps use the same mini-batch. Pair share: share of all "
+            "consecutive steps after the level was reached. Lost: the level was not reached, or "
+            "the run diverged or failed.",
             shown.rename(columns={"fresh": "batches", "spec": "method"}),
         )
     ]

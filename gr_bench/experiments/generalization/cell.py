@@ -356,8 +356,8 @@ class GeneralizationGrid(OptimizerGrid):
         both = sorted({*self.seeds} & {*self.selection_seeds})
         if self.select and both:
             raise ValueError(
-                f"seed {both[0]} is among seeds and selection_seeds: what is chosen on a seed must "
-                "not be judged on it"
+                f"seed {both[0]} is in both seeds and selection_seeds: a setting must not be "
+                "judged on the seed that it was chosen on"
             )
         return self
 
@@ -369,17 +369,17 @@ class GeneralizationGrid(OptimizerGrid):
             drawn += [spec for spec in self.methods if parse(spec).ranges]
             if drawn:
                 raise ValueError(
-                    f"{drawn[0]!r} has a range: say how many settings are drawn from it, as in "
-                    "trials = 16, with select = true; or list numbers"
+                    f"{drawn[0]!r} has a range: give the number of settings to draw from it, "
+                    "such as trials = 16, with select = true; or list values"
                 )
             if self.select and self.weight_decays is not None:
                 raise ValueError(
-                    "weight_decays are chosen among trials: add trials = 16, or fix one, "
+                    "weight_decays are chosen by trials: add trials = 16, or fix one with "
                     f"weight_decay = {WEIGHT_DECAY:g}"
                 )
             return self
         if not self.select:
-            raise ValueError("trials are what is chosen from: add select = true")
+            raise ValueError("trials require a selection: add select = true")
         for kind in dict.fromkeys(parse(spec).kind for spec in self.methods):
             for optimizer in self.optimizers:
                 size = space(self, kind, optimizer).size

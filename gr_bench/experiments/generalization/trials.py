@@ -55,7 +55,7 @@ def _rates(value: Any) -> list[float] | str:
         return _RATES.validate_python(value)
     found = parse_range(value)
     if found.low <= 0:
-        raise ValueError(f"{found} holds no learning rates: both ends are above 0")
+        raise ValueError(f"{found} is not a range of learning rates: both ends must be above 0")
     return str(found)
 
 
@@ -64,7 +64,7 @@ def _decays(value: Any) -> list[float] | str | None:
         return None if value is None else _DECAYS.validate_python(value)
     found = parse_range(value)
     if found.low < 0:
-        raise ValueError(f"{found} holds no weight decays: none is below 0")
+        raise ValueError(f"{found} is not a range of weight decays: they cannot be negative")
     return str(found)
 
 
@@ -185,8 +185,8 @@ def draw(space: Space, count: int, seed: str) -> tuple[tuple[int, Setting], ...]
     if len(found) < count:
         kind, least = parse(space.specs[0]).kind, len(found) or int(space.size)
         raise RequestError(
-            f"{count} trials of {kind}, and no more than {least} settings to draw them from: list "
-            "more learning_rates, weight_decays or numbers, or give wider ranges"
+            f"{count} trials of {kind}, but only {least} settings to draw from: list more "
+            "learning_rates, weight_decays or values, or give wider ranges"
         )
     return tuple((place, setting) for setting, place in found.items())
 

@@ -82,7 +82,7 @@ class ImplicitBiasGrid(AnyGrid):
         for text in texts:
             if parse(text).name not in FAMILIES:
                 names = ", ".join(FAMILIES)
-                raise ValueError(f"no theory speaks of {text!r}: use {names}")
+                raise ValueError(f"there is no theory for {text!r}: use {names}")
         return texts
 
     @field_validator("problems")
@@ -91,6 +91,6 @@ class ImplicitBiasGrid(AnyGrid):
         texts = known(texts, PROBLEMS)
         for text in texts:
             if "seed" in parse(text).parameters:
-                raise ValueError(f"{text!r}: leave the seed to seeds")
+                raise ValueError(f"{text!r}: set the seed through seeds")
             build_problem(text, seed=0)
         return texts

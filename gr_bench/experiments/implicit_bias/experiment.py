@@ -22,7 +22,7 @@ class ImplicitBias(Experiment[ImplicitBiasGrid, ImplicitBiasCell]):
     """Follow every method to its solution, and solve for the one that theory predicts."""
 
     name = "implicit_bias"
-    title = "Which solution does it pick?"
+    title = "Which solution does each method select?"
     grid = ImplicitBiasGrid
     cell = ImplicitBiasCell
     records = (Solution,)

@@ -34,21 +34,21 @@ def charts(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Chart]:
             implicit_bias_alpha,
             table,
             "α̃ against the ascent step",
-            "Below 1: nearer to the rich regime (the L1 norm) than gradient descent from the same "
-            "start. Thin lines: one problem each. Thick: their mean, with the 95 % interval. The "
-            "three methods are one family in ε, which B-GR enters with the other sign; DB-GR is "
-            "the limit at 0.",
+            "Below 1: closer to the rich regime (the L1 norm) than gradient descent from the "
+            "same start. Thin lines: one problem each. Thick lines: their mean, with the 95 % "
+            "interval. The three methods form one family in ε, with the opposite sign for B-GR; "
+            "DB-GR is the limit at 0.",
         )
     if len(done):
         yield Chart(
             implicit_bias_prediction,
             table,
-            "What theory predicts, and what descent finds",
+            "Predicted and actual solutions",
             "Left: every entry of every solution β against the minimiser of φ_α̃ under Xβ = y. "
-            "Middle: √(w₊w₋)/α at the end against α̃/α from the accumulated integral. Right: the "
-            "relative error ‖β - β̃‖/‖β̃‖ of every solution (dots) and the largest of its α̃ "
-            f"(crosses), by method; the line is {LIMIT:g}. Flooding fits no data, so that theory "
-            "predicts its α̃ alone.",
+            "Middle: √(w₊w₋)/α at the end against α̃/α from the accumulated integral. Right: "
+            "the relative error ‖β - β̃‖/‖β̃‖ of every solution (dots) and the largest of its "
+            f"α̃ (crosses), by method; the line is {LIMIT:g}. Flooding does not fit the data, so "
+            "theory predicts only its α̃.",
             more={"coordinates": coordinates},
         )
     if len(family):
@@ -57,20 +57,20 @@ def charts(table: pd.DataFrame, coordinates: pd.DataFrame) -> Iterator[Chart]:
             table,
             "Test error against the ascent step",
             "Mean over problems of the test error minus that of gradient descent on the same "
-            "problem, with the 95 % interval. A smaller α̃ is what theory promises; whether it "
-            "helps is another matter: the features' mean decides it.",
+            "problem, with the 95 % interval. Theory promises a smaller α̃; whether this helps "
+            "depends on the features' mean.",
         )
     path = _without_gaps(table)
     if path["alpha"].nunique() > 1:
         yield Chart(
             implicit_bias_path,
             table,
-            "The way from the kernel to the rich regime",
-            "Means over problems. Across: the L1 norm, from the least that fits the data (0) to "
-            "that of the fit of least L2 norm (1). Upwards: how far the L2 norm is above its "
-            "least. Line: gradient descent from different α. A method lies near where descent from "
-            "its α̃ would lead; not there, since that α̃ differs from weight to weight. Settings "
-            "with a run that is not done are left out.",
+            "From the kernel to the rich regime",
+            "Means over problems. Horizontal: the L1 norm, from the smallest that fits the data "
+            "(0) to that of the minimum-L2-norm fit (1). Vertical: the L2 norm relative to its "
+            "minimum. Line: gradient descent from different α. A method lies near the point "
+            "reached by descent from its α̃, but not exactly there, since its α̃ differs from "
+            "weight to weight. Settings with an unfinished run are omitted.",
         )
 
 

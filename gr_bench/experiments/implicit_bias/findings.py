@@ -39,21 +39,21 @@ def _order(orders: pd.DataFrame) -> list[str]:
     each = "problem, α and γ" if several else "problem"
     if not parts:
         return [
-            f"Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one "
-            f"{each}."
+            "Nothing can be said about the order of α̃ in ε: this requires F-GR or B-GR at two "
+            f"ε on one {each}."
         ]
-    return [f"The order that theory gives α̃, by {each}: {', '.join(parts)}."]
+    return [f"The order of α̃ predicted by theory, by {each}: {', '.join(parts)}."]
 
 
 def _theory(table: pd.DataFrame) -> list[str]:
     done = table[table["status"] == "ok"]
     if not len(done):
-        nothing = "Nothing can be said of theory's prediction: no run came to a solution."
+        nothing = "Nothing can be said about theory's prediction: no run reached a solution."
         return [nothing] if len(table) else []
     beta, alpha = done["beta_error"].max(), done["discretisation_error"].max()
     return [
-        f"Theory's prediction is off by {beta:.1e} at most in β and by {alpha:.1e} at most in α̃, "
-        f"relative to each, over {len(done)} solution{'s' if len(done) > 1 else ''}."
+        f"The relative error of theory's prediction is at most {beta:.1e} in β and at most "
+        f"{alpha:.1e} in α̃, over {len(done)} solution{'s' if len(done) > 1 else ''}."
     ]
 
 
@@ -62,7 +62,10 @@ def _lost(table: pd.DataFrame) -> list[str]:
     words = ("not converged", "diverged", "failed", "unsupported")
     lost = [f"{counts[status]} {status}" for status in words if status in counts]
     return (
-        [f"Of {len(table)} runs, these came to no solution and are in no mean: {', '.join(lost)}."]
+        [
+            f"Of {len(table)} runs, the following reached no solution and are excluded from means: "
+            f"{', '.join(lost)}."
+        ]
         if lost
         else []
     )
@@ -75,7 +78,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
     if not len(off):
         return []
     return [
-        f"In {len(off)} of {len(done)} solutions theory's α̃ is off √(w₊w₋) by more than {LIMIT:g}, "
-        f"up to {off['discretisation_error'].max():.1e}: theory speaks of a flow, to which smaller "
-        "steps come nearer."
+        f"In {len(off)} of {len(done)} solutions theory's α̃ differs from √(w₊w₋) by more than "
+        f"{LIMIT:g}, up to {off['discretisation_error'].max():.1e}: theory describes a flow, "
+        "which smaller steps approximate better."
     ]

@@ -26,9 +26,10 @@ def _solutions(summary: Summary) -> Summary:
         summary,
         table=table,
         caption="Solutions of the diagonal linear network: means over problems with 95 % "
-        "t-intervals. α̃/α: the scale of the potential that the solution minimises, over that of "
-        "the start; the mean over the weights, from the integral that theory asks for. Test error: "
-        "expected squared error on new inputs; minus SGD: paired by problem.",
+        "t-intervals. α̃/α: the scale of the potential minimised by the solution, "
+        "relative to that of the start; mean over the weights, computed from the "
+        "integral in the theory. Test error: expected squared error on new inputs; "
+        "minus SGD: paired by problem.",
     )
 
 
@@ -39,8 +40,9 @@ def protocol(table: pd.DataFrame) -> list[str]:
     done = table["status"].isin(["ok", "flooded"])
     counts = table.groupby(["dataset", "alpha", "spec"])["seed"].nunique()
     return [
-        "Diagonal linear networks were trained by full-batch gradient descent to their solutions "
-        f"on {value_range(counts, '{:.0f}')} problems each of {listed(table['dataset'])}, from "
-        f"scales α of {listed(table['alpha'])}, and held to the minimiser of the potential that "
-        f"theory predicts; {done.sum()} of {len(table)} trainings came to a solution."
+        "Diagonal linear networks were trained by full-batch gradient descent to their "
+        f"solutions on {value_range(counts, '{:.0f}')} problems each of "
+        f"{listed(table['dataset'])}, from scales α of {listed(table['alpha'])}, and compared "
+        f"with the minimiser of the potential predicted by theory; {done.sum()} of {len(table)} "
+        "trainings reached a solution."
     ]

@@ -197,14 +197,15 @@ def summaries(table: pd.DataFrame, orders: pd.DataFrame) -> list[Summary]:
         Summary(
             "implicit_bias",
             "Solutions of the diagonal linear network",
-            "Means over problems, with 95 % t-intervals; off by: the largest over problems. "
-            "α̃/α: the mean over the weights, from the integral that theory asks for. α̃ off by: "
-            "against √(w₊w₋) at the end, the error of finite steps. β off by: ‖β - β̃‖/‖β̃‖, where "
-            "β̃ minimises the potential φ_α̃ under Xβ = y, solved for by itself. Outside rows of X: "
-            "that part of ∇φ_α̃(β), which theory has in the row space. Kernel share: the L1 norm "
-            "on the way from the least one (0, rich) to that of the fit of least L2 norm (1, "
-            "kernel). Test error: expected squared error on new inputs; minus SGD: paired by "
-            "problem. Runs that are not done after the most steps allowed are in no mean.",
+            "Means over problems, with 95 % t-intervals; errors (off by) are the largest over "
+            "problems. α̃/α: mean over the weights, computed from the integral in the theory. "
+            "α̃ off by: relative to √(w₊w₋) at the end, the error of finite steps. β off by: ‖β "
+            "- β̃‖/‖β̃‖, where β̃ minimises the potential φ_α̃ under Xβ = y, computed "
+            "independently. Outside rows of X: the component of ∇φ_α̃(β) outside the row space, "
+            "where theory predicts none. Kernel share: the L1 norm, from its minimum (0, rich) "
+            "to that of the minimum-L2-norm fit (1, kernel). Test error: expected squared error "
+            "on new inputs; minus SGD: paired by problem. Runs unfinished after the maximum "
+            "number of steps are excluded from means.",
             pd.DataFrame(rows),
         )
     ]
@@ -233,9 +234,9 @@ def _orders(orders: pd.DataFrame) -> Summary:
         rows.append(row)
     return Summary(
         "implicit_bias_order",
-        "How α̃ goes with ε",
-        "In how many problems, every step between neighbouring ε counted: a problem counts only "
-        "if all its steps go that way.",
+        "Dependence of α̃ on ε",
+        "Number of problems. A problem counts only if all steps between neighbouring ε go in "
+        "that direction.",
         pd.DataFrame(rows),
     )
 

@@ -86,7 +86,7 @@ class ModifiedFlowGrid(AnyGrid):
     def _sgd_alone(cls, texts: list[str]) -> list[str]:
         for text in texts:
             if parse(text).name != "sgd":
-                raise ValueError(f"{text!r} has no modified flow here: give sgd")
+                raise ValueError(f"{text!r} has no modified flow here: use sgd")
         return texts
 
     @field_validator("problems")
@@ -95,7 +95,7 @@ class ModifiedFlowGrid(AnyGrid):
         texts = known(texts, PROBLEMS)
         for text in texts:
             if "seed" in parse(text).parameters:
-                raise ValueError(f"{text!r}: leave the seed to seeds")
+                raise ValueError(f"{text!r}: set the seed through seeds")
             if parse(text).arguments:  # else there is nothing to be wrong, and no need of PyTorch
                 build_problem(text, seed=0)
         return texts
@@ -109,5 +109,5 @@ class ModifiedFlowGrid(AnyGrid):
                     raise ValueError(f"{batches} batches do not divide {text}'s {samples} samples")
         for step in self.path_steps:
             if not math.isclose(self.time / step, round(self.time / step)):
-                raise ValueError(f"time {self.time:g} is no whole number of steps of {step:g}")
+                raise ValueError(f"time {self.time:g} is not a whole number of steps of {step:g}")
         return self

@@ -30,9 +30,9 @@ def charts(table: pd.DataFrame) -> Iterator[Chart]:
             modified_flow,
             table,
             "Distance of finite steps from flows",
-            "Where one epoch ends, less where each flow is at that time, over the length of the "
-            "epoch; one line a seed. Both axes are logarithmic: a distance of order p in the step "
-            "is a line of slope p - 1.",
+            "Distance between the end of one epoch and each flow at that time, divided by the "
+            "length of the epoch; one line per seed. Both axes are logarithmic: a distance of "
+            "order p in the step size is a line of slope p - 1.",
         )
 
 

@@ -24,14 +24,15 @@ def findings(slopes: pd.DataFrame, ended: pd.DataFrame) -> list[str]:
             for flow in ("plain", "modified")
         }
         found.append(
-            f"The distance of {who} from the flow of the loss is of order {spans['plain']} in the "
-            f"step, from the flow of the modified loss {spans['modified']} (problems: {len(own)})."
+            f"The distance of {who} from the flow of the loss is of order {spans['plain']} in "
+            f"the step size, and from the flow of the modified loss of order {spans['modified']} "
+            f"(problems: {len(own)})."
         )
     done = ended[ended["status"] == "ok"]
     if len(done):
         flatter = int((done["large_curvature"] < done["small_curvature"]).sum())
         found.append(
-            f"In {flatter} of {len(done)} paths the large step ended at a smaller curvature than "
+            f"In {flatter} of {len(done)} paths the large step ended at a lower curvature than "
             "the small one."
         )
     if len(ended) > len(done):

@@ -123,17 +123,17 @@ def summaries(slopes: pd.DataFrame, ended: pd.DataFrame) -> list[Summary]:
     return [
         Summary(
             "modified_flow_orders",
-            "The order in the step of the distance from three flows",
-            "Mean over seeds with its 95 % t-interval. One epoch of SGD, the mean over all orders "
-            "of its mini-batches, is compared with the flow of the loss C for the same time "
-            "(plain), of C + (h/4)(1/m)Σ‖∇C_k‖² (modified) and of C + (h/4)‖∇C‖² (full; of one "
-            "mini-batch the same). A distance of order 3 is that of a flow that is right to the "
-            "step's square.",
+            "Order of the distance from three flows in the step size",
+            "Mean over seeds with its 95 % t-interval. One epoch of SGD, the mean over all "
+            "orders of its mini-batches, is compared with the flow of the loss C for the same "
+            "time (plain), of C + (h/4)(1/m)Σ‖∇C_k‖² (modified) and of C + (h/4)‖∇C‖² (full; of "
+            "one mini-batch the same). A distance of order 3 means that the flow is correct to "
+            "second order in the step size.",
             of_orders,
         ),
         Summary(
             "modified_flow_paths",
-            "Ends of descent in a given time, by step",
+            "End points of descent in a given time, by step size",
             "Geometric means of ratios over seeds with their 95 % t-intervals. Small: a step an "
             "eighth as large; explicit: the same with the penalty ((h - h/8)/4)‖∇L‖². Step: h "
             "times the largest curvature at the start. Lost: one of the three diverged, or failed.",

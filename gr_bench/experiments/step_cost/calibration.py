@@ -124,26 +124,26 @@ def advice(environment: dict[str, Any], calibration: Calibration) -> list[str]:
     governor = environment.get("governor")
     if governor not in (None, "performance"):
         found.append(
-            f"the CPU governor is {governor!r}: clocks follow the load; "
-            "set it to performance (cpupower frequency-set -g performance)"
+            f"the CPU governor is {governor!r}, so clocks follow the load; set it to performance "
+            "(cpupower frequency-set -g performance)"
         )
     if environment.get("turbo_off") == "0":
         found.append(
-            "turbo is on: clocks depend on temperature; "
-            "turn it off (echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or "
-            "echo 0 > /sys/devices/system/cpu/cpufreq/boost)"
+            "turbo is on, so clocks depend on temperature; turn it off (echo 1 > "
+            "/sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > "
+            "/sys/devices/system/cpu/cpufreq/boost)"
         )
     machine = environment["machine"]
     if machine["cores"] and machine["hardware_threads"] > machine["cores"]:
         found.append(
-            "hardware threads share cores: keep the sibling of a timed core idle, or turn them off"
+            "hardware threads share cores: keep the sibling of a timed core idle, or disable them"
         )
     load = environment["load_average"][0]
     if load > 0.5:
-        found.append(f"the load average was {load:.2f} at the start: stop what else is running")
+        found.append(f"the load average was {load:.2f} at the start: stop other processes")
     if calibration.waiting_share > 0.02:
         found.append(
             f"timed processes waited for a processor for {calibration.waiting_share:.1%} of the "
-            "time: something else was running; stop it, or use a quieter machine"
+            "time: stop other processes, or use a quieter machine"
         )
     return found

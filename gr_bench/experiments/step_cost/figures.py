@@ -41,12 +41,12 @@ def charts(table: pd.DataFrame) -> Iterator[Chart]:
         yield Chart(
             step_time_ratio,
             table,
-            "Time per step against the baseline",
-            "Dots: time over the baseline's (SGD's) in the same rounds, with the 95 % interval "
-            "over freshly started processes. Bars across: what the matrix products alone would "
-            "cost (FLOP ratio). A dot left of its bar is a method whose overhead is relatively "
-            "smaller than the baseline's. Grey band: the interval of the baseline timed a second "
-            "time.",
+            "Time per step relative to the baseline",
+            "Dots: time relative to the baseline's (SGD's) in the same rounds, with the 95 % "
+            "interval over freshly started processes. Bars: the cost of the matrix products "
+            "alone (FLOP ratio). A dot to the left of its bar indicates a smaller relative "
+            "overhead than the baseline's. Grey band: the interval of the baseline timed a "
+            "second time.",
         )
     timed = _timed(plain)
     if len(timed):
@@ -54,33 +54,34 @@ def charts(table: pd.DataFrame) -> Iterator[Chart]:
             step_time,
             table,
             "Time per step",
-            "Milliseconds a step, geometric mean over freshly started processes with the 95 % "
-            "interval. These drift with the machine by the hour; the ratios do not.",
+            "Milliseconds per step, geometric mean over freshly started processes with the 95 % "
+            "interval. They drift with the machine by the hour; the ratios do not.",
         )
     if len(_with_batches(timed)):
         yield Chart(
             step_time_by_batch,
             table,
             "Time per step against batch size",
-            "Milliseconds a step with the 95 % interval over the batch size, both on logarithmic "
-            "axes. Dotted: in proportion to the batch size.",
+            "Milliseconds per step with the 95 % interval, against the batch size, on "
+            "logarithmic axes. Dotted: proportional to the batch size.",
         )
     if len(_with_depth(timed)):
         yield Chart(
             step_time_by_depth,
             table,
             "Time per step against depth",
-            "Dots: time ratio to the baseline, with the 95 % interval over processes. Lines: the "
-            "FLOP ratio, which the layers' shapes decide (closed form). Dashed: what it tends to "
-            "as layers are added, 2 for two gradients and 3 for double backpropagation.",
+            "Dots: time ratio to the baseline, with the 95 % interval over processes. Lines: "
+            "the FLOP ratio, in closed form from the layers' shapes. Dashed: its limit as "
+            "layers are added, 2 for two gradients and 3 for double backpropagation.",
         )
     if plain["peak_memory_bytes"].notna().any():
         yield Chart(
             step_memory,
             table,
             "Peak memory of a step",
-            "Bytes allocated at the peak of a step, at the largest batch size. The number at the "
-            "end is the excess over the baseline in multiples of the parameters' bytes, P.",
+            "Bytes allocated at the peak of a step, at the largest batch size. The number at "
+            "the end is the excess over the baseline in multiples of the size of the "
+            "parameters, P.",
         )
 
 

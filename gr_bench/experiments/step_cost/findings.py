@@ -71,7 +71,7 @@ def findings(table: pd.DataFrame) -> list[str]:
             f"{names[str(spec)]} {style.value_range(part['time_ratio'], '{:.2f}')}"
             for spec, part in others.groupby("spec", sort=False)
         ]
-        found = [f"A step takes, in multiples of {name}'s{_over(others)}: {'; '.join(ranges)}."]
+        found = [f"Time per step, in multiples of {name}'s{_over(others)}: {'; '.join(ranges)}."]
     widths = others["half_width"].astype(float)
     widths = widths[np.isfinite(widths)]
     if len(widths):
@@ -96,7 +96,7 @@ def _sentence(name: str, baseline: str, own: pd.DataFrame, base: pd.DataFrame) -
             why = f"{baseline} was not timed"
         else:
             why = "they were not timed together"
-        return f"{head}: nothing can be said against {baseline}'s, since {why}."
+        return f"{head}: nothing can be said relative to {baseline}'s, since {why}."
     takes = f"{head} takes {style.value_range(known['time_ratio'], '{:.2f}')} times as long as"
     low, high = known["time_ratio_low"].astype(float), known["time_ratio_high"].astype(float)
     sure = np.isfinite(high) & (low > 0)
@@ -104,11 +104,11 @@ def _sentence(name: str, baseline: str, own: pd.DataFrame, base: pd.DataFrame) -
         "slower": int((sure & (low > 1)).sum()),
         "faster": int((sure & (high < 1)).sum()),
     }
-    counts["not told apart"] = len(known) - sum(counts.values())
+    counts["not distinguishable"] = len(known) - sum(counts.values())
     told = ", ".join(f"{word} on {count}" for word, count in counts.items())
     missing = f"; no ratio on {len(own) - len(known)}" if len(known) < len(own) else ""
     single = int((~sure).sum())
-    alone = f"; {single} from one process, which gives no interval" if single else ""
+    alone = f"; {single} from a single process, which gives no interval" if single else ""
     return f"{takes} one of {baseline}'s{_over(own)}: {told} (95 % intervals{alone}){missing}."
 
 
@@ -148,9 +148,13 @@ def warnings(table: pd.DataFrame) -> list[str]:
         more = wide.drop_duplicates(BLOCK)["more_time_s"].sum()
         worst = wide["half_width"].astype(float)
         widest = (
-            f"the widest to {worst.max():.1%}" if np.isfinite(worst.max()) else "some not at all"
+            f"the least precise to {worst.max():.1%}"
+            if np.isfinite(worst.max())
+            else "some not at all"
         )
-        how_long = f"; about {duration(more)} more would do" if np.isfinite(more) and more else ""
+        how_long = (
+            f"; about {duration(more)} more would be enough" if np.isfinite(more) and more else ""
+        )
         found.append(
             f"{len(wide)} of {len(others)} ratios are not known to their target of "
             f"{wide['target_half_width'].max():.1%}, {widest}{how_long}."
@@ -158,27 +162,28 @@ def warnings(table: pd.DataFrame) -> list[str]:
     wrong = table[table["status"] == "wrong"]
     if len(wrong):
         found.append(
-            f"{len(wrong)} cells compute something else than the plain step and were not timed: "
-            f"{_named(wrong)}."
+            f"{len(wrong)} cells compute a different result from the plain step and were not "
+            f"timed: {_named(wrong)}."
         )
     uncounted = table[table["uncounted_operators"].notna() & ~table["control"].astype(bool)]
     if len(uncounted):
         named = uncounted["uncounted_operators"].str.split(", ").explode().unique()
         found.append(
             f"FLOPs of {len(uncounted)} cells are not counted, and no FLOP ratio or efficiency "
-            f"is given: nothing is known of the arithmetic of {', '.join(sorted(named))}."
+            f"is given: the arithmetic is not known for {', '.join(sorted(named))}."
         )
     waited = float(timed["waiting_share"].astype(float).mean()) if len(timed) else 0.0
     if waited > BUSY:
         found.append(
-            f"Something else had the processor for {waited:.0%} of the timed time; it is taken off."
+            f"Other work occupied the processor for {waited:.0%} of the timed time, which is "
+            "subtracted."
         )
     controls = timed[timed["control"].astype(bool)]
     apart = controls[(controls["time_ratio_low"] > 1) | (controls["time_ratio_high"] < 1)]
     if len(apart):
         found.append(
-            f"{len(apart)} of {len(controls)} controls (the baseline a second time) have an "
-            "interval that leaves 1 out; one in twenty does so by chance."
+            f"{len(apart)} of {len(controls)} controls (the baseline timed a second time) have "
+            "an interval that excludes 1; one in twenty does so by chance."
         )
     return found
 

@@ -24,11 +24,11 @@ def charts(table: pd.DataFrame) -> Iterator[Chart]:
             step_operators,
             table,
             "Where the time of a step goes",
-            "Self time of a step's operators by kind, from the profiler, in multiples of the first "
-            "method's step (SGD's). The line is three times the matrix products of that step: what "
-            "double backpropagation would cost if they were all. Batch norm's second derivative "
-            "has no operator of its own: it is put together from elementwise ones, each of which "
-            "goes through all activations once more.",
+            "Self time of a step's operators by kind, from the profiler, in multiples of the "
+            "first method's step (SGD's). The line is three times the matrix products of that "
+            "step: the cost of double backpropagation if there were no other operators. Batch "
+            "norm's second derivative has no operator of its own: it is composed of elementwise "
+            "ones, each of which makes another pass over all activations.",
         )
 
 

@@ -102,11 +102,11 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
     return [
         Summary(
             "step_operators",
-            "The costliest operators",
-            "Milliseconds of a step in each operator itself, without those that it calls (on a "
-            "GPU: in its kernels), and how often it is called, from PyTorch's profiler, which "
-            "slows short calls somewhat; medians over processes. The operators are those on which "
-            "the costliest method spends most.",
+            "Most expensive operators",
+            "Self time per step of each operator in milliseconds, without the operators that it "
+            "calls (on a GPU: in its kernels), and its number of calls, from PyTorch's "
+            "profiler, which slows short calls somewhat; medians over processes. Shown are the "
+            "operators on which the most expensive method spends most time.",
             shown.drop(columns=alike).fillna("-"),
         )
     ]

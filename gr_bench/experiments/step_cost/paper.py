@@ -37,9 +37,9 @@ def paper_tables(table: pd.DataFrame) -> list[Summary]:
             Summary(
                 "step_memory",
                 "Peak memory of a step",
-                f"Peak memory of a step in MB{_constant(plain)}: bytes that PyTorch's allocator "
-                "has given out. In brackets the excess over the baseline in multiples of the "
-                "parameters' bytes, P.",
+                f"Peak memory of a step in MB{_constant(plain)}: bytes allocated by PyTorch's "
+                "allocator. In brackets, the excess over the baseline in multiples of the size "
+                "of the parameters, P.",
                 pivot(rows, "peak memory (MB)"),
             )
         )
@@ -91,21 +91,24 @@ def protocol(table: pd.DataFrame) -> list[str]:
         f"Training steps were timed on {listed(timed['model'])} with {listed(timed['dataset'])} "
         f"at batch size {listed(timed['batch_size'])} in {listed(timed['dtype'])} "
         f"({threads} {'thread' if threads == '1' else 'threads'}).",
-        "Within a freshly started process every method of a workload was timed once a round, in "
-        "random order, on the same batch, after a warm-up and with the garbage collector off; "
-        "time in which the thread waited for a processor was subtracted where the system tells "
-        f"it. Each workload was timed in {style.value_range(timed['replicates'], '{:.0f}')} "
-        f"processes and {style.value_range(timed['rounds'], '{:.0f}')} rounds.",
-        f"A process gives one number, the Hodges-Lehmann estimate [@hodges1963] of the logarithm "
-        f"of a method's time over {words}'s in the same round; intervals are 95 % Student "
-        "intervals over processes.",
+        "Within a freshly started process every method of a workload was timed once per round, "
+        "in random order, on the same batch, after a warm-up and with the garbage collector "
+        "off; time in which the thread waited for a processor was subtracted where the system "
+        "reports it. Each workload was timed in "
+        f"{style.value_range(timed['replicates'], '{:.0f}')} processes and "
+        f"{style.value_range(timed['rounds'], '{:.0f}')} rounds.",
+        "Each process gives one number, the Hodges-Lehmann estimate [@hodges1963] of the "
+        f"logarithm of a method's time over {words}'s in the same round; intervals are 95 % "
+        "Student intervals over processes.",
     ]
     if (timed["allocator"] == "held").all():
-        found.append("The C library was told to keep freed memory, so that no step pays for pages.")
+        found.append(
+            "The C library was told to keep freed memory, so that no step allocates new pages."
+        )
     controls = table[table["control"].astype(bool) & table["time_ratio"].notna()]
     if len(controls):
         itself = style.value_range(controls["time_ratio"], "{:.3f}")
-        found.append(f"As a control {words} was timed twice; its ratio to itself was {itself}.")
+        found.append(f"As a control, {words} was timed twice; its ratio to itself was {itself}.")
     ratios = timed[timed["time_ratio"].notna() & (timed["time_ratio_low"] != 1)]
     if len(ratios):
         wide = ratios["half_width"].isna() | (ratios["half_width"] > ratios["target_half_width"])
@@ -116,7 +119,7 @@ def protocol(table: pd.DataFrame) -> list[str]:
         )
     if plain["peak_memory_bytes"].notna().any():
         found.append(
-            "Peak memory (bytes given out by PyTorch's allocator) and FLOPs (matrix products and "
-            "convolutions) were read in a pass of their own."
+            "Peak memory (bytes allocated by PyTorch's allocator) and FLOPs (matrix products "
+            "and convolutions) were measured in a separate pass."
         )
     return found

@@ -17,9 +17,9 @@ from gr_bench.spec import parse
 from gr_bench.units import duration
 
 ON_GPU = (
-    " On a GPU: device time is that of a stream held until all of a sample is queued; a step is "
-    "launch-bound where as trained it takes more than 5 % longer; launches are calls of operators "
-    "that launch something; energy is the whole device's."
+    " On a GPU: device time is measured with the stream held until the whole sample is queued; "
+    "a step is launch-bound if it takes more than 5 % longer as trained; launches are calls of "
+    "operators that launch something; energy is that of the whole device."
 )
 """The columns of a GPU's times, in words."""
 
@@ -70,38 +70,40 @@ def summaries(table: pd.DataFrame) -> list[Summary]:
         Summary(
             "step_time",
             "Time per step",
-            "Ratio to the baseline (SGD unless the suite names another), timed in the same rounds, "
-            "waiting for a processor taken off: geometric mean over freshly started processes of "
-            "each one's estimate over rounds (Hodges-Lehmann), with the 95 % t-interval over "
-            "processes. Known to: how far the interval reaches; where that is more than was asked "
-            "for, about how much longer the block would take to get there. The control is the "
-            "baseline a second time: its true ratio is 1. FLOPs count matrix products "
-            "and convolutions; where an operator does arithmetic that cannot be counted, they are "
-            "not given, and the operator is named. Efficiency is the FLOP ratio over the time "
-            "ratio: 1 means that a method costs just its arithmetic. Of machine: FLOP rate over "
-            "that of a square matrix product in the same rounds. Within: standard error of one "
-            "process's log-ratio by its own rounds; between: standard deviation over processes. "
-            "Waiting: part of the timed wall time in which something else had the processor."
-            + on_gpu,
+            "Ratio to the baseline (SGD unless the suite names another), timed in the same "
+            "rounds, with waiting for a processor subtracted: geometric mean over freshly "
+            "started processes of the Hodges-Lehmann estimate over rounds, with the 95 % "
+            "t-interval over processes. Known to: half-width of the interval; if the target is "
+            "not reached, with the approximate time still needed. The control is the baseline "
+            "timed a second time: its true ratio is 1. FLOPs count matrix products and "
+            "convolutions; if an operator does arithmetic that cannot be counted, they are "
+            "omitted, and the operator is named. Efficiency is the FLOP ratio over the time "
+            "ratio: 1 means that a method costs only its arithmetic. Of machine: FLOP rate "
+            "relative to that of a square matrix product in the same rounds. Within: standard "
+            "error of one process's log-ratio from its own rounds; between: standard deviation "
+            "over processes. Waiting: share of the timed wall time in which other work occupied "
+            "the processor." + on_gpu,
             time,
             (*cell, "time (ms)", "time ratio", "known to", "FLOP ratio", "efficiency", "status"),
         ),
         Summary(
             "step_memory",
             "Peak memory of a step",
-            "Bytes that PyTorch's allocator had given out at the peak of a steady-state step, and "
-            "its parts. P is the bytes of the parameters; extra memory is over the baseline's.",
+            "Bytes allocated by PyTorch's allocator at the peak of a steady-state step, and "
+            "their parts. P is the size of the parameters; extra memory is the excess over the "
+            "baseline's.",
             memory,
             (*cell, "peak (MB)", "extra memory (P)"),
         ),
         Summary(
             "cost_model",
-            "What a step must cost, and what it does",
-            "FLOPs of matrix products by the layers' shapes (closed form), and as counted from the "
-            "operators that a step calls. The FLOP ratio tends to the limit as layers are added: 2 "
-            "for two gradients, 3 for double backpropagation (the paper's 6L and 9L products "
-            "against 3L). Efficiency: FLOP ratio over time ratio. Extra memory over SGD, in "
-            "parameter copies, and the bounds that follow from what a method holds at once.",
+            "Predicted and measured cost of a step",
+            "FLOPs of matrix products from the layers' shapes (closed form), and as counted "
+            "from the operators that a step calls. The FLOP ratio tends to the limit as layers "
+            "are added: 2 for two gradients, 3 for double backpropagation (the paper's 6L and "
+            "9L products against 3L). Efficiency: FLOP ratio over time ratio. Extra memory "
+            "relative to SGD, in parameter copies, and its bounds from the tensors that a "
+            "method holds at once.",
             _cost_model(table[methods], cell[methods]),
         ),
     ]

@@ -35,11 +35,11 @@ def test_pairs_are_counted_by_order_and_way_to_draw_batches() -> None:
     ]
     assert said(*records) == [
         "On one mini-batch in float64 (2 trainings): 4 pairs of opposite steps, 3 as in B-GR and 1 "
-        "as in F-GR; they end off the explicit step of GR by 3e-12 of its length (median over "
-        "trainings), by 4e-12 at most.",
+        "as in F-GR; their distance from the explicit step of GR is 3e-12 of its length "
+        "(median over trainings), and 4e-12 at most.",
         "On fresh mini-batches in float64 (1 training): 2 pairs of opposite steps, 1 as in B-GR "
-        "and 1 as in F-GR; they end off the explicit step of GR by 0.38 of its length (median over "
-        "trainings), by 0.5 at most.",
+        "and 1 as in F-GR; their distance from the explicit step of GR is 0.38 of its length "
+        "(median over trainings), and 0.5 at most.",
     ]
 
 
@@ -51,12 +51,12 @@ def test_trainings_without_pairs_are_said() -> None:
     ]
     words = "1 level not reached, 1 diverged, 1 failed."
     assert said(*lost) == [
-        "Nothing can be said of flooding's pairs: no training has any.",
+        "Nothing can be said about flooding's pairs: no training has any.",
         f"Of 3 trainings, these have no pairs: {words}",
     ]
     no_pair = (
-        "On one mini-batch in float64 (1 training): nothing can be said, since there is no pair of "
-        "opposite steps."
+        "On one mini-batch in float64 (1 training): nothing can be said, since there are no "
+        "pairs of opposite steps."
     )
     assert said(traced(flood(), [0.9, 0.8], [], level=1.0)) == [no_pair]
 

@@ -129,5 +129,5 @@ def test_a_report_is_made_of_whatever_there_is(name: str, tmp_path: Path) -> Non
 def test_other_methods_are_refused() -> None:
     grid = {**{f"{key}s": [value] for key, value in SMALL.items() if key != "batch_size"}}
     grid |= {"batch_sizes": [8], "methods": ["f-gr"]}
-    with pytest.raises(RequestError, match="is not traced: give flooding with its levels"):
+    with pytest.raises(RequestError, match="cannot be traced: give flooding with its levels"):
         build_suite("test", {"title": "test", "flooding": [grid]})

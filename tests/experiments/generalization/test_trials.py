@@ -139,14 +139,14 @@ def test_settings_that_the_sequence_does_not_come_to_are_drawn_all_the_same() ->
         ({"select": False}, "add select = true"),
         (
             {"trials": None, "learning_rates": [0.1], "weight_decays": [0.1], "methods": ["sgd"]},
-            "weight_decays are chosen among trials",
+            "weight_decays are chosen by trials",
         ),
         (
             {"learning_rates": [0.1, 0.2], "weight_decays": None},
-            "sgd has 2 of 8 trials: list more learning_rates, weight_decays or numbers",
+            "sgd has 2 of 8 trials: list more learning_rates, weight_decays or values",
         ),
-        ({"learning_rates": "uniform(-1, 1)"}, "holds no learning rates"),
-        ({"weight_decays": "uniform(-1, 1)"}, "holds no weight decays"),
+        ({"learning_rates": "uniform(-1, 1)"}, "is not a range of learning rates"),
+        ({"weight_decays": "uniform(-1, 1)"}, "is not a range of weight decays"),
         ({"learning_rates": "log(1, 0.1)"}, "low end, then its high end"),
         ({"methods": ["sgd", "sam(r=log(0.1, 1))"]}, "no parameter 'r'"),
         ({"methods": ["sam(rho=log(1, 2))", "sam(rho=log(1, 2))"]}, "is named twice"),

@@ -58,8 +58,8 @@ def test_the_errors_are_the_worst_over_solutions() -> None:
         solved(bias(seed=2), ratio=1.0, alpha=(0.1, 0.08)),
     ]
     assert said(*records) == [
-        "Theory's prediction is off by 8.9e-02 at most in β and by 2.5e-01 at most in α̃, relative "
-        "to each, over 3 solutions."
+        "The relative error of theory's prediction is at most 8.9e-02 in β and at most 2.5e-01 in "
+        "α̃, over 3 solutions."
     ]
 
 
@@ -72,25 +72,25 @@ def test_what_is_in_no_mean_is_said() -> None:
         failed(bias(seed=4)),
     ]
     assert said(*records)[-1] == (
-        "Of 5 runs, these came to no solution and are in no mean: 1 not converged, 2 diverged, "
-        "1 failed."
+        "Of 5 runs, the following reached no solution and are excluded from means: 1 not "
+        "converged, 2 diverged, 1 failed."
     )
 
 
 def test_of_one_epsilon_nothing_can_be_said() -> None:
     only = solved(bias(FORWARD.format(0.1)), ratio=0.9)
     assert said(only) == [
-        "Nothing can be said of the order of α̃ in ε: it takes F-GR or B-GR at two ε on one "
-        "problem.",
-        "Theory's prediction is off by 0.0e+00 at most in β and by 0.0e+00 at most in α̃, relative "
-        "to each, over 1 solution.",
+        "Nothing can be said about the order of α̃ in ε: this requires F-GR or B-GR at two ε on "
+        "one problem.",
+        "The relative error of theory's prediction is at most 0.0e+00 in β and at most 0.0e+00 in "
+        "α̃, over 1 solution.",
     ]
 
 
 def test_where_every_run_diverged_nothing_can_be_said() -> None:
     lost = [solved(bias(FORWARD.format(e)), ratio=1.0, diverged=True) for e in (0.1, 0.2)]
     assert said(*lost) == [
-        "Nothing can be said of theory's prediction: no run came to a solution.",
+        "Nothing can be said about theory's prediction: no run reached a solution.",
         "Of 2 runs, these came to no solution and are in no mean: 2 diverged.",
     ]
 

@@ -158,7 +158,7 @@ def test_a_report_is_made_of_whatever_there_is(name: str, tmp_path: Path) -> Non
         ({"problems": ["sparse-regresion"]}, "did you mean 'sparse-regression'?"),
         ({"problems": ["sparse-regression(samples=20)"]}, "more than the 20 samples"),
         ({"problems": ["sparse-regression(nonzero=30)"]}, "at most the 20 features"),
-        ({"problems": ["sparse-regression(seed=3)"]}, "leave the seed to seeds"),
+        ({"problems": ["sparse-regression(seed=3)"]}, "set the seed through seeds"),
         ({"problems": ["sparse-regression(sampels=3)"]}, "no parameter 'sampels'"),
         ({"batch_sizes": [3]}, "unknown key"),
         ({"alphas": [0.0]}, "alphas.0"),

@@ -154,9 +154,9 @@ def test_an_order_is_the_slope_of_the_distance_itself(order: float) -> None:
     [
         ({"batches": [4]}, "4 batches do not divide product's 6 samples"),
         ({"methods": ["sam"]}, "has no modified flow here"),
-        ({"path_steps": [0.3]}, "time 80 is no whole number of steps of 0.3"),
+        ({"path_steps": [0.3]}, "time 80 is not a whole number of steps of 0.3"),
         ({"problems": ["cubic"]}, "cubic"),
-        ({"problems": ["product(seed=1)"]}, "leave the seed to seeds"),
+        ({"problems": ["product(seed=1)"]}, "set the seed through seeds"),
         ({"problems": ["product(samples=0)"]}, "samples must be a whole number"),
     ],
 )

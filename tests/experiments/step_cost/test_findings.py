@@ -30,7 +30,7 @@ def test_slower_with_the_ratio_the_baseline_and_the_workloads() -> None:
     first, known = said(*SGD, *steps("sam", (2.0, 2.01, 1.99)))
     assert first == (
         "A step of sam takes 2.00 times as long as one of SGD's, on one workload: slower on 1, "
-        f"faster on 0, not told apart on 0 {SURE}"
+        f"faster on 0, not distinguishable on 0 {SURE}"
     )
     assert known.startswith("0 of 1 ratios are known to 1.0%")
 
@@ -38,7 +38,7 @@ def test_slower_with_the_ratio_the_baseline_and_the_workloads() -> None:
 def test_faster() -> None:
     first, _ = said(*SGD, *steps("momentum-sam", (0.8, 0.81, 0.79)))
     assert "takes 0.80 times as long" in first
-    assert "slower on 0, faster on 1, not told apart on 0" in first
+    assert "slower on 0, faster on 1, not distinguishable on 0" in first
 
 
 def test_mixed_over_workloads() -> None:
@@ -50,18 +50,18 @@ def test_mixed_over_workloads() -> None:
         *steps("sam", (0.5, 0.51, 0.49), **other),
     )
     assert "takes 0.50 to 2.00 times as long as one of SGD's, on 2 workloads" in first
-    assert "slower on 1, faster on 1, not told apart on 0" in first
+    assert "slower on 1, faster on 1, not distinguishable on 0" in first
 
 
 def test_undecided_everywhere_is_not_told_apart() -> None:
     first, _ = said(*SGD, *steps("sam", (0.9, 1.2, 1.0)))
-    assert f"slower on 0, faster on 0, not told apart on 1 {SURE}" in first
+    assert f"slower on 0, faster on 0, not distinguishable on 1 {SURE}" in first
     assert "no difference" not in first
 
 
 def test_one_process_gives_no_interval() -> None:
     (only,) = said(*steps("sgd", [1.0]), *steps("sam", [2.0]))
-    assert "not told apart on 1 (95 % intervals; 1 from one process, which gives no inter" in only
+    assert "not distinguishable on 1 (95 % intervals; 1 from a single process, which gives" in only
 
 
 def test_a_method_that_failed_on_every_workload() -> None:

@@ -120,8 +120,8 @@ def test_what_is_not_known_is_told_with_its_width_and_the_time_it_would_take() -
     assert row["more_time_s"] > 0
     (warning,) = experiment.warnings(tables)
     assert warning.startswith("1 of 1 ratios are not known to their target of 1.0%")
-    assert f"the widest to {row['half_width']:.1%}" in warning
-    assert "more would do" in warning
+    assert f"the least precise to {row['half_width']:.1%}" in warning
+    assert "more would be enough" in warning
     found = experiment.findings(tables)
     assert found[0].startswith("A step of sam takes 1.98 times as long as one of SGD's, on one")
     assert found[1].startswith("0 of 1 ratios are known to 1.0%")
@@ -241,7 +241,7 @@ def test_what_a_gpu_tells_is_shown() -> None:
     )
     records = [counters, timed(GPU_SGD, 0, [1.0], device_s=(0.5,), energy_j=1.25)]
     time, memory, *_ = StepCost().summaries(StepCost().tables([*records, failed(GPU_SAM)]))
-    assert "launch-bound where" in time.caption
+    assert "launch-bound if" in time.caption
     shown = time.table.iloc[0]
     assert shown["device time (ms)"] == "500"
     assert shown["launch-bound"] == "yes"

@@ -45,11 +45,11 @@ def charts(tables: dict[str, pd.DataFrame]) -> Iterator[Chart]:
             over_workloads,
             part,
             f"Over {_counts(part['workloads'])} workloads{which}",
-            "Left: interquartile mean over runs of the share of "
-            f"{name}'s test errors that a method removes. Right: probability that a run beats one "
-            f"of {name}'s, a tie counting half, as a mean over workloads. Bars are 95 % intervals "
-            "over seeds and splits on these workloads; a hollow marker has none, since some "
-            "workload has one run. The dashed line is no difference.",
+            f"Left: interquartile mean over runs of the share of {name}'s test errors that a "
+            f"method removes. Right: probability that a run beats one of {name}'s, with ties "
+            "counted as half, averaged over workloads. Bars are 95 % intervals over seeds and "
+            "splits on these workloads; a hollow marker has none, since some workload has only "
+            "one run. The dashed line marks no difference.",
             suffix=end,
         )
         curves = profiles[(profiles["role"] == role) & (profiles["baseline"] == baseline)]
@@ -58,9 +58,9 @@ def charts(tables: dict[str, pd.DataFrame]) -> Iterator[Chart]:
                 performance_profiles,
                 curves,
                 f"Performance profiles{which}",
-                f"Share of the runs that remove more than so much of {name}'s test errors, as a "
-                "mean over workloads; higher is better. Bands are pointwise 95 % intervals. "
-                f"{name}'s own curve is the spread of its runs about their mean.",
+                f"Share of runs that remove more than a given share of {name}'s test errors, "
+                "averaged over workloads; higher is better. Bands are pointwise 95 % intervals. "
+                f"{name}'s own curve shows the spread of its runs about their mean.",
                 suffix=end,
             )
         places = ranked[(ranked["role"] == role) & (ranked["baseline"] == baseline)]
@@ -69,11 +69,11 @@ def charts(tables: dict[str, pd.DataFrame]) -> Iterator[Chart]:
                 critical_differences,
                 places,
                 f"Mean ranks{which}",
-                "Mean rank over workloads, 1 the best. A thick bar joins methods that are not told "
-                "apart: their mean ranks differ by less than the critical difference (CD, Nemenyi "
-                "at 5 %), which does not show that they are alike. p: Friedman's test that all are "
-                "alike, by permutation. Methods without a comparison on some workload have no "
-                "rank.",
+                "Mean rank over workloads; 1 is the best. A thick bar joins methods that are "
+                "not distinguished: their mean ranks differ by less than the critical "
+                "difference (CD, Nemenyi at 5 %), which does not show that they are equal. p: "
+                "Friedman's test that all are equal, by permutation. Methods without a "
+                "comparison on some workload have no rank.",
                 suffix=end,
             )
 

@@ -89,50 +89,52 @@ RESULTS_TOLD: dict[str, Any] = {
     "title": "Test accuracy and generalization gap",
     "caption": lambda part: (
         "Small dots: one training each (a seed). Large dots: their mean with the 95 % interval "
-        "over seeds, hollow where one seed has none, and with an arrow where it is cut off since "
-        "no accuracy is beyond 100 %. Accuracy gap is train minus test, loss gap test minus train. "
-        "Seeds that diverged or failed are counted at the right as lost. Where it says `as "
-        "chosen`, the table of what was chosen has the numbers."
-        + " Bits per byte are the test loss over ln 2, of data in bytes."
+        "over seeds, hollow if a single seed gives no interval, and with an arrow if it is cut "
+        "off at 100 % accuracy. Accuracy gap is train minus test, loss gap test minus train. "
+        "Seeds that diverged or failed are counted at the right as lost. For settings marked "
+        "`as chosen`, see the table of chosen settings."
+        + " Bits per byte are the test loss divided by ln 2, for data in bytes."
         * _has_bits(part)
     ),
 }
 PLANE_TOLD: dict[str, Any] = {
     "title": "The (γ, ε) plane",
-    "caption": "Means over the seeds whose run ended; the others are counted in the cell as lost, "
-    "and a cell of which none ended is hatched. Framed in red: γ = ε, where F-GR is SAM without "
-    "its normalisation. DB-GR is the limit ε -> 0; SGD (γ = 0) stands below. One colour "
-    "scale for a quantity and workload. All numbers: tables/generalization.csv.",
+    "caption": "Means over the seeds whose run completed; the others are counted in the cell as "
+    "lost, and a cell without a completed run is hatched. Framed in red: γ = ε, "
+    "where F-GR is SAM without its normalisation. DB-GR is the limit ε -> 0; SGD (γ "
+    "= 0) is shown below. Each quantity and workload has one colour scale. For all "
+    "numbers, see tables/generalization.csv.",
 }
 CURVES_TOLD: dict[str, Any] = {
     "title": "Training curves",
-    "caption": "Mean over seeds at the end of every evaluated epoch; the band is their range. Runs "
-    "that diverged are in the mean up to their last such epoch.",
+    "caption": "Mean over seeds at the end of every evaluated epoch; the band is their range. "
+    "Diverged runs enter the mean up to their last such epoch.",
 }
 COST_TOLD: dict[str, Any] = {
     "title": "Test accuracy against cost",
     "caption": "Mean over seeds, with the 95 % interval of the accuracy. Methods of equal cost "
-    "stand side by side. A gradient evaluation is one forward and one backward pass on a "
-    "mini-batch: one a step for SGD, two for SAM, F-GR and B-GR; double backpropagation counts as "
-    "three. Seconds are steps times the step time of one run, where steps were timed. A line joins "
-    "runs of different length; the grey steps are the front, the best mean that a cost can buy.",
+    "are drawn side by side. A gradient evaluation is one forward and one backward "
+    "pass on a mini-batch: one per step for SGD, two for SAM, F-GR and B-GR; double "
+    "backpropagation counts as three. Seconds are the number of steps times the step "
+    "time of one run, if steps were timed. A line joins runs of different length; "
+    "the grey staircase is the Pareto front, the best mean at each cost.",
 }
 TARGET_TOLD: dict[str, Any] = {
     "title": "Time to a target accuracy",
     "caption": lambda part: (
-        "Median over seeds of what it takes to the first epoch that ends with the target on the "
-        f"validation part, which is the least that {baseline_name(part)}'s shortest training ended "
-        "with; the line is the range over seeds. An arrow: some seed never gets there, and at the "
-        "right stands how many do."
+        "Median over seeds of the cost up to the first epoch that reaches the target on the "
+        f"validation part, the lowest final value of {baseline_name(part)}'s shortest training; "
+        "the line is the range over seeds. An arrow means that some seed never reaches it; the "
+        "number of those that do is given at the right."
     ),
 }
 TUNING_TOLD: dict[str, Any] = {
     "title": "Test accuracy against trials",
-    "caption": "Expected test accuracy of the best of so many trials, chosen on the validation "
-    "part, over all orders of the trials there are; the band is its 95 % interval by bootstrap "
-    "over trials, which is too narrow at the right end, where no more trials are left to draw. "
-    "Every method has the same number. A trial that diverged predicts nothing right, and is chosen "
-    "last.",
+    "caption": "Expected test accuracy of the best of this number of trials, chosen on the "
+    "validation part, averaged over all orders of the available trials; the band is "
+    "its 95 % bootstrap interval over trials, which is too narrow at the right end, "
+    "where no trials are left to draw. Every method has the same number of trials. A "
+    "diverged trial counts as predicting nothing correctly, and is chosen last.",
 }
 
 

@@ -46,8 +46,8 @@ UNITS = {False: (100, 2, "points of test accuracy"), True: (1, 4, "bits per byte
 """Of differences in accuracy, and of those in bits per byte: factor, digits, words."""
 
 SIGNIFICANCE = (
-    "Better and worse, ahead and behind are significant at a 5 % false-discovery rate; undecided "
-    "does not mean alike."
+    "Better, worse, ahead and behind are significant at a 5 % false-discovery rate; undecided "
+    "does not mean equal."
 )
 
 
@@ -110,9 +110,9 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[str]:
         parts.append(f"{unpaired} without a pair of runs")
     found += _by_trials(tables, baseline)
     found.append(
-        f"In all, {_number(len(against), 'comparison')} with {baseline} on single workloads: "
-        f"{', '.join(parts)}; {(runs == 'diverged').sum()} of {_number(len(runs), 'training')} "
-        f"diverged. {SIGNIFICANCE}"
+        f"In total, {_number(len(against), 'comparison')} with {baseline} on individual "
+        f"workloads: {', '.join(parts)}; {(runs == 'diverged').sum()} of "
+        f"{_number(len(runs), 'training')} diverged. {SIGNIFICANCE}"
     )
     return found
 
@@ -127,10 +127,10 @@ def _by_trials(tables: dict[str, pd.DataFrame], baseline: str) -> list[str]:
         own = table[table["trials"] == trials]
         said = own["said"].value_counts()
         words.append(
-            f"with {trials} each, a method is ahead of {baseline} in {said.get('ahead', 0)} of "
+            f"with {trials} each, methods are ahead of {baseline} in {said.get('ahead', 0)} of "
             f"{len(own)} comparisons and behind in {said.get('behind', 0)}"
         )
-    return [f"By the trials alone, {'; '.join(words)}; of the rest nothing can be said."]
+    return [f"Over trials only, {'; '.join(words)}; nothing can be said about the rest."]
 
 
 def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -151,22 +151,22 @@ def warnings(tables: dict[str, pd.DataFrame]) -> list[str]:
             count = (runs["status"] == status).sum()
             more = ""
             if status == "diverged" and len(tables["aggregates"]):
-                more = ", and count as without a right answer over workloads"
+                more = ", and count as having no correct answer in results over workloads"
             found.append(
-                f"{count} of {_number(len(runs), 'training')} {status}: they are in no mean{more} "
-                f"({_listed(list(lost.values())[:MOST_NAMED], len(lost))})."
+                f"{count} of {_number(len(runs), 'training')} {status}: they are excluded from "
+                f"all means{more} ({_listed(list(lost.values())[:MOST_NAMED], len(lost))})."
             )
         if count := int(candidates[status].sum()):
             every = int(candidates[["runs", "diverged", "failed"]].sum().sum())
-            found.append(f"{count} of the {every} trainings to choose by {status}.")
+            found.append(f"{count} of the {every} trainings of candidates {status}.")
     for words, count in Counter(runs["sharpness_error"].dropna()).items():
         found.append(
-            f"The sharpness of {count} of {_number(len(runs), 'training')} could not be found: "
+            f"Sharpness could not be computed for {count} of {_number(len(runs), 'training')}: "
             f"{words}."
         )
     if METER_ERRORS in runs:
         for words, count in Counter(runs[METER_ERRORS].dropna()).items():
-            found.append(f"Meters gave no value in {count} of {len(runs)} trainings: {words}.")
+            found.append(f"Meters returned no value in {count} of {len(runs)} trainings: {words}.")
     if len(against):
         found += [*_undecided(against), *_scope(against)]
     return found
@@ -230,7 +230,7 @@ def _over_workloads(subject: str, baseline: str, whole: pd.DataFrame, judged: in
             )
         )
         if row["all_diverged"] > 0:
-            counts += f"; every run diverged on {row['all_diverged']:.0f} more, not counted here"
+            counts += f"; all runs diverged on {row['all_diverged']:.0f} more, not counted here"
         clauses.append(f"{_lead(row, on, judged)} ({counts})")
     return (
         f"{subject} against {baseline} over {most} workloads{chosen} "
@@ -252,13 +252,16 @@ def _lead(row: Mapping[Any, Any], on: str, judged: int) -> str:
     if math.isnan(center):
         return f"nothing can be said {cost}, since the baseline made no test error"
     if not math.isfinite(high - low):
-        return f"nothing can be said {cost}, since some workload has one pair of runs alone"
+        return f"nothing can be said {cost}, since some workload has only one pair of runs"
     if row["verdict"] == "ahead":
         return f"ahead {cost}, {center:.1f} % fewer test errors [{low:.1f}, {high:.1f}]"
     if row["verdict"] == "behind":
         return f"behind {cost}, {-center:.1f} % more test errors [{-high:.1f}, {-low:.1f}]"
     why = _not_believed(low, high, judged, "row")
-    return f"nothing can be said of all {cost}, {_more(low)} to {_more(high)} test errors{why}"
+    return (
+        f"nothing can be said about all together {cost}: {_more(low)} to {_more(high)} test "
+        f"errors{why}"
+    )
 
 
 def _more(removed: float) -> str:
@@ -278,14 +281,14 @@ def _clause(row: pd.Series, runs: pd.DataFrame, baseline: str, judged: int) -> s
     if not math.isfinite(size):
         return (
             f"nothing can be said {cost} from one pair of runs ({center} {what}), since an "
-            "interval takes two"
+            "interval requires two"
         )
     sure = _number(int(row["seeds"]), "seed")
     if (splits := row.get("splits", 1)) > 1:
         sure += f" on {splits:.0f} splits"
     if row["verdict"] == "undecided":
         why = _not_believed(row["low"], row["high"], judged, "comparison")
-        return f"nothing can be said {cost}, {low} to {high} {what}{why} ({sure}{_needed(row)})"
+        return f"nothing can be said {cost}: {low} to {high} {what}{why} ({sure}{_needed(row)})"
     return f"{row['verdict']} {cost}, {center} {what} [{low}, {high}] ({sure})"
 
 
@@ -301,7 +304,7 @@ def _needed(row: pd.Series) -> str:
     count = int(row["seeds"])
     unit = [-1.0, *[0.0] * (count - 2), 1.0]  # any values: half-widths go with their spread
     spread = half / stats.t_interval(unit).half_width * stats.between_spread(unit)
-    return f"; about {stats.replicates_needed(spread, ONE_POINT)} would tell a point"
+    return f"; about {stats.replicates_needed(spread, ONE_POINT)} would resolve one point"
 
 
 def _reason(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
@@ -315,8 +318,8 @@ def _reason(row: pd.Series, runs: pd.DataFrame, baseline: str) -> str:
         if not (part["status"] == "ok").any():
             counts = part["status"].value_counts()
             lost = " and ".join(f"{count} {status}" for status, count in counts.items())
-            return f"of {_number(len(part), 'training')} of {name} {lost}"
-    return "no two trainings that ended have the same seed"
+            return f"of {_number(len(part), 'training')} of {name}, {lost}"
+    return "no two completed trainings share a seed"
 
 
 def _counted(rows: pd.DataFrame, over: pd.DataFrame, against: pd.DataFrame) -> list[str]:
@@ -337,12 +340,12 @@ def _counted(rows: pd.DataFrame, over: pd.DataFrame, against: pd.DataFrame) -> l
         workloads = style.value_range(whole["workloads"], "{:.0f}")
         found.append(
             f"Of {len(whole)} settings against {baseline} at equal {cost}, over {workloads} "
-            f"workloads: {parts[0]}; {parts[1]}; nothing can be said of {open_}."
+            f"workloads: {parts[0]}; {parts[1]}; nothing can be said about {open_}."
         )
         if lost := int((whole["all_diverged"] > 0).sum()):
             found[-1] = (
-                f"{found[-1][:-1]}; {lost} of them diverged in every run on some workload that is "
-                "not counted here."
+                f"{found[-1][:-1]}; {lost} of them diverged in every run on some workload, which "
+                "is not counted here."
             )
     for verdict in ("better", "worse"):
         some = rows[rows["verdict"] == verdict]
@@ -392,15 +395,21 @@ def _undecided(against: pd.DataFrame) -> list[str]:
         seeds = style.value_range(rows.loc[known.index, "seeds"], "{:.0f}")
         words.append(
             f"with {_number(seeds, 'seed')}, differences in test accuracy are known to within "
-            f"{style.value_range(known, '{:.2g}')} points"
+            f"{_from_best_to_worst(known)}"
         )
     if single := len(half) - len(known):
-        words.append(f"of {single} with one pair of runs nothing is known")
+        words.append(f"nothing is known about {single} with one pair of runs")
     return [
         f"{len(rows)} of {_number(len(against), 'comparison')} with {baseline_name(against)} "
-        f"{'is' if len(rows) == 1 else 'are'} undecided, which does not show that the methods are "
-        f"alike: {'; '.join(words)}."
+        f"{'is' if len(rows) == 1 else 'are'} undecided, which does not show that the methods "
+        f"are equal: {'; '.join(words)}."
     ]
+
+
+def _from_best_to_worst(points: pd.Series) -> str:
+    """Half-widths in words: ``0.15 points at best and 120 points at worst``."""
+    best, worst = (_number(style.plain(end), "point") for end in (points.min(), points.max()))
+    return best if best == worst else f"{best} at best and {worst} at worst"
 
 
 def _scope(against: pd.DataFrame) -> list[str]:
@@ -409,13 +418,13 @@ def _scope(against: pd.DataFrame) -> list[str]:
     paired = against[against["seeds"] > 0]
     keys = [key for key in WORKLOAD if key not in ("epochs", "role", "baseline", "learning_rate")]
     if len(paired) and len(paired[keys].drop_duplicates()) < FEWEST:
-        found.append("All comparisons are on one workload: nothing can be said of others.")
+        found.append("All comparisons are on one workload: nothing can be said about others.")
     alone = paired.get("interval", pd.Series(SEEDS_ALONE, index=paired.index)) == SEEDS_ALONE
     if count := int(alone.sum()):
         which = "All" if count == len(paired) else f"{count} of {len(paired)}"
         found.append(
-            f"{which} intervals are over the seeds of one split: nothing can be said of other data "
-            "of the same kind."
+            f"{which} intervals are over the seeds of one split: nothing can be said about other "
+            "data of the same kind."
         )
     return found
 

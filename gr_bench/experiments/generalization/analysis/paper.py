@@ -64,8 +64,8 @@ def paper_tables(tables: dict[str, pd.DataFrame]) -> list[Summary]:
             "Test accuracy, its gap, and differences at equal cost",
             "Test accuracy and generalization gap (train minus test), mean ± standard deviation "
             f"over {seeds}. Differences from {words} in percentage points are paired by seed and "
-            "split, with the 95 % interval. Bold: better, believed at a false-discovery rate of "
-            f"5 % over all comparisons. {_lost(every)}",
+            "split, with 95 % intervals. Bold: better, at a false-discovery rate of 5 % over "
+            f"all comparisons. {_lost(every)}",
             shown,
         )
     ]
@@ -117,15 +117,15 @@ def _trained(table: pd.DataFrame) -> Iterator[str]:
     if len(noisy):
         yield f"A share of {listed(noisy)} of the training labels was drawn at random."
     yield (
-        "The test part was read once, at the end of a training; the last parameters count, not the "
-        "best."
+        "The test part was read once, at the end of training; results are those of the last "
+        "parameters, not of the best."
     )
     yield _lost(table)
 
 
 def _lost(table: pd.DataFrame) -> str:
     lost = int((table["status"] != "ok").sum())
-    rest = "; they are in no mean" if lost else ""
+    rest = "; they are excluded from means" if lost else ""
     return f"{lost or 'None'} of {len(table)} trainings diverged or failed{rest}."
 
 
@@ -143,12 +143,12 @@ def _chosen(table: pd.DataFrame) -> Iterator[str]:
     roles = set(table["role"])
     if "chosen" in roles:
         yield (
-            "Learning rates and the methods' numbers were chosen on the validation part, from "
-            "trainings whose seeds and test results were not used otherwise."
+            "Learning rates and the methods' hyper-parameters were chosen on the validation "
+            "part, from trainings whose seeds and test results were not used otherwise."
         )
     if "run" in roles:
         other = "The other" if "chosen" in roles else "The"
-        yield f"{other} settings were fixed beforehand and not tuned."
+        yield f"{other} settings were fixed in advance and not tuned."
 
 
 def _compared(against: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
@@ -170,6 +170,6 @@ def _compared(against: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
     ]
     if more:
         yield (
-            f"Beside equal epochs, a method and {words} were compared after training "
+            f"In addition to equal epochs, a method and {words} were compared after training "
             f"{' and '.join(more)}: the cheaper one was trained for more epochs."
         )

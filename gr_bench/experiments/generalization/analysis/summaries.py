@@ -49,8 +49,8 @@ def summaries(tables: dict[str, pd.DataFrame]) -> list[Summary]:
         made = build(shown)
         if len(shown) < len(table):
             more = (
-                f" Workloads with more than {MOST_SETTINGS} settings are left out here: the (γ, ε) "
-                f"plane shows them, and tables/{name}.csv has all {len(table)} rows."
+                f" Workloads with more than {MOST_SETTINGS} settings are omitted here: see the "
+                f"(γ, ε) plane, and tables/{name}.csv for all {len(table)} rows."
             )
             made = replace(made, caption=made.caption + more)
         found.append(made)
@@ -81,23 +81,22 @@ def _against_baseline(against: pd.DataFrame, in_bits: bool = False) -> Summary:
     return Summary(
         "bits_comparison" if in_bits else "comparison",
         f"{'Bits per byte' if in_bits else 'Test accuracy'} against {baseline} at equal cost",
-        f"{alike}Paired by seed and split, with the 95 % interval. {_of_intervals(against)} "
-        "At equal gradient evaluations, of "
-        f"the method and {baseline} the one that takes fewer a step is trained for as many times "
-        "the epochs; at equal time, the one whose steps are faster, one run at a time. Better "
-        "and worse are significant at a 5 % false-discovery rate, corrected separately for rows "
-        "with chosen settings and for all others."
-        + (" Bits per byte are the test loss over ln 2: less is better." if in_bits else ""),
+        f"{alike}Paired by seed and split, with 95 % intervals. {_of_intervals(against)} At "
+        f"equal gradient evaluations, whichever of the method and {baseline} takes fewer per "
+        "step is trained for proportionally more epochs; at equal time, whichever has faster "
+        "steps, one run at a time. Better and worse are significant at a 5 % false-discovery "
+        "rate, corrected separately for rows with chosen settings and for all others."
+        + (" Bits per byte are the test loss divided by ln 2; lower is better." if in_bits else ""),
         shown,
         tuple(str(c) for c in shown if c not in ("p", "splits", "interval over", "role", "tuned")),
     )
 
 
 INTERVALS = {
-    OVER_SAMPLES: "is over seeds, splits where there are several, and the samples of the test "
-    "part: it speaks of other data of this kind",
-    OVER_SPLITS: "is over seeds and splits, with Nadeau and Bengio's correction for their overlap",
-    OVER_SEEDS: "is Student's over seeds, and does not speak of other data",
+    OVER_SAMPLES: "covers seeds, splits if there are several, and the samples of the test part: "
+    "it generalises to other data of this kind",
+    OVER_SPLITS: "covers seeds and splits, with Nadeau and Bengio's correction for their overlap",
+    OVER_SEEDS: "is Student's t over seeds, and does not generalise to other data",
 }
 
 
@@ -106,7 +105,7 @@ def _of_intervals(against: pd.DataFrame) -> str:
     kinds = [kind for kind in INTERVALS if (against["interval"] == kind).any()]
     if len(kinds) == 1:
         return f"The interval {INTERVALS[kinds[0]]}."
-    return " ".join(f"Where it says `{kind}`, it {INTERVALS[kind]}." for kind in kinds)
+    return " ".join(f"An interval marked `{kind}` {INTERVALS[kind]}." for kind in kinds)
 
 
 def _settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,18 +159,18 @@ def _over_workloads(found: pd.DataFrame) -> Summary:
     return Summary(
         "aggregates",
         "Over many workloads",
-        f"Errors removed: of {name}'s test errors on the same workload at the same cost, the share "
-        "that a run does not make; interquartile mean over all runs. Probability: that a run "
-        f"beats one of {name}'s, a tie counting half, as a mean over workloads (Agarwal et al. "
-        "2021). With 95 % intervals by a bootstrap of pairs within workloads, wider for few seeds "
-        "and, as those of the comparisons, for splits that overlap: they speak of these workloads. "
-        "Better, worse and undecided count the comparisons on single workloads. A training that "
-        "diverged counts as without a right answer. "
-        + "Where every run diverged, what an epoch costs is not known: at equal evaluations or "
-        "time such a workload is in no other column. "
+        f"Errors removed: the share of {name}'s test errors on the same workload at the same "
+        "cost that a run avoids; interquartile mean over all runs. Probability: that a run "
+        f"beats one of {name}'s, with ties counted as half, averaged over workloads (Agarwal et "
+        "al. 2021). 95 % intervals are by a bootstrap of pairs within workloads, widened for "
+        "few seeds and, as in the comparisons, for overlapping splits; they apply to these "
+        "workloads. Better, worse and undecided count the comparisons on individual workloads. "
+        "A diverged training counts as having no correct answer. "
+        + "If every run diverged, the cost of an epoch is not known: at equal evaluations or "
+        "time such a workload enters no other column. "
         * bool(lost.any())
-        + "Ahead and behind are significant at a "
-        "false-discovery rate of 5 %; undecided does not mean alike.",
+        + "Ahead and behind are significant at a false-discovery rate of 5 %; undecided does "
+        "not mean equal.",
         shown,
     )
 
@@ -203,12 +202,12 @@ def _ranked(found: pd.DataFrame) -> Summary:
     return Summary(
         "mean_ranks",
         "Mean ranks over workloads",
-        "1 is the best; on every workload by mean test accuracy minus that of "
-        f"{baseline_name(found)} at the same cost. Two methods whose mean ranks differ by less "
-        "than the critical difference (Nemenyi at 5 %, Demšar 2006) are not told apart, which does "
-        "not show that they are alike. p: Friedman's test that all are alike, by permutation. Both "
-        "take workloads for independent. Methods without a comparison on some workload have no "
-        "rank.",
+        "1 is the best. Methods are ranked on every workload by mean test accuracy minus that "
+        f"of {baseline_name(found)} at the same cost. Two methods whose mean ranks differ by "
+        "less than the critical difference (Nemenyi at 5 %, Demšar 2006) are not distinguished, "
+        "which does not show that they are equal. p: Friedman's test that all are equal, by "
+        "permutation. Both assume independent workloads. Methods without a comparison on some "
+        "workload have no rank.",
         shown,
     )
 
@@ -234,12 +233,11 @@ def _to_target(found: pd.DataFrame) -> Summary:
     return Summary(
         "time_to_target",
         "Time to a target accuracy",
-        f"The target is the lowest validation accuracy that {baseline_name(found)}'s shortest "
-        "training ended with, "
-        "among its seeds. Median over seeds of the first epoch that ends there, and what it costs; "
-        "in brackets the range over seeds. A run that never gets there counts as longer than all "
-        "others. Where not every epoch was evaluated, epochs are those that were. Times are step "
-        "times, one run at a time.",
+        f"The target is the lowest final validation accuracy of {baseline_name(found)}'s "
+        "shortest training over its seeds. Median over seeds of the first epoch that reaches "
+        "it, and its cost; in brackets the range over seeds. A run that never reaches it counts "
+        "as longer than all others. If not every epoch was evaluated, only evaluated epochs "
+        "count. Times are step times, one run at a time.",
         shown,
     )
 
@@ -274,9 +272,9 @@ def _step_times(timed: pd.DataFrame) -> Summary:
     return Summary(
         "step_times",
         "Step times of this run",
-        "One run at a time, in rounds that read every method once, in freshly started processes; "
-        f"with the 95 % interval over processes. The control is {baseline} timed a second time: "
-        "its true ratio is 1. Comparisons at equal time rest on these.",
+        "One run at a time, in rounds that time every method once, in freshly started "
+        f"processes; with 95 % intervals over processes. The control is {baseline} timed a "
+        "second time: its true ratio is 1. Comparisons at equal time are based on these times.",
         shown,
     )
 
@@ -294,15 +292,15 @@ def _candidates(selected: pd.DataFrame) -> Summary:
     alike = [key for key in CHOSEN_BY if selected[key].nunique() <= 1 and key != "learning_rate"]
     read = "The test part was not read for these runs."
     if "test accuracy (%)" in shown:
-        read = "The test part was read at the end of these runs, and has no say in the choice."
+        read = "The test part was read at the end of these runs, and did not influence the choice."
     judges = {*selected[JUDGED_BY]}
     judge = "loss" if judges == {"loss"} else "accuracy"
     return Summary(
         "selection",
-        "What was chosen",
-        f"Every setting that was tried, trained on seeds of its own and judged by the mean {judge} "
-        f"on the validation part after the last epoch{', of bytes by the loss' * (len(judges) > 1)}"
-        f"; a setting with fewer runs lost to divergence goes first. {read}",
+        "Chosen settings",
+        f"All settings tried, trained with separate seeds and judged by the mean {judge} on the "
+        f"validation part after the last epoch{', for bytes by the loss' * (len(judges) > 1)}; "
+        f"settings with fewer diverged runs are preferred. {read}",
         shown.drop(columns=alike),
     )
 
@@ -329,12 +327,13 @@ def _budgets(found: pd.DataFrame) -> Summary:
     shown = heads.join(table.drop(columns=keys[: keys.index("cost")]))
     return Summary(
         "tuning_budgets",
-        f"Against {baseline} after so many trials each",
-        f"{alike}Expected test accuracy minus {baseline}'s, in points, if each had been tuned with "
-        "so many trials: of the best by validation of so many, over all orders of the trials there "
-        "are, with the 95 % interval by bootstrap over the trials of both. Marked * where it does "
-        "not hold 0; where it does, nothing can be said. The intervals do not allow for the number "
-        "of rows, and are of the trials' own trainings: seeds to judge by are not in them.",
+        f"Comparison with {baseline} by number of trials",
+        f"{alike}Expected test accuracy minus {baseline}'s, in points, if each had been tuned "
+        "with this number of trials: the best by validation, averaged over all orders of the "
+        "available trials, with the 95 % bootstrap interval over the trials of both. Marked * "
+        "if the interval excludes 0; otherwise nothing can be said. The intervals are not "
+        "corrected for the number of rows, and cover only the trials' own trainings, not the "
+        "seeds of the final runs.",
         shown.rename(columns=titles),
     )
 
@@ -373,13 +372,12 @@ def _over_seeds(table: pd.DataFrame, against: pd.DataFrame) -> Summary:
     return Summary(
         "generalization",
         "Generalization",
-        f"At equal epochs; mean ± standard deviation over seeds. Minus {baseline}: mean of the "
-        "differences from it at the same seed and split, with their 95 % interval, which the next "
-        "table explains. "
-        "Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
+        f"At equal epochs; mean ± standard deviation over seeds. Minus {baseline}: mean "
+        "difference at the same seed and split, with its 95 % interval, explained at the next "
+        "table. Accuracy gap: train minus test; loss gap: test minus train. ‖∇L‖ is the "
         "gradient norm on the whole training part at the end. Diverged and failed runs are "
-        "counted, and are in no mean. With label noise, train results are on the noisy labels, and "
-        "gaps can be negative.",
+        "counted but excluded from means. With label noise, train results use the noisy labels, "
+        "and gaps can be negative.",
         pd.DataFrame(rows).drop(columns=[key for key in GROUP if key not in kept]),
         (*SHOWN, "spec", "test accuracy (%)", difference, "accuracy gap (points)", "seeds"),
     )

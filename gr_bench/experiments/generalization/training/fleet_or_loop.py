@@ -151,10 +151,10 @@ def _check_alike(loop: Loop, fleet: Fleet) -> None:
         if (p.grad is None) != (own is None) or (
             p.grad is not None and own is not None and _differ(own[0], p.grad)
         ):
-            raise ValueError(f"another gradient of {name} than the loop's")
+            raise ValueError(f"gradient of {name} differs from the loop's")
     for name, buffer in loop.training.model.named_buffers():
         if _differ(fleet.buffers[name][0], buffer):
-            raise ValueError(f"another {name} than the loop's")
+            raise ValueError(f"{name} differs from the loop's")
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:

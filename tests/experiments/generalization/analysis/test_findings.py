@@ -85,8 +85,8 @@ def test_an_interval_without_0_that_is_not_believed_says_why() -> None:
 # --- findings: a method on one workload
 
 CLOSING = (
-    "Better and worse, ahead and behind are significant at a 5 % false-discovery rate; undecided "
-    "does not mean alike."
+    "Better, worse, ahead and behind are significant at a 5 % false-discovery rate; undecided "
+    "does not mean equal."
 )
 LOST = [diverged(training("db-gr", seed=seed), 3) for seed in range(2)]
 
@@ -102,8 +102,8 @@ def test_better_and_worse_come_with_cost_size_interval_and_seeds() -> None:
         "accuracy [-10.13, -9.87] (4 seeds)."
     )
     assert rest == (
-        "In all, 3 comparisons with SGD on single workloads: 1 better, 1 worse, 1 undecided; "
-        f"0 of 16 trainings diverged. {CLOSING}"
+        "In all, 3 comparisons with SGD on individual workloads: 1 better, 1 worse, 1 "
+        f"undecided; 0 of 16 trainings diverged. {CLOSING}"
     )
 
 
@@ -146,7 +146,7 @@ def test_a_method_that_diverged_in_every_seed_says_so() -> None:
             [diverged(training(seed=0), 3), failed(training(seed=1))],
             "of 2 trainings of SGD 1 diverged and 1 failed",
         ),
-        (runs("sgd", [0.5] * 6)[4:], "no two trainings that ended have the same seed"),
+        (runs("sgd", [0.5] * 6)[4:], "no two completed trainings share a seed"),
     ],
 )
 def test_without_a_baseline_nothing_can_be_said(base: list[Record], why: str) -> None:
@@ -198,7 +198,7 @@ def test_ahead_of_the_baseline_over_workloads() -> None:
     removed = 100 * (0.1 + (0.01 + 0.02 + 0.001) / 2 - 0.015) / (1 - 0.715)  # the middle seeds
     assert f"{removed:.1f} % fewer test errors [" in said
     assert said.endswith("(better on 3, worse on 0, undecided on 0).")
-    assert "3 comparisons with SGD on single workloads: 3 better, 0 worse, 0 undecided" in rest
+    assert "3 comparisons with SGD on individual workloads: 3 better, 0 worse, 0 undecided" in rest
 
 
 def test_behind_the_baseline_over_workloads() -> None:
@@ -274,13 +274,13 @@ def test_a_workload_that_is_lost_at_equal_evaluations_is_not_passed_over() -> No
     at_epochs, at_evaluations = said.split("; ahead at equal gradient evaluations on 2 of them")
     assert "diverged on" not in at_epochs
     assert at_evaluations.endswith(
-        "(better on 2, worse on 0, undecided on 0; every run diverged on 1 more, not counted here)."
+        "(better on 2, worse on 0, undecided on 0; all runs diverged on 1 more, not counted here)."
     )
     (shown,) = [one for one in EXPERIMENT.summaries(tables) if one.name == "aggregates"]
     assert list(shown.table["all diverged on"]) == ["0", "1"]
-    assert "what an epoch costs is not known" in shown.caption
+    assert "the cost of an epoch is not known" in shown.caption
     older = tables | {"aggregates": tables["aggregates"].assign(all_diverged=float("nan"))}
-    assert "every run diverged" not in EXPERIMENT.findings(older)[0]
+    assert "all runs diverged" not in EXPERIMENT.findings(older)[0]
 
 
 def test_no_baseline_on_any_workload_is_said_of_each() -> None:
@@ -316,10 +316,10 @@ def test_no_comparison_has_no_sentence(records: list[Record]) -> None:
 
 # --- warnings
 
-ONE_WORKLOAD = "All comparisons are on one workload: nothing can be said of others."
+ONE_WORKLOAD = "All comparisons are on one workload: nothing can be said about others."
 ONE_SPLIT = (
-    "All intervals are over the seeds of one split: nothing can be said of other data of the same "
-    "kind."
+    "All intervals are over the seeds of one split: nothing can be said about other data of the "
+    "same kind."
 )
 
 
@@ -351,14 +351,17 @@ def test_lost_trainings_are_counted_by_method() -> None:
 def test_the_lost_are_said_to_count_where_they_do() -> None:
     lost = diverged(training("sam", seed=4, dataset="data-0"), 3)
     (first, *_) = warnings(*over("sgd", 0, 0), *over("sam", 0.1, 0.1), lost)
-    assert "in no mean, and count as without a right answer over workloads (" in first
+    assert (
+        "excluded from all means, and count as having no correct answer in results over workloads ("
+        in first
+    )
 
 
 def test_sharpness_that_was_not_found_says_why() -> None:
     records = [replace(SGD[0], sharpness_error="no convergence"), *SGD[1:], *BETTER]
     found = EXPERIMENT.tables(records)["generalization"]["sharpness_error"]
     assert list(found.dropna()) == ["no convergence"]
-    said = "The sharpness of 1 of 8 trainings could not be found: no convergence."
+    said = "Sharpness could not be computed for 1 of 8 trainings: no convergence."
     assert said in warnings(*records)
     assert not any("sharpness" in line for line in warnings(*SGD, *BETTER))
 
@@ -375,7 +378,8 @@ def test_undecided_comparisons_come_with_how_well_they_are_known() -> None:
     half = 50 * float((table["high"] - table["low"]).iloc[0])
     assert warnings(*records)[0] == (
         "1 of 1 comparison with SGD is undecided, which does not show that the methods are "
-        f"alike: with 4 seeds, differences in test accuracy are known to within {half:.2g} points."
+        f"equal: with 4 seeds, differences in test accuracy are known to within {half:.2g} "
+        "points."
     )
 
 

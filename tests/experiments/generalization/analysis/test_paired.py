@@ -128,7 +128,7 @@ def test_the_table_has_the_interval_and_says_what_it_is_over() -> None:
 def test_readers_are_told_what_intervals_are_over() -> None:
     own, base, _ = runs(splits=True)
     rest, against, *_ = Generalization().summaries(tables(*own, *base))
-    assert "speaks of other data" in against.caption
+    assert "generalises to other data" in against.caption
     assert list(against.table["splits"]) == [4]
     difference = "minus SGD (points)"
     sam = rest.table.set_index("spec")[difference].drop("sgd")

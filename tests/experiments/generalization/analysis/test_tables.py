@@ -405,7 +405,7 @@ def test_a_figure_has_the_test_bits_of_bytes() -> None:
 
     title = "test loss (bits per byte)"
     caption, panels = drawn(*in_bits())
-    assert caption.endswith("Bits per byte are the test loss over ln 2, of data in bytes.")
+    assert caption.endswith("Bits per byte are the test loss divided by ln 2, for data in bytes.")
     (ax,) = panels[title]
     dots = [line.get_xdata() for line in ax.lines if line.get_marker() == "."]
     for found, expected in zip(dots, (SGD_BITS, SAM_BITS), strict=True):

@@ -227,9 +227,9 @@ class OneNorm(SAM):
 @pytest.mark.parametrize(
     ("method", "model", "reason"),
     [
-        ("sgd", f"{__name__}:Replacing", "another seen than the loop's"),
+        ("sgd", f"{__name__}:Replacing", "seen differs from the loop's"),
         (f"{__name__}:OneNorm", "mlp(depth=2, width=8)", "not stackable"),
-        ("sgd", "mlp(depth=2, width=32, dropout=0.5)", "another gradient"),
+        ("sgd", "mlp(depth=2, width=32, dropout=0.5)", "gradient of "),
     ],
 )
 def test_what_a_fleet_would_train_otherwise_is_trained_by_the_loop(
