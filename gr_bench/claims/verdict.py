@@ -26,26 +26,27 @@ class Part:
         return [case for case in self.cases if case.answer == answer]
 
     @property
-    def _counts(self) -> dict[Answer, int]:
+    def counts(self) -> dict[Answer, int]:
+        """The number of cases with each answer that some case has."""
         counts = {answer: len(self.of(answer)) for answer in self.claim.answers}
         return {answer: count for answer, count in counts.items() if count}
 
     @property
     def head(self) -> str:
         """The answer that all cases have; ``mixed`` if two are at odds; ``partly open`` if not."""
-        if len(self._counts) == 1:
-            return self.claim.answers[next(iter(self._counts))].alone
-        decided = [answer for answer in self._counts if answer != "open"]
+        if len(self.counts) == 1:
+            return self.claim.answers[next(iter(self.counts))].alone
+        decided = [answer for answer in self.counts if answer != "open"]
         return "mixed" if len(decided) > 1 else "partly open"
 
     @property
     def remarks(self) -> list[str]:
         """Of cases with different answers, the number of each; of others, what is to be added."""
-        if len(self._counts) == 1:
-            remark = self.claim.answers[next(iter(self._counts))].remark
+        if len(self.counts) == 1:
+            remark = self.claim.answers[next(iter(self.counts))].remark
             return [remark] if remark else []
         texts, total = [], f" of {len(self.cases)}"
-        for answer, count in self._counts.items():
+        for answer, count in self.counts.items():
             counted = self.claim.answers[answer].counted
             texts.append(counted.format(n=f"{count}{total}", s="s" if count == 1 else ""))
             total = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gr_bench.claims.base import Evidence
@@ -13,6 +13,7 @@ from gr_bench.experiments import style
 from gr_bench.runs.costs_and_gains import (
     AT_COST,
     Gain,
+    baseline_in_words,
     gains,
     is_baseline,
     step_times,
@@ -46,9 +47,10 @@ def answers(results: Results) -> list[Answer]:
 
 
 def _cost(results: Results) -> Answer:
-    """The method of the shortest step, with those whose intervals overlap its own, and the longest.
+    """The baseline and the method of the shortest step, with those whose intervals overlap its own,
+    in their order, and the method of the longest.
 
-    Those that overlap are *not told apart*, which is not the same as alike.
+    Those that overlap are *not distinguishable*, which is not the same as alike.
     """
     question = "Which method takes the least time per step?"
     if "step_cost" not in results.experiments:
@@ -60,23 +62,43 @@ def _cost(results: Results) -> Answer:
     order = sorted(ratios, key=lambda spec: ratios[spec].center)
     first, last = order[0], order[-1]
     near = [spec for spec in order[1:] if ratios[spec].low <= ratios[first].high]
+    base = _timed_baseline(results)
     over = _count(timed_workloads(results.tables), "workload")
-    text = f"{names[first]} takes {_times(ratios[first])} times the baseline's time (mean of {over}"
+    text = f"{names[first]} takes {_times(ratios[first])} times {base}'s time (mean of {over}"
     text += "; 95 % interval)"
     if near:
-        text += (
-            f"; {_list(f'{names[s]} {_times(ratios[s])}' for s in near)} not distinguishable "
-            "from it"
-        )
+        told = _list(f"{names[s]} {_times(ratios[s])}" for s in near)
+        text += f"; {told} {'is' if len(near) == 1 else 'are'} not distinguishable from it"
     if last not in (first, *near):
         text += f"; {names[last]} takes the most, {_times(ratios[last])}"
-    short = f"{names[first]}: {ratios[first].center:.2f} times the baseline"
     if any(math.isnan(ratio.low) for ratio in ratios.values()):
         why = "some ratio is from a single process, which gives no interval"
         return Answer(question, NOT_KNOWN, f"{text}, but {why}.")
-    if near:
-        short = f"{_list([names[first], *(names[s] for s in near)])}: not distinguishable"
+    shortest = [first, *near]
+    if ratios[first].low > 1:
+        short = f"{base}, then {_list(names[s] for s in shortest)}: {_range(shortest, ratios)}"
+        return Answer(question, f"{short} times {base}'s time", f"{text}.")
+    if ratios[first].high >= 1:
+        short = f"{_list([base, *(names[s] for s in shortest)])}: not distinguishable"
+    elif near:
+        short = f"{_list(names[s] for s in shortest)}: not distinguishable"
+    else:
+        short = f"{names[first]}: {ratios[first].center:.2f} times {base}'s time"
     return Answer(question, short, f"{text}.")
+
+
+def _timed_baseline(results: Results) -> str:
+    """The name of the method that step times are relative to."""
+    table = results.tables["step_cost"]
+    own = table[~table["control"].astype(bool)]
+    specs = own.loc[is_baseline(own), "spec"].unique()
+    return baseline_in_words(str(specs[0])) if len(specs) == 1 else "the baseline"
+
+
+def _range(specs: Sequence[str], ratios: Mapping[str, Interval]) -> str:
+    """The smallest and the largest ratio, or one where both print alike."""
+    centers = sorted(f"{ratios[spec].center:.2f}" for spec in specs)
+    return centers[0] if centers[0] == centers[-1] else f"{centers[0]} to {centers[-1]}"
 
 
 def _no_ratios(results: Results) -> str:
@@ -104,19 +126,21 @@ def _generalization(results: Results) -> Answer:
         word: [own for own in found.methods if own.verdict == word] for word in ("ahead", "behind")
     }
     rest = [own for own in found.methods if own.verdict not in sides]
-    base = "SGD" if found.baseline == "sgd" else found.baseline
+    base = baseline_in_words(found.baseline)
+    what = f"Test accuracy minus {base}'s, points"
+    if found.of_errors:
+        what = f"Test errors removed relative to {base}, % (minus: more errors)"
     where = (
         f"{AT_COST[found.cost]} ({_count(found.workloads, 'workload')}, {found.seeds} seeds, "
         f"hyper-parameters {'chosen on the validation part' if found.chosen else 'as given'})"
     )
-    what = f"{base}'s test errors removed, %" if found.of_errors else f"points over {base}"
     names = style.short(own.method for own in found.methods)
     parts = [
         f"{words}: {_list(f'{names[o.method]} {_gain(o)}' for o in own)}"
         for words, own in (
             (f"ahead of {base}", sides["ahead"]),
             (f"behind {base}", sides["behind"][::-1]),
-            (NOT_KNOWN, rest),
+            ("undecided", rest),
         )
         if own
     ]
@@ -128,7 +152,13 @@ def _generalization(results: Results) -> Answer:
         short = f"Not known: no method is shown to be ahead of {base}"
     else:
         short = f"{base}: all methods are behind it"
-    text = f"{_upper(where)}, in {what}: {'; '.join(parts)}."
+    text = f"{what}, {where}: {'; '.join(parts)}."
+    apart = [names[own.method] for own in rest if own.value.low > 0 or own.value.high < 0]
+    if apart:
+        text += (
+            f" The interval of {_list(apart)} excludes 0 but is not significant at a 5 % "
+            "false-discovery rate over all comparisons."
+        )
     return Answer(question, f"{short} {AT_COST[found.cost]}", text)
 
 
@@ -159,15 +189,26 @@ def _forward_or_sam(results: Results) -> Answer:
         return Answer(question, NOT_MEASURED, "")
     short = "; ".join(f"{words}: {_head(part)}" for words, part in judged)
     text = " ".join(
-        f"{_upper(words)}: {part.verdict}; {part.claim.quantity} {part.measured}."
+        f"{_upper(words)}{_rest(part)}: {part.claim.quantity} {part.measured}, by workload."
         for words, part in judged
     )
     return Answer(question, _upper(short), text)
 
 
 def _head(part: Part) -> str:
-    """The answer in short; where some cases are open, that of the others with their number."""
-    return part.remarks[0] if part.head == "partly open" else part.head
+    """The answer in short; where cases differ, the number of each answer but of those open."""
+    if len(part.counts) < 2:
+        return part.head
+    decided = [r for answer, r in zip(part.counts, part.remarks, strict=True) if answer != "open"]
+    return ", ".join(decided)
+
+
+def _rest(part: Part) -> str:
+    """The cases that :func:`_head` leaves out."""
+    counts = part.counts
+    if len(counts) < 2 or "open" not in counts:
+        return ""
+    return f" ({counts['open']} of {len(part.cases)} undecided)"
 
 
 by_name = {claim.name: claim for claim in QUESTIONS}

@@ -23,7 +23,7 @@ def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
             processes = style.value_range(own.loc[half.index, "replicates"], "{:.0f}")
             found.append(f"time ratios ±{half.median():.1%} ({processes} processes)")
         if (floor := noise_floor(tables)) is not None:
-            found.append(f"noise floor ±{floor:.1%} (the baseline against itself)")
+            found.append(f"the baseline timed against itself ±{floor:.1%} (the noise floor)")
     against = tables.get("comparison")
     if against is not None and len(against):
         half = 50 * (against["high"] - against["low"]).astype(float)
@@ -35,7 +35,7 @@ def how_sure(tables: Mapping[str, pd.DataFrame]) -> str:
             )
     if not found:
         return "These records give no interval."
-    return f"Median half-widths of the 95 % intervals: {'; '.join(found)}."
+    return f"Typical margins (medians of 95 % intervals): {'; '.join(found)}."
 
 
 def noise_floor(tables: Mapping[str, pd.DataFrame]) -> float | None:

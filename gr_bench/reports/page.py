@@ -14,7 +14,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import looks
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
 from gr_bench.files import check_replaceable, whole_folder
-from gr_bench.reports.answers import answers
+from gr_bench.reports.answers import NOT_MEASURED, answers
 from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.first_picture import first_picture
 from gr_bench.reports.images import Images
@@ -23,6 +23,7 @@ from gr_bench.reports.pages import templates
 from gr_bench.reports.pivots import QUESTIONS, Pivot, by_workload
 from gr_bench.runs import environment
 from gr_bench.runs.about import DATA, MERGED, NODES
+from gr_bench.runs.costs_and_gains import PLACE
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
@@ -35,6 +36,9 @@ MOST_DRAWN = 12
 
 DRAWN_OF_MORE = 6
 """Of more pairs, so many are drawn."""
+
+ENDINGS = {"budget spent": "stopped at its time budget"}
+"""The run's status in words, where it needs others."""
 
 MOST_CLASSES = 20
 """Of so many classes of a dataset the targets are counted on the page; of all, in ``run.json``."""
@@ -94,13 +98,15 @@ def write_report(
             pictures = _pictures(experiment, drawn, left_out, images)
             sections.append(_section(experiment, results.tables, pictures))
         _write_tables(fresh / "tables", results.tables)
+        given = answers(results)
         shown = about(results) | {
             "compared": compared(results),
             "how_sure": how_sure(results.tables),
             "folder": results.folder,
             "home": home,
             "tables": [name for name, table in results.tables.items() if len(table)],
-            "answers": answers(results),
+            "answers": [own for own in given if own.short != NOT_MEASURED],
+            "unasked": [own.question for own in given if own.short == NOT_MEASURED],
             "first": first,
             "sections": sections,
             "overview": overview(results),
@@ -130,23 +136,23 @@ def _section(
 def compared(results: Results) -> str:
     """The run in a line: how many methods and workloads, on what device, when, how far."""
     about = results.about
-    tables = [results.tables[n] for n in ("step_cost", "generalization") if n in results.tables]
-    rows = [table for table in tables if len(table)]
-    methods = {name for table in rows for name in table["method"].unique()}
-    workloads = {
-        own
-        for table in rows
-        for own in table[["model", "dataset", "batch_size"]].itertuples(index=False, name=None)
-    }
+    methods: set[str] = set()
+    workloads = []
+    for name, done in (("step_cost", "timed"), ("generalization", "trained")):
+        table = results.tables.get(name)
+        if table is not None and len(table):
+            methods |= set(table["method"])
+            keys = [key for key in PLACE if key in table]
+            workloads.append(f"{len(table[keys].drop_duplicates())} {done}")
     device = about["environment"]["device"]
     failed = len(results.tables["failures"])
     without = f", {failed} without a result" if failed else ""
     parts = [
-        *([f"{len(methods)} methods on {len(workloads)} workloads"] if rows else []),
+        *([f"{len(methods)} methods; workloads: {', '.join(workloads)}"] if workloads else []),
         f"{device.get('name')} ({device['kind']})",
         about["started"][:10],
         f"{about['cells']:,} cells{without}",
-        str(about["status"]),
+        ENDINGS.get(about["status"], str(about["status"])),
     ]
     return " \N{MIDDLE DOT} ".join(parts)
 

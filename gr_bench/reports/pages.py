@@ -91,9 +91,8 @@ def _md_table(table: pd.DataFrame) -> str:
 
 
 def _facts_md(facts: Mapping[str, Sequence[str]], labels: Iterable[str]) -> str:
-    return _md_table(
-        pd.DataFrame.from_dict(facts, "index", columns=[*labels]).reset_index(names="")
-    )
+    rows = [[name, *values] for name, values in facts.items()]
+    return _md_table(pd.DataFrame(rows, columns=["", *labels]))
 
 
 def _pivot_md(pivot: Pivot) -> str:

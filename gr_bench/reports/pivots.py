@@ -164,8 +164,9 @@ def _words_of_accuracies(rows: pd.DataFrame) -> Mapping[str, str]:
     return {
         "title": f"Test accuracy against {name}, {words}",
         "caption": f"Points over {name} trained {words}, with 95 % intervals. Bold: better than "
-        f"{name} (at a 5 % false-discovery rate), and better than every other method, with disjoint "
-        "intervals. An interval that contains 0 does not show that there is no difference.",
+        f"{name} (at a 5 % false-discovery rate), and better than every other method, with "
+        "disjoint intervals. An interval that contains 0 does not show that there is no "
+        "difference.",
         "every_row": "comparison",
         "relative": f"points over {name}",
         "absolute": "test accuracy, %",

@@ -50,6 +50,11 @@ def step_times(tables: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
     return found
 
 
+def baseline_in_words(spec: str) -> str:
+    """A baseline as sentences name it."""
+    return "SGD" if spec == "sgd" else spec
+
+
 def is_baseline(table: pd.DataFrame) -> pd.Series[bool]:
     """True for the rows of ``step_cost`` that hold the baseline against itself: exactly 1, with an
     interval of no width, or with none from one process.

@@ -31,7 +31,7 @@ def test_the_cheapest_and_the_dearest_are_named_with_their_intervals(tmp_path: P
     found, gained, rivals = answered(tmp_path, *block(ratios=ratios))
     half = Q_95 * 0.001 / math.sqrt(3)
     low, high = 1.5 * math.exp(-half), 1.5 * math.exp(half)
-    assert found.short == "f-gr: 1.50 times the baseline"
+    assert found.short == "SGD, then f-gr: 1.50 times SGD's time"
     assert f"f-gr takes 1.50 [{low:.2f}, {high:.2f}] times" in found.text
     assert "db-gr takes the most, 3.00 [2.99, 3.01]" in found.text
     assert "not distinguishable" not in found.text
@@ -42,8 +42,27 @@ def test_the_cheapest_and_the_dearest_are_named_with_their_intervals(tmp_path: P
 def test_methods_whose_intervals_overlap_are_not_told_apart(tmp_path: Path) -> None:
     ratios = {"sgd": 1.0, "sam": 2.001, "f-gr": 2.0, "db-gr": 3.0}
     found = answered(tmp_path, *block(ratios=ratios))[0]
-    assert found.short == "f-gr and sam: not distinguishable"
-    assert "sam 2.00 [2.00, 2.01] not distinguishable from it" in found.text
+    assert found.short == "SGD, then f-gr and sam: 2.00 times SGD's time"
+    assert "sam 2.00 [2.00, 2.01] is not distinguishable from it" in found.text
+
+
+@pytest.mark.parametrize(
+    ("ratios", "short"),
+    [
+        ({"sgd": 1.0, "sam": 1.0, "f-gr": 1.5}, "SGD and sam: not distinguishable"),
+        ({"sgd": 1.0, "sam": 0.9, "f-gr": 1.5}, "sam: 0.90 times SGD's time"),
+        ({"sgd": 1.0, "sam": 0.9, "f-gr": 0.9001}, "sam and f-gr: not distinguishable"),
+        (
+            {"sgd": 1.0, "sam": 2.0, "f-gr": 2.006},
+            "SGD, then sam and f-gr: 2.00 to 2.01 times",
+        ),
+    ],
+)
+def test_the_baseline_is_among_those_that_take_least(
+    tmp_path: Path, ratios: dict[str, float], short: str
+) -> None:
+    found = answered(tmp_path, *block(ratios=ratios, spread=0.002))[0]
+    assert found.short.startswith(short)
 
 
 def test_over_workloads_means_are_geometric_and_errors_may_be_common(tmp_path: Path) -> None:
@@ -100,7 +119,8 @@ def test_the_method_that_is_furthest_ahead_is_named(tmp_path: Path) -> None:
     cheap, found, _ = answered(tmp_path, *learned(accuracies))
     assert cheap.short == NOT_MEASURED
     assert found.short == "sam, of those that are ahead of SGD at equal epochs"
-    assert "points over SGD: ahead of SGD: sam +10.0 [" in found.text
+    assert found.text.startswith("Test accuracy minus SGD's, points, at equal epochs")
+    assert "ahead of SGD: sam +10.0 [" in found.text
     assert "f-gr +5.0 [" in found.text
     assert "behind SGD: db-gr -10.0 [" in found.text
     assert "1 workload, 5 seeds, hyper-parameters as given" in found.text
@@ -120,7 +140,7 @@ def test_where_every_method_is_behind_the_answer_is_sgd(tmp_path: Path) -> None:
 def test_what_is_undecided_is_not_called_alike(tmp_path: Path) -> None:
     found = answered(tmp_path, *learned({"sgd": 0.8, "sam": 0.81}, noise=0.05))[1]
     assert found.short == "Not known: no method is shown to be ahead of SGD at equal epochs"
-    assert f"{NOT_KNOWN}: sam +1.0 [" in found.text
+    assert "undecided: sam +1.0 [" in found.text
 
 
 def test_one_pair_of_runs_has_no_interval(tmp_path: Path) -> None:
@@ -134,7 +154,7 @@ def test_a_method_whose_runs_all_diverged_has_nothing_to_compare(tmp_path: Path)
     lost = [diverged(training("sam", seed=seed), 1) for seed in range(5)]
     found = answered(tmp_path, *learned({"sgd": 0.8, "f-gr": 0.9}), *lost)[1]
     assert found.short == "f-gr: ahead of SGD at equal epochs"
-    assert f"{NOT_KNOWN}: sam (no two runs to compare)" in found.text
+    assert "undecided: sam (no two runs to compare)" in found.text
     assert "nan" not in found.text
 
 
@@ -183,7 +203,7 @@ def test_the_line_says_how_well_each_kind_of_number_is_known(tmp_path: Path) -> 
     assert floor == pytest.approx(math.sinh(Q_95 * 0.002 / math.sqrt(3)), rel=0.01)
     line = how_sure(tables)
     assert f"time ratios ±{half:.1%} (3 processes)" in line
-    assert "noise floor ±0.5% (the baseline against itself)" in line
+    assert "the baseline timed against itself ±0.5% (the noise floor)" in line
     assert "points (5 seeds)" in line
 
 

@@ -36,7 +36,7 @@ def test_every_run_has_a_line_and_a_page(tmp_path: Path) -> None:
     assert set(found) == {"one", "two"}
     assert found["one"]["methods"] == ["sgd", "sam"]
     assert found["two"]["models"] == ["mlp"]
-    assert "1.50 times the baseline" in found["two"]["says"]
+    assert "1.50 times SGD's time" in found["two"]["says"]
     for own in found.values():
         page = (site.index.parent / own["page"]).read_text()
         assert '<a href="../../index.html">All runs</a>' in page
