@@ -88,9 +88,9 @@ def pair_check(times: PairTimes) -> Check:
     verdict = judge(ratio, 1.0, MARGIN)
     advice = {
         "pass": None,
-        "fail": "trust no ratio from here: equal steps are timed as different",
-        "unknown": "too much noise: stop what else runs, or give a larger --budget; "
-        "gr-bench calibrate tells how small a difference this machine can tell",
+        "fail": "do not trust ratios from this device: equal steps are timed as different",
+        "unknown": "too much noise: stop other processes, or use a larger --budget; gr-bench "
+        "calibrate measures the smallest difference that this machine can detect",
     }[verdict]
     return Check(
         "equal pair",

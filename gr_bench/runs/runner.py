@@ -117,8 +117,8 @@ def run_suite(
         changed = environment.differences(store.about["environment"], about["environment"])
         if changed:
             raise RequestError(
-                f"{folder} was begun under other conditions ({'; '.join(changed)}): "
-                "choose another --out, or --fresh to start over"
+                f"{folder} was started under other conditions ({'; '.join(changed)}): choose "
+                "another --out, or --fresh to start over"
             )
         before = len(store.records)
         now = {"suite": suite.resolved, PLUGINS: plugins} if plugins else {}
