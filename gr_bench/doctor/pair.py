@@ -83,7 +83,7 @@ def time_pair(device: Device, seconds: float, tell: Tell) -> PairTimes:
 
 
 def pair_check(times: PairTimes) -> Check:
-    """The verdict on the pair's ratio, which is 1 but for noise."""
+    """The verdict on the pair's ratio, whose true value is 1."""
     ratio = times.ratio
     verdict = judge(ratio, 1.0, MARGIN)
     advice = {
