@@ -144,7 +144,7 @@ def test_run_prints_the_folder_alone_and_its_progress_beside(command: Warm, suit
 
     again = command("run", suite, cwd=suite.parent)
     assert (again.code, again.out) == (0, "runs/one\n")
-    assert "everything was measured already; --fresh measures anew" in again.err
+    assert "everything is already measured; --fresh starts over" in again.err
 
     other = command("run", suite, "--set", "generalization.epochs=2", cwd=suite.parent)
     assert other.code == 2

@@ -87,15 +87,15 @@ def _clock(readings: list[Bracketed]) -> Check:
     verdict = judge(rate, 1.0, CLOCK_MARGIN)
     advice = {
         "pass": None,
-        "fail": "trust no time from here: the device's clock and the system's disagree; on a GPU, "
-        "see that events are recorded on the stream of the device that is measured",
-        "unknown": "readings were too short or too disturbed: stop what else runs, or give a "
+        "fail": "do not trust times from this device: its clock and the system's disagree; on a "
+        "GPU, check that events are recorded on the stream of the measured device",
+        "unknown": "readings were too short or too disturbed: stop other processes, or use a "
         "larger --budget",
     }[verdict]
     return Check(
         "clock",
         verdict,
-        f"{rate.center:.4f} s read in a second ({low:.4f} to {high:.4f})",
+        f"{rate.center:.4f} s read per second ({low:.4f} to {high:.4f})",
         {
             "rate": rate.center,
             "rate_low": low,
@@ -121,10 +121,9 @@ def _waiting(readings: list[Bracketed]) -> Check:
         verdict = "unknown"
     advice = {
         "pass": None,
-        "fail": "step times here are too short: the system's account of waiting has more in it "
-        "than the thread has waited",
-        "unknown": "time is lost that is in no account (a hypervisor, interrupts, another system "
-        "than Linux): use a quieter machine",
+        "fail": "step times are too short here: the system reports more waiting than the thread's",
+        "unknown": "time is lost without being accounted for (a hypervisor, interrupts, a "
+        "system other than Linux): use a quieter machine",
     }[verdict]
     return Check(
         "waiting",

@@ -56,10 +56,10 @@ def allocator_check(conditions: Conditions) -> Check:
     if held and conditions.denormals_flushed:
         return Check("allocator", "pass", words, measured)
     advice = (
-        "processes will differ by more (2.6 % instead of 0.3 % where it was measured): use glibc "
-        "2.33 or newer, or allocators = ['jemalloc'] in the suite"
+        "processes will differ more (2.6 % instead of 0.3 % in a measurement): use glibc 2.33 "
+        "or newer, or allocators = ['jemalloc'] in the suite"
         if not held
-        else "steps slow down where numbers become tiny: keep values away from 1e-38"
+        else "steps slow down with tiny numbers: keep values away from 1e-38"
     )
     return Check("allocator", "unknown", words, measured, advice)
 
@@ -71,7 +71,10 @@ def load_check(waited_share: float) -> Check:
     measured = {"waited_share": waited_share, "load_average": load, "most_share": WAITING}
     if waited_share <= WAITING:
         return Check("load", "pass", words, measured)
-    advice = "something else runs: stop it, or use a quieter machine; ratios take longer to know"
+    advice = (
+        "other processes are running: stop them, or use a quieter machine; precise ratios "
+        "take longer"
+    )
     return Check("load", "unknown", words, measured, advice)
 
 
@@ -88,11 +91,11 @@ def clocks_check(device: Device, states: list[DeviceState]) -> Check:
     found = {name for bits in reasons for bit, name in THROTTLES.items() if bits & bit}
     measured = _clock_numbers(states) | {"throttled": ", ".join(sorted(found)) or None}
     if not reasons:
-        advice = "install nvidia-ml-py; a MIG slice or a vGPU tells less"
+        advice = "install nvidia-ml-py; a MIG slice or a vGPU reports less"
         return Check("clocks", "unknown", "the device tells none", measured, advice)
     words = _clock_words(states)
     if found:
-        words += f"; held back by {', '.join(sorted(found))}"
+        words += f"; throttled by {', '.join(sorted(found))}"
         return Check("clocks", "unknown", words, measured, LOCK)
     return Check("clocks", "pass", f"{words}; not throttled", measured)
 
@@ -131,10 +134,12 @@ def others_check(device: Device) -> Check:
     others = other_processes(device)
     measured = {"other_processes": others}
     if others is None:
-        advice = "install nvidia-ml-py, or see nvidia-smi; a MIG slice or a vGPU does not tell"
-        return Check("other processes", "unknown", "the device does not tell", measured, advice)
+        advice = "install nvidia-ml-py, or see nvidia-smi; a MIG slice or a vGPU does not report it"
+        return Check(
+            "other processes", "unknown", "the device does not report it", measured, advice
+        )
     if others:
-        advice = "stop them (nvidia-smi lists them), or wait: a GPU is shared in turns"
+        advice = "stop them (nvidia-smi lists them), or wait: processes take turns on a GPU"
         return Check("other processes", "unknown", f"{others} on this GPU", measured, advice)
     return Check("other processes", "pass", "none on this GPU", measured)
 

@@ -55,7 +55,7 @@ def judge_methods(device: Device, name: str, kept: str, judge: Judge, tell: Tell
         "fail",
         f"{spec}{others}: {words}",
         measured,
-        f"use neither times nor results of {', '.join(broken)} from this device: the method "
+        f"do not use times or results of {', '.join(broken)} from this device: the method "
         "computes something else here",
     )
 

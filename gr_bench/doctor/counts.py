@@ -47,7 +47,7 @@ def check_memory(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
             "fail",
             f"{abs(missed):,} bytes too {'few' if missed > 0 else 'many'} of a known allocation",
             measured,
-            "trust no peak from here; stop what else allocates in this process",
+            "do not trust peaks from this device; stop other allocations in this process",
         )
     else:
         yield Check("memory", "pass", f"{96 * MIB:,} bytes counted exactly", measured)
@@ -74,7 +74,7 @@ def check_flops(device: Device, seconds: float, tell: Tell) -> Iterator[Check]:
             "fail",
             f"{spec} counted as {count:g} products of a layer, not {PRODUCTS[spec]}",
             {f"{spec} products": count for spec, count in counted.items()},
-            "trust no FLOPs and no efficiency from here",
+            "do not trust FLOPs or efficiency from this device",
         )
     else:
         words = ", ".join(f"{spec} {count:g}" for spec, count in counted.items())

@@ -63,14 +63,14 @@ def check_device_time(device: Device, seconds: float, tell: Tell) -> Iterator[Ch
 
 def _check(name: str, ratio: Interval | None) -> Check:
     """The verdict on the device's time over that as trained; None if it could not be read."""
-    trust = "trust no device_time_ms and no launch_bound from here: "
+    trust = "do not trust device_time_ms or launch_bound from this device: "
     if ratio is None:
         return Check(name, "fail", "cannot be read", {}, trust + "the stream is not held")
     verdict = judge(ratio, 1.0, MARGIN)
     advice = {
         "pass": None,
         "fail": trust + "it is not that of long kernels",
-        "unknown": "too much noise: stop what else runs, or give a larger --budget",
+        "unknown": "too much noise: stop other processes, or use a larger --budget",
     }[verdict]
     return Check(
         name,

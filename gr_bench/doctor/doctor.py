@@ -111,11 +111,11 @@ def _state(device: Device) -> DeviceState:
 
 
 def _left_out(name: str) -> Check:
-    return Check(name, "unknown", "not asked: the clock is wrong", {}, "see to the clock first")
+    return Check(name, "unknown", "not tested: the clock is wrong", {}, "fix the clock first")
 
 
 def _raised(name: str, error: Exception) -> Check:
     words = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, torch.OutOfMemoryError):
         return Check(name, "unknown", words, {}, "free some of the device's memory")
-    return Check(name, "fail", words, {}, "the step or kernel does not run here as it should")
+    return Check(name, "fail", words, {}, "the step or kernel does not run correctly here")

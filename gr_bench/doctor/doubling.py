@@ -51,9 +51,9 @@ def check_doubling(device: Device, seconds: float, tell: Tell) -> Iterator[Check
     verdict = judge(ratio, 2.0, MARGIN)
     advice = {
         "pass": None,
-        "fail": "trust no ratio from here: the time read is not that of the work done; on a GPU, "
-        "see that the reading waits for the device",
-        "unknown": "too much noise: stop what else runs, or give a larger --budget",
+        "fail": "do not trust ratios from this device: the measured time is not that of the "
+        "work done; on a GPU, check that the reading waits for the device",
+        "unknown": "too much noise: stop other processes, or use a larger --budget",
     }[verdict]
     yield Check(
         "twice the work",

@@ -83,14 +83,14 @@ def time_pair(device: Device, seconds: float, tell: Tell) -> PairTimes:
 
 
 def pair_check(times: PairTimes) -> Check:
-    """The verdict on the pair's ratio, which is 1 but for noise."""
+    """The verdict on the pair's ratio, whose true value is 1."""
     ratio = times.ratio
     verdict = judge(ratio, 1.0, MARGIN)
     advice = {
         "pass": None,
-        "fail": "trust no ratio from here: equal steps are timed as different",
-        "unknown": "too much noise: stop what else runs, or give a larger --budget; "
-        "gr-bench calibrate tells how small a difference this machine can tell",
+        "fail": "do not trust ratios from this device: equal steps are timed as different",
+        "unknown": "too much noise: stop other processes, or use a larger --budget; gr-bench "
+        "calibrate measures the smallest difference that this machine can detect",
     }[verdict]
     return Check(
         "equal pair",

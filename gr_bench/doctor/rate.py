@@ -62,15 +62,15 @@ def rate_check(device: Device, flops_per_s: float) -> Check:
         return Check(
             "flop rate",
             "unknown",
-            f"{words}; the clock is not told",
+            f"{words}; the clock is not known",
             measured,
-            "compare the rate with what the maker states for float32",
+            "compare the rate with the manufacturer's figure for float32",
         )
     words = f"{words}, of at most {most / 1e9:.3g}"
     if flops_per_s > most:
-        advice = "trust no time from here: the device cannot be that fast, so time is missing"
+        advice = "do not trust times from this device: it cannot be that fast, so time is missing"
         return Check("flop rate", "fail", words, measured, advice)
     if flops_per_s < LEAST_SHARE * most:
-        advice = "the device is far below what it can do: see its clocks, and PyTorch's build"
+        advice = "the device is far below its capability: check its clocks, and PyTorch's build"
         return Check("flop rate", "unknown", words, measured, advice)
     return Check("flop rate", "pass", words, measured)

@@ -142,4 +142,4 @@ class TimedCell(Cell, ABC):
     @property
     @abstractmethod
     def is_control(self) -> bool:
-        """True if it is the baseline a second time: its ratio to the first is 1 but for noise."""
+        """True if it is the baseline timed a second time: its true ratio is 1."""

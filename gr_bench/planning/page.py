@@ -210,7 +210,7 @@ def _on_nodes(plan: SuitePlan, spread: Spread) -> str:
     span = f"{_hours(spread.total.low)} to {_hours(spread.total.high)}"
     return (
         f"{where}: {least}{_hours(spread.total.center)} ({span}); the longest piece, which more "
-        f"nodes do not shorten, is of {_hours(spread.longest.center)}."
+        f"nodes do not shorten, takes {_hours(spread.longest.center)}."
     )
 
 
@@ -234,7 +234,9 @@ def _saved(seconds: Interval, flops: float, plan: SuitePlan) -> str:
 def _notes(plan: SuitePlan) -> Iterator[str]:
     if plan.words:
         sources = {one.time.source for one in plan.cells if one.time}
-        ends = "intervals are 90 %" if sources - {"assumed"} else "no interval is a measured one"
+        ends = (
+            "intervals are 90 %" if sources - {"assumed"} else ("none of the intervals is measured")
+        )
         yield f"{plan.words[0].upper()}{plan.words[1:]}; {ends}, and totals add up their ends."
     problems = Counter(
         (one.found.status, one.found.reason) for one in plan.cells if isinstance(one.found, Problem)
@@ -242,13 +244,17 @@ def _notes(plan: SuitePlan) -> Iterator[str]:
     for (status, reason), count in problems.most_common(5):
         yield f"{_cells(count)} {status}: {reason}."
     if any(one.time is None and one.footprint for one in plan.cells):
-        yield "Times that are not known: give a run whose step_cost has such cells, by --rates RUN."
+        yield (
+            "For times that are not known, use --rates with a run whose step_cost has such cells."
+        )
     if any(getattr(one.cell, "sharpness", False) for one in plan.cells):
-        yield "Not in it: sharpness, which takes as long as some tens of epochs of each training."
+        yield (
+            "Not included: sharpness, which takes as long as some tens of epochs of each training."
+        )
     if any(one.cell.device != "cpu" for one in plan.cells):
         yield (
-            "Not in a peak: the workspaces of cuDNN and cuBLAS; 'fits' leaves a fifth and 1 GiB "
-            "for them and for CUDA itself."
+            "Not included in peaks: the workspaces of cuDNN and cuBLAS; 'fits' leaves a fifth "
+            "and 1 GiB for them and for CUDA itself."
         )
 
 

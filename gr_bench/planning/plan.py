@@ -330,16 +330,16 @@ def _reason(error: Exception) -> str:
     name = type(error).__name__
     text = " ".join(str(error).split())
     if name == "DataDependentOutputException":
-        return f"it reads a number off a tensor ({text}), and there are none before it runs"
+        return f"it reads a value from a tensor ({text}), which has none before the run"
     if name == "DynamicOutputShapeException":
-        return f"a shape depends on numbers ({text}), and there are none before it runs"
+        return f"a shape depends on values ({text}), which do not exist before the run"
     return f"{name}: {text}".removeprefix("RequestError: ").removeprefix("NotCounted: ")
 
 
 def _not_told(cell: Cell) -> str:
     """The reason for which an experiment's time is not known before."""
     if cell.experiment_source:
-        return f"{cell.experiment} is not ours: what it does with a cell is its own affair"
+        return f"{cell.experiment} is not built in: its cost is not known"
     if cell.experiment == "modified_flow":
-        return "modified_flow integrates flows by steps that the flows decide"
-    return f"{cell.experiment} ends when it has converged"
+        return "modified_flow integrates flows with adaptive steps"
+    return f"{cell.experiment} ends on convergence"

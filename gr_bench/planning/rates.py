@@ -67,7 +67,7 @@ class StoredRates(Rates):
     def __init__(self, folder: Path) -> None:
         of = observations(folder)
         if not of:
-            raise RequestError(f"{folder} has no step times: give a run with step_cost")
+            raise RequestError(f"{folder} has no step times: use a run with step_cost")
         self._models = {setting: TimeModel(own) for setting, own in of.items()}
         device = read_about(folder)["environment"]["device"].get("name", "an unknown device")
         self.words = f"times by the run {folder} on {device}"
@@ -214,7 +214,7 @@ class AssumedRates(Rates):
     """A GPU's, from nothing but an assumption."""
 
     words = (
-        f"times assumed: a GPU that keeps up {SLOWEST / 1e12:g} to {FASTEST / 1e12:g} TFLOP/s "
+        f"times assumed: a GPU that sustains {SLOWEST / 1e12:g} to {FASTEST / 1e12:g} TFLOP/s "
         f"(about an A100) and {LAUNCH_S[0] * 1e6:g} to {LAUNCH_S[1] * 1e6:g} µs an operator"
     )
 

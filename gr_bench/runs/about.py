@@ -58,7 +58,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / RUN).read_text())
     except FileNotFoundError as error:
-        raise RequestError(f"{folder} is no run's folder: it has no {RUN}") from error
+        raise RequestError(f"{folder} is not a run's folder: it has no {RUN}") from error
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
     if not isinstance(about, dict) or "suite" not in about:
@@ -73,8 +73,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     for plugin in about.get(PLUGINS, ()):
         if not (isinstance(plugin, dict) and {"kind", "name", "where", "source"} <= plugin.keys()):
             raise RequestError(
-                f"{folder / RUN} is not a run's description: a plug-in has kind, name, where and "
-                f"source, and one of its {PLUGINS!r} has not"
+                f"{folder / RUN} is not a run's description: a plug-in needs kind, name, where "
+                f"and source, but one of its {PLUGINS!r} lacks them"
             )
     return about
 
@@ -105,8 +105,8 @@ def earlier_run(folder: Path, suite: Plain, plugins: Iterable[Plain] = ()) -> di
         about = read_about(folder)
         if MERGED in about:
             raise RequestError(
-                f"{folder} is a merge of runs, and nothing is measured into it: go on with those, "
-                "and merge again"
+                f"{folder} is a merge of runs and cannot be continued: continue those runs, and "
+                "merge again"
             )
         if suite_by_names(about) == suite_by_names({"suite": suite, PLUGINS: list(plugins)}):
             return about
@@ -117,10 +117,10 @@ def earlier_run(folder: Path, suite: Plain, plugins: Iterable[Plain] = ()) -> di
             "choose another --out, or --fresh to start over"
         )
     if folder.is_dir() and own_files(folder):
-        raise RequestError(f"{folder} is not empty and not a run's: choose another --out")
+        raise RequestError(f"{folder} is not empty and not a run's folder: choose another --out")
     here = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     if not (here.is_dir() and os.access(here, os.W_OK)):
-        raise RequestError(f"cannot write to {folder}: {here} is no folder that can be written to")
+        raise RequestError(f"cannot write to {folder}: {here} is not a writable folder")
     return None
 
 

@@ -43,7 +43,7 @@ def write_calibration(results: Results) -> list[str]:
             by_allocator[allocator] = found
     if "held" not in by_allocator:
         raise RequestError(
-            f"no A/A pair could be measured in {duration(about['budget_s'])}: give a larger "
+            f"no A/A pair could be measured in {duration(about['budget_s'])}: use a larger "
             f"--budget, or see {folder / 'workers.log'}"
         )
     hints = advice(about["environment"], by_allocator["held"])
@@ -63,12 +63,12 @@ def _words(by_allocator: dict[str, Calibration]) -> list[str]:
     held = by_allocator["held"]
     lines = [
         f"noise floor: {held.noise_floor:.2%} (the smallest difference that {held.replicates} "
-        "processes tell from none)",
+        "processes distinguish from none)",
         f"false positives: {held.excluding_one} of {held.pairs} equal pairs have a 95 % interval "
-        f"without 1 (coverage {held.coverage:.0%}); {held.called_different} called different at a "
-        f"margin of {held.margin:.0%}",
+        f"that excludes 1 (coverage {held.coverage:.0%}); {held.called_different} called "
+        f"different at a margin of {held.margin:.0%}",
         f"spread of the ratio: {held.between_spread:.2%} between processes, "
-        f"{held.within_spread:.2%} by one process's own account",
+        f"{held.within_spread:.2%} as estimated within one process",
         f"interleaved, one process is off by {held.one_process:.2%} (median)",
     ]
     if held.sequential is not None:

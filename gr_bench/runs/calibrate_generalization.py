@@ -160,7 +160,7 @@ def write_findings(studies: Sequence[Study], folder: Path, budget_s: float) -> l
 
     if not studies:
         raise RequestError(
-            f"no study was done in {duration(budget_s)}: give a larger --budget, as 5m"
+            f"no study was completed in {duration(budget_s)}: use a larger --budget, such as 5m"
         )
     found = findings(studies)
     rows = [
@@ -185,15 +185,15 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         ("studies_with_a_verdict", "studies with a verdict"),
         ("comparisons_with_a_verdict", "comparisons with a verdict"),
         ("verdicts_over_workloads", "methods ahead or behind over two data sets"),
-        ("coverage_with_splits", "95 % intervals that hold 0, a split a seed"),
-        ("coverage_of_one_split", "95 % intervals that hold 0, one split"),
+        ("coverage_with_splits", "95 % intervals containing 0, split by seed"),
+        ("coverage_of_one_split", "95 % intervals containing 0, one split"),
         ("chosen_alike", "comparisons at one learning rate"),
     ):
         if found[key] is not None:
             count, of, low, high = found[key]
             yield f"  {words:<43} {_of(count, of):>11} [{low:.1%}, {high:.1%}]"
     for own in found["power"]:
-        yield f"A gain in test accuracy on {own['spread']['dataset']}, a split a seed:"
+        yield f"A gain in test accuracy on {own['spread']['dataset']}, one split per seed:"
         yield "  gain (points)  seeds  found of planted  expected at least"
         for row in own["planted"]:
             points = 100 * row["gain"]

@@ -41,7 +41,7 @@ class Figures:
         charts: dict[str, Chart] = self.__dict__.get("_charts", {})
         if name in charts:
             return RunFigure(charts[name])
-        raise AttributeError(f"this run has no figure {name!r}: it has {', '.join(charts)}")
+        raise AttributeError(f"this run has no figure {name!r}: available are {', '.join(charts)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._charts)

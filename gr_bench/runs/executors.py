@@ -50,10 +50,12 @@ def check_executor(name: str, address: str | None = None, gpu_share: float = 1.0
     if name not in EXECUTORS:
         raise unknown("executor", name, EXECUTORS)
     if not 0 < gpu_share <= 1:
-        raise RequestError(f"a training takes a part of a GPU between 0 and 1, not {gpu_share:g}")
+        raise RequestError(
+            f"the share of a GPU per training must be between 0 and 1, not {gpu_share:g}"
+        )
     if name == "ray":
         from gr_bench.runs.cluster.connection import check_address
 
         check_address(address)
     elif address is not None or gpu_share != 1:
-        raise RequestError("--address and --gpu-share are a cluster's: add --executor ray")
+        raise RequestError("--address and --gpu-share are for clusters: add --executor ray")

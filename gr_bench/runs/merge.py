@@ -74,7 +74,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     if len(folders) < 2:
         raise RequestError("merge takes two runs or more")
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise RequestError("merge was given one run twice")
+        raise RequestError("merge was given the same run twice")
     if out.is_dir() and own_files(out):
         raise RequestError(f"{out} is not empty: choose another --out")
     runs = [_read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
@@ -116,7 +116,7 @@ def _check_suite(first: _Source, other: _Source) -> None:
         keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
         raise RequestError(
             f"{first.folder} and {other.folder} are of different suites ({', '.join(keys)} "
-            "differ): to see them side by side, gr-bench compare"
+            "differ): to compare them, use gr-bench compare"
         )
     for key, source in sources(other.about).items():
         if sources(first.about).get(key, source) != source:
@@ -186,8 +186,8 @@ def _check_conditions(one: Record, first: _Source, other: Record, second: _Sourc
     if differ:
         raise RequestError(
             f"{one.cell} was timed in {first.folder} and in {second.folder}, under different "
-            f"conditions ({'; '.join(differ)}): one ratio cannot be of both; merge without one "
-            "of them, or see them side by side with gr-bench compare"
+            f"conditions ({'; '.join(differ)}): they cannot share a ratio; merge without one of "
+            "them, or compare them with gr-bench compare"
         )
 
 

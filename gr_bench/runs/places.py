@@ -72,7 +72,9 @@ def places_for(
             found.append(Place(name, frozenset(devices)))
     for device in sorted(wanted):
         if not any(device in place.devices for place in found):
-            raise RequestError(f"device {device!r} is not here: {len(names)} GPUs are visible")
+            raise RequestError(
+                f"device {device!r} does not exist here: {len(names)} GPUs are visible"
+            )
     return found
 
 

@@ -108,14 +108,16 @@ def _try_dataset(cell: Cell) -> None:
         if not (targets.min() >= 0 and targets.max() < data.num_classes):
             raise _Fault(f"targets of {name} leave 0 to num_classes - 1 = {data.num_classes - 1}")
     if cell.batch_size > len(data.train):
-        raise _Fault(f"{len(data.train)} training examples are less than a batch")
+        raise _Fault(f"{len(data.train)} training examples are fewer than one batch")
 
 
 def _try_model(cell: Cell) -> None:
     data = _data(cell)
     model = registry.build_model(cell.model, data.input_shape, data.num_classes)
     if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
-        raise _Fault("parameters must be there from the start: write nn.Linear for nn.LazyLinear")
+        raise _Fault(
+            "parameters must exist from the start: write nn.Linear instead of nn.LazyLinear"
+        )
     batch = data.train.inputs[:EXAMPLES]
     with torch.no_grad():
         logits = model.eval()(batch)

@@ -157,7 +157,7 @@ class Results:
         tables: dict[str, DataFrame] = self.__dict__.get("tables", {})
         if name in tables:
             return tables[name]
-        raise AttributeError(f"this run has no table {name!r}: it has {', '.join(tables)}")
+        raise AttributeError(f"this run has no table {name!r}: available are {', '.join(tables)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.tables]

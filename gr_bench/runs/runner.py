@@ -118,8 +118,8 @@ def run_suite(
         changed = environment.differences(store.about["environment"], about["environment"])
         if changed:
             raise RequestError(
-                f"{folder} was begun under other conditions ({'; '.join(changed)}): "
-                "choose another --out, or --fresh to start over"
+                f"{folder} was started under other conditions ({'; '.join(changed)}): choose "
+                "another --out, or --fresh to start over"
             )
         published = Published(folder, watcher)
         before = len(store.records)

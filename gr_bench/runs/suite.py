@@ -212,7 +212,9 @@ def _build(
                 grid["device"] = device
     for key in names:
         if isinstance(data.get(key), dict):
-            raise RequestError(f"suite {name!r}: write [[{key}]] for [{key}]: there may be several")
+            raise RequestError(
+                f"suite {name!r}: write [[{key}]] instead of [{key}], since there may be several"
+            )
     # what the suite does not name is not imported
     experiments = {key: get_experiment(key) for key in names if key in data}
     fields: Any = {key: (_list_of(e.grid), []) for key, e in experiments.items()}
@@ -301,8 +303,8 @@ def _check_size(suite: str, key: str, grid: AnyGrid) -> None:
         longest = sorted(lengths, key=lambda name: -lengths[name])
         shown = " x ".join(f"{lengths[name]} {name}" for name in longest)
         raise RequestError(
-            f"suite {suite!r}: {key} has {count:,} points ({shown}), and {MOST_CELLS:,} are the "
-            "most: take some out, or make several suites of it"
+            f"suite {suite!r}: {key} has {count:,} points ({shown}), but at most {MOST_CELLS:,} "
+            "are allowed: remove some, or split the suite"
         )
 
 

@@ -87,7 +87,7 @@ def test_a_rate_is_not_judged_where_the_clock_is_not_told(monkeypatch: pytest.Mo
 
 
 CHECKS = [
-    Check("clock", "pass", "1.0000 s read in a second (0.9999 to 1.0001)", {"rate": 1.0}),
+    Check("clock", "pass", "1.0000 s read per second (0.9999 to 1.0001)", {"rate": 1.0}),
     Check("equal pair", "unknown", "ratio", {"ratio_low": -math.inf}, "stop what runs " * 12),
     Check("batch norm", "fail", "f-gr: statistics moved 2 times, " * 5, {"broken": "f-gr"}, "no"),
 ]

@@ -69,8 +69,8 @@ def test_rows_are_selected_by_value_pattern_or_list(
     ("selection", "words"),
     [
         ({"mode": "x"}, "no column 'mode': did you mean 'model'?"),
-        ({"model": "vit"}, "no model is 'vit': there is mlp(depth=2), mlp(depth=4), resnet-8"),
-        ({"model": "resnet-8", "batch": 1}, "no batch is 1: there is 2"),
+        ({"model": "vit"}, "no model is 'vit': available are mlp(depth=2), mlp(depth=4), resnet-8"),
+        ({"model": "resnet-8", "batch": 1}, "no batch is 1: available are 2"),
     ],
 )
 def test_a_selection_of_nothing_says_what_there_is(
@@ -97,7 +97,7 @@ def test_several_panels_do_not_go_into_one_ax(run: Results) -> None:
     _, own = plt.subplots()
     with pytest.raises(RequestError, match=r"^2 panels do not fit into one ax: select one by"):
         run.figures.step_time(ax=own)
-    with pytest.raises(RequestError, match="no quantity 'loss': there is test_accuracy, gap"):
+    with pytest.raises(RequestError, match="no quantity 'loss': available are test_accuracy, gap"):
         run.figures.test_accuracy_and_gap(quantity="loss")
 
 

@@ -252,7 +252,7 @@ def test_savings_are_the_difference_that_leaving_out_makes() -> None:
 @pytest.mark.parametrize(
     ("method", "status", "reason"),
     [
-        ("plugged_plans:Reading", "not known", "reads a number off a tensor"),
+        ("plugged_plans:Reading", "not known", "reads a value from a tensor"),
         ("plugged:Raises", "not known", "RuntimeError: <b>no</b> such | luck"),
     ],
 )

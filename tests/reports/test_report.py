@@ -233,7 +233,7 @@ def test_tables_are_attributes(small_run) -> None:
     results = load(small_run.folder)
     assert len(results.step_cost) == 2 * 7  # six methods and the control
     assert len(results.generalization) == 14
-    with pytest.raises(AttributeError, match="no table 'step_costs': it has step_cost"):
+    with pytest.raises(AttributeError, match="no table 'step_costs': available are step_cost"):
         _ = results.step_costs
 
 

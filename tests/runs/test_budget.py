@@ -55,7 +55,7 @@ def test_a_run_ends_when_its_budget_is_spent_and_says_what_is_left(story: Story)
     assert story.measured < 4
     assert story.status == "budget spent"
     left = 4 - story.measured
-    assert "The time was up before all was done" in story.ended.err
+    assert "The time budget ran out" in story.ended.err
     assert f"at least {left} of generalization" in story.ended.err
 
 
@@ -64,7 +64,7 @@ def test_a_run_goes_on_when_it_is_given_more(story: Story) -> None:
     about = json.loads((story.folder / "run.json").read_text())
     assert (about["status"], about["budget_s"]) == ("done", 3600)
     assert len({record.cell.id for record in read_journal(story.folder)}) == 4
-    assert "time was up" not in story.more.err
+    assert "time budget ran out" not in story.more.err
 
 
 def test_the_suites_own_budget_is_read_in_seconds(story: Story) -> None:

@@ -143,7 +143,7 @@ def test_times_of_one_cell_from_one_node_are_replicates(tmp_path: Path) -> None:
     ("what", "why"),
     [
         ("one", "two runs or more"),
-        ("twice", "one run twice"),
+        ("twice", "same run twice"),
         ("suite", "of different suites"),
         ("full", "is not empty"),
         ("merge", "is a merge itself"),

@@ -169,7 +169,7 @@ def test_a_run_goes_on_from_another_folder_and_when_the_project_has_moved(
     before = lines(moved)
     ended = command("run", moved.folder / "suite.toml", "--out", moved.run, cwd=tmp_path)
     assert ended.code == 0, ended.err
-    assert "everything was measured already" in ended.err
+    assert "everything is already measured" in ended.err
     assert lines(moved) == before
     about = json.loads((moved.run / "run.json").read_text())
     place = f"{moved.folder}/mine.py:Averaged"

@@ -161,7 +161,7 @@ def test_a_method_that_breaks_its_contract(suite: Any, name: str, words: str) ->
     [
         ("net(extra=1)", "gives (2, 5) for 2 examples: it must give logits (2, 4)"),
         ("exiting", "SystemExit: 3"),
-        ("lazy", "write nn.Linear for nn.LazyLinear"),
+        ("lazy", "write nn.Linear instead of nn.LazyLinear"),
         ("once", "ZeroDivisionError: division by zero"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_data_set_that_is_none(suite: Any, kind: str, words: str) -> None:
 
 def test_a_batch_that_is_larger_than_the_data(suite: Any) -> None:
     (line,) = faults(suite(datasets=["mine.py:data"], batch_sizes=[8, 64]))
-    assert "training examples are less than a batch" in line
+    assert "training examples are fewer than one batch" in line
 
 
 def test_what_is_right_has_no_fault(suite: Any) -> None:

@@ -147,5 +147,5 @@ def test_a_description_of_another_shape_is_named(
 
 def test_a_plug_in_without_its_source_is_named(tmp_path: Path) -> None:
     (tmp_path / RUN).write_text(json.dumps({**ABOUT, "plugins": [{"kind": "method"}]}))
-    with pytest.raises(RequestError, match="plug-in has kind, name, where and source"):
+    with pytest.raises(RequestError, match="plug-in needs kind, name, where and source"):
         read_about(tmp_path)

@@ -190,7 +190,7 @@ def test_a_failed_cell_is_tried_again_and_what_is_measured_is_left_alone(tmp_pat
     about = json.loads((folder / "run.json").read_text())
     about["environment"]["python"] = "3.0"
     (folder / "run.json").write_text(json.dumps(about))
-    with pytest.raises(RequestError, match=r"begun under other conditions \(python 3\.0 -> 3\."):
+    with pytest.raises(RequestError, match=r"started under other conditions \(python 3\.0 -> 3\."):
         execute(suite, folder)
 
 

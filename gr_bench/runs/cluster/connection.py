@@ -40,15 +40,15 @@ def check_address(address: str | None) -> None:
     host, colon, port = address.rpartition(":")
     if "://" in address or not (host and colon and port.isdecimal() and int(port) < 1 << 16):
         raise RequestError(
-            f"{address!r} is no address of a Ray cluster: give HOST:PORT, as ray start --head "
-            "prints it, on a machine that has joined it"
+            f"{address!r} is not the address of a Ray cluster: use HOST:PORT, as printed by ray "
+            "start --head, on a machine that has joined it"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except OSError as error:
         raise RequestError(
-            f"no Ray cluster answers at {address} ({error}): ray start --head starts one; without "
-            "--address one is started here"
+            f"no Ray cluster responds at {address} ({error}): start one with ray start --head; "
+            "without --address one is started here"
         ) from error
 
 

@@ -90,7 +90,7 @@ class RayExecutor(Executor):
         for device in devices:
             if device not in ("cpu", "cuda", "cuda:0"):
                 raise RequestError(
-                    f"device {device!r} with --executor ray: say cuda, and Ray chooses the GPU"
+                    f"device {device!r} with --executor ray: use cuda, and Ray chooses the GPU"
                 )
         self._folder = folder
         self._devices = devices

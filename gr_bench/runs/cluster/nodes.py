@@ -81,8 +81,8 @@ def described(rays: Sequence[dict[str, Any]], devices: Sequence[str]) -> Iterato
             continue
         if differ := environment.software_differences(here, found):
             raise RequestError(
-                f"node {node['NodeName']} of the cluster has other software than this machine "
-                f"({'; '.join(differ)}): install the same on every node"
+                f"node {node['NodeName']} of the cluster has different software from this "
+                f"machine ({'; '.join(differ)}): install the same on every node"
             )
         resources = node["Resources"]
         yield Node(

@@ -52,7 +52,7 @@ def test_trainings_without_pairs_are_said() -> None:
     words = "1 level not reached, 1 diverged, 1 failed."
     assert said(*lost) == [
         "Nothing can be said about flooding's pairs: no training has any.",
-        f"Of 3 trainings, these have no pairs: {words}",
+        f"Of 3 trainings, the following have no pairs: {words}",
     ]
     no_pair = (
         "On one mini-batch in float64 (1 training): nothing can be said, since there are no "

@@ -131,7 +131,7 @@ def test_settings_that_the_sequence_does_not_come_to_are_drawn_all_the_same() ->
 @pytest.mark.parametrize(
     ("changes", "right"),
     [
-        ({"trials": None}, r"'log\(0.01, 1\)' has a range: say how many .* trials = 16"),
+        ({"trials": None}, r"'log\(0.01, 1\)' has a range: give the number of .* trials = 16"),
         (
             {"trials": None, "learning_rates": [0.1], "weight_decays": None},
             r"'sam\(rho=log\(0.01, 0.5\)\)' has a range",
@@ -162,7 +162,7 @@ def test_what_cannot_be_tried_is_refused_with_what_is_right(
 
 
 def test_a_range_with_too_few_numbers_is_refused() -> None:
-    with pytest.raises(RequestError, match="no more than 1 settings"):
+    with pytest.raises(RequestError, match="only 1 settings"):
         candidates(methods=["sgd"], learning_rates="log(0.1, 0.10001)", weight_decays=None)
 
 

@@ -40,14 +40,14 @@ def test_the_order_is_counted_over_problems() -> None:
     wrong = solved(bias(FORWARD.format(0.1), seed=1), ratio=0.99)
     records = [*family(seed=0), *family(seed=1)[:-1], wrong]
     assert said(*records)[0] == (
-        "The order that theory gives α̃, by problem: it falls as ε grows for F-GR in 1 of 2, it "
-        "rises as ε grows for B-GR in 2 of 2, it lies between the two for DB-GR in 2 of 2."
+        "The order of α̃ predicted by theory, by problem: it falls as ε grows for F-GR in 1 of 2, "
+        "it rises as ε grows for B-GR in 2 of 2, it lies between the two for DB-GR in 2 of 2."
     )
 
 
 def test_several_alphas_are_counted_apart_and_said() -> None:
     assert said(*family(alpha=0.1), *family(alpha=0.2))[0].startswith(
-        "The order that theory gives α̃, by problem, α and γ: it falls as ε grows for F-GR in 2 of 2"
+        "The order of α̃ predicted by theory, by problem, α and γ: it falls as ε grows for F-GR in"
     )
 
 
@@ -91,7 +91,7 @@ def test_where_every_run_diverged_nothing_can_be_said() -> None:
     lost = [solved(bias(FORWARD.format(e)), ratio=1.0, diverged=True) for e in (0.1, 0.2)]
     assert said(*lost) == [
         "Nothing can be said about theory's prediction: no run reached a solution.",
-        "Of 2 runs, these came to no solution and are in no mean: 2 diverged.",
+        "Of 2 runs, the following reached no solution and are excluded from means: 2 diverged.",
     ]
 
 

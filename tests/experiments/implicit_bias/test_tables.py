@@ -154,7 +154,7 @@ def test_a_report_is_made_of_whatever_there_is(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"methods": ["asam"]}, "no theory speaks of 'asam(rho=0.5)'"),
+        ({"methods": ["asam"]}, "there is no theory for 'asam(rho=0.5)'"),
         ({"problems": ["sparse-regresion"]}, "did you mean 'sparse-regression'?"),
         ({"problems": ["sparse-regression(samples=20)"]}, "more than the 20 samples"),
         ({"problems": ["sparse-regression(nonzero=30)"]}, "at most the 20 features"),

@@ -67,13 +67,13 @@ def test_one_process_gives_no_interval() -> None:
 def test_a_method_that_failed_on_every_workload() -> None:
     (only,) = said(*SGD, failed(cost("db-gr")))
     assert only == (
-        "A step of db-gr: nothing can be said against SGD's, since on one workload: 1 failed."
+        "A step of db-gr: nothing can be said relative to SGD's, since on one workload: 1 failed."
     )
 
 
 def test_without_a_baseline() -> None:
     (only,) = said(*steps("sam", (2.0, 2.0)))
-    assert only == "A step of sam: nothing can be said against SGD's, since SGD was not timed."
+    assert only == "A step of sam: nothing can be said relative to SGD's, since SGD was not timed."
 
 
 def test_a_workload_without_a_ratio_is_counted() -> None:
@@ -84,7 +84,7 @@ def test_a_workload_without_a_ratio_is_counted() -> None:
 def test_of_many_methods_there_are_the_ranges() -> None:
     records = [r for i in range(9) for r in steps(f"sam(rho=0.{i + 1})", (2.0, 2.01, 1.99))]
     first, _ = said(*SGD, *records)
-    assert first.startswith("A step takes, in multiples of SGD's, on one workload: sam(rho=0.1) 2")
+    assert first.startswith("Time per step, in multiples of SGD's, on one workload: sam(rho=0.1) 2")
 
 
 def test_no_records_and_the_baseline_alone_have_no_sentence() -> None:

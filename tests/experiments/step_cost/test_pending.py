@@ -303,7 +303,7 @@ def test_a_wrong_step_is_neither_counted_nor_timed() -> None:
     assert set(table.loc[table["method"] == "sam", "status"]) == {"wrong"}
     assert set(table.loc[table["method"] != "sam", "status"]) == {"ok"}
     (warning,) = [w for w in EXPERIMENT.warnings({"step_cost": table}) if "plain step" in w]
-    assert warning.startswith("2 cells compute something else")
+    assert warning.startswith("2 cells compute a different result")
 
 
 def test_the_baseline_is_timed_twice_as_a_control() -> None:

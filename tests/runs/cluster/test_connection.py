@@ -31,7 +31,7 @@ def test_without_ray_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (["--executor", "slurm"], "no executor 'slurm': known: local, ray"),
         (["--executor", "rai"], "did you mean 'ray'"),
-        (["--address", "10.0.0.1:6379"], "are a cluster's: add --executor ray"),
+        (["--address", "10.0.0.1:6379"], "are for clusters: add --executor ray"),
         (["--executor", "ray", "--gpu-share", "0"], "between 0 and 1, not 0"),
         (["--executor", "ray", "--gpu-share", "2"], "between 0 and 1, not 2"),
     ],
@@ -46,7 +46,7 @@ def test_a_wrong_executor_is_said(arguments: list[str], why: str) -> None:
 @pytest.mark.parametrize("address", ["here", "host:", ":6379", "host:x", "host:99999", "ray://h:1"])
 def test_what_is_no_address_is_said(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'gr-bench[ray]'")
-    with pytest.raises(RequestError, match="is no address of a Ray cluster: give HOST:PORT"):
+    with pytest.raises(RequestError, match="is not the address of a Ray cluster: use HOST:PORT"):
         gr_bench.run("quick", executor="ray", address=address)
 
 
@@ -55,5 +55,5 @@ def test_an_address_that_does_not_answer_is_said() -> None:
     with socket.socket() as taken:  # and nobody listens
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(RequestError, match=f"no Ray cluster answers at {address}"):
+        with pytest.raises(RequestError, match=f"no Ray cluster responds at {address}"):
             gr_bench.run("quick", executor="ray", address=address)

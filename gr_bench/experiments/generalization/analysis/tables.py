@@ -114,7 +114,7 @@ def step_times(records: Sequence[Record]) -> pd.DataFrame:
     over rounds, without waiting. ``time_ratio`` is over the ``baseline``'s in the same rounds, with
     the 95 % t-interval over replicates. A method's numbers have no influence on it, but for those
     of methods that are made of others, and the length of a cycle; ``spec`` has those that were
-    timed. ``control`` rows are the baseline timed a second time: their ratio is 1 but for noise.
+    timed. ``control`` rows are the baseline timed a second time: their true ratio is 1.
     """
     times, rows = BlockTimes(records), []
     for replicates in times.records.values():

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 from synthetic import diverged, failed, trained, training
 
 from gr_bench import stats
+from gr_bench.experiments.generalization.analysis.findings import _from_best_to_worst
 from gr_bench.experiments.generalization.experiment import Generalization
 from gr_bench.experiments.generalization.record import Training
 from gr_bench.experiments.record import Record
@@ -102,7 +104,7 @@ def test_better_and_worse_come_with_cost_size_interval_and_seeds() -> None:
         "accuracy [-10.13, -9.87] (4 seeds)."
     )
     assert rest == (
-        "In all, 3 comparisons with SGD on individual workloads: 1 better, 1 worse, 1 "
+        "In total, 3 comparisons with SGD on individual workloads: 1 better, 1 worse, 1 "
         f"undecided; 0 of 16 trainings diverged. {CLOSING}"
     )
 
@@ -114,7 +116,7 @@ def test_of_what_is_undecided_nothing_can_be_said_but_its_range_and_what_it_take
     needed = stats.replicates_needed(spread, 0.01)
     unsure = f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f} points of test accuracy"
     assert said.startswith(
-        "f-gr(gamma=0.1, epsilon=0.05) against SGD: nothing can be said at equal epochs, " + unsure
+        "f-gr(gamma=0.1, epsilon=0.05) against SGD: nothing can be said at equal epochs: " + unsure
     )
     takes = int(said.partition("about ")[2].partition(" would")[0])
     assert takes == pytest.approx(needed, rel=0.03)
@@ -125,7 +127,7 @@ def test_one_pair_of_runs_says_nothing() -> None:
     said, _ = findings(SGD[0], BETTER[0])
     assert said == (
         "sam(rho=0.05) against SGD: nothing can be said at equal epochs from one pair of runs "
-        "(+10.00 points of test accuracy), since an interval takes two."
+        "(+10.00 points of test accuracy), since an interval requires two."
     )
 
 
@@ -133,7 +135,7 @@ def test_a_method_that_diverged_in_every_seed_says_so() -> None:
     said, rest = findings(*SGD, *LOST)
     assert said == (
         "db-gr(gamma=0.1) against SGD: nothing can be said at equal epochs, since of 2 trainings "
-        "of db-gr(gamma=0.1) 2 diverged."
+        "of db-gr(gamma=0.1), 2 diverged."
     )
     assert "0 undecided, 1 without a pair of runs; 2 of 6 trainings diverged." in rest
 
@@ -144,7 +146,7 @@ def test_a_method_that_diverged_in_every_seed_says_so() -> None:
         ([], "SGD was not trained there"),
         (
             [diverged(training(seed=0), 3), failed(training(seed=1))],
-            "of 2 trainings of SGD 1 diverged and 1 failed",
+            "of 2 trainings of SGD, 1 diverged and 1 failed",
         ),
         (runs("sgd", [0.5] * 6)[4:], "no two completed trainings share a seed"),
     ],
@@ -219,7 +221,7 @@ def test_over_workloads_an_interval_without_0_that_is_not_believed_says_why() ->
 
 def test_mixed_over_workloads_says_both_and_no_verdict_of_all() -> None:
     said, _ = findings(*over("sgd", 0, 0, noise=0), *over("sam", 0.1, -0.1, noise=0.06))
-    assert "nothing can be said of all at equal epochs, " in said
+    assert "nothing can be said about all together at equal epochs: " in said
     assert " % more to " in said
     assert " % fewer test errors (" in said
     said, _ = findings(*over("sgd", 0, 0, noise=0), *over("sam", 0.1, -0.1))
@@ -229,7 +231,7 @@ def test_mixed_over_workloads_says_both_and_no_verdict_of_all() -> None:
 def test_undecided_everywhere_says_nothing_of_all() -> None:
     noisy = [*over("sgd", 0, 0), *over("f-gr", 0.001, -0.001, noise=0.1)]
     said, rest = findings(*noisy)
-    assert "nothing can be said of all at equal epochs" in said
+    assert "nothing can be said about all together at equal epochs" in said
     assert said.endswith("(better on 0, worse on 0, undecided on 2).")
     assert "0 better, 0 worse, 2 undecided" in rest
 
@@ -238,7 +240,7 @@ def test_one_seed_on_a_workload_gives_no_verdict_of_all() -> None:
     records = [*over("sgd", 0, 0, noise=0), *over("sam", 0.1, 0.1)]
     single = [r for r in records if r.cell.dataset == "data-0" or r.cell.seed == 0]  # type: ignore[attr-defined]
     said, _ = findings(*single)
-    assert "nothing can be said at equal epochs, since some workload has one pair of runs" in said
+    assert "nothing can be said at equal epochs, since some workload has only one pair" in said
 
 
 def test_everything_diverged_over_workloads_is_behind() -> None:
@@ -297,7 +299,7 @@ def test_of_many_methods_the_furthest_are_named() -> None:
     places = [said.index(f"sam(rho={rho})") for rho in (0.1, 0.09, 0.08)]
     assert places == sorted(places)
     assert "and 7 more" in said
-    assert said.endswith("0 behind; nothing can be said of 0.")
+    assert said.endswith("0 behind; nothing can be said about 0.")
     one, _ = findings(*SGD, *(r for m, gain in gains.items() for r in runs(m, fine(gain))))
     assert one.startswith(
         "Test accuracy is better than SGD's in 10 of 10 comparisons: sam(rho=0.1)"
@@ -341,9 +343,12 @@ def test_lost_trainings_are_counted_by_method() -> None:
         failed(training("b-gr")),
     ]
     lost, broken = warnings(*records)[:2]
-    assert lost == "1 of 9 trainings diverged: they are in no mean (sam(rho=0.05) 1 of 4)."
+    assert (
+        lost
+        == "1 of 9 trainings diverged: they are excluded from all means (sam(rho=0.05) 1 of 4)."
+    )
     assert broken == (
-        "2 of 9 trainings failed: they are in no mean (sam(rho=0.05) 1 of 4; "
+        "2 of 9 trainings failed: they are excluded from all means (sam(rho=0.05) 1 of 4; "
         "b-gr(gamma=0.1, epsilon=0.05) 1 of 1)."
     )
 
@@ -369,7 +374,7 @@ def test_sharpness_that_was_not_found_says_why() -> None:
 def test_lost_candidates_are_counted_apart() -> None:
     ended = trained(training(role="candidate"), train=(0.1, 1.0), test=None)
     lost = diverged(training(role="candidate", seed=1), 3)
-    assert warnings(ended, lost) == ["1 of the 2 trainings to choose by diverged."]
+    assert warnings(ended, lost) == ["1 of the 2 trainings of candidates diverged."]
 
 
 def test_undecided_comparisons_come_with_how_well_they_are_known() -> None:
@@ -386,4 +391,10 @@ def test_undecided_comparisons_come_with_how_well_they_are_known() -> None:
 def test_an_infinite_interval_is_not_a_width() -> None:
     said = warnings(*SGD, *UNDECIDED, BETTER[0])[0]
     assert "inf" not in said
-    assert said.endswith("points; of 1 with one pair of runs nothing is known.")
+    assert said.endswith("points; nothing is known about 1 with one pair of runs.")
+
+
+def test_half_widths_of_all_sizes_are_readable() -> None:
+    known = pd.Series([0.15, 3.0, 123.0])
+    assert _from_best_to_worst(known) == "0.15 points at best and 120 points at worst"
+    assert _from_best_to_worst(pd.Series([1.0, 1.04])) == "1 point"

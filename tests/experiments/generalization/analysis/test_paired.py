@@ -136,5 +136,5 @@ def test_readers_are_told_what_intervals_are_over() -> None:
     plain = [without_hits(record) for record in (*own, *base)]
     plain = [replace(r, cell=replace(r.cell, split_seed=0)) for r in plain]
     _, against, *_ = Generalization().summaries(tables(*plain))
-    assert "does not speak of other data" in against.caption
+    assert "does not generalise to other data" in against.caption
     assert "splits" not in against.table

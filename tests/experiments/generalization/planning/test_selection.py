@@ -73,12 +73,12 @@ def test_of_bytes_the_loss_decides_and_the_summary_says_so() -> None:
     others = [replace(record, unit=None) for record in text]
     assert pick(*others) == ("sgd", 0.1)
     for records, words in (
-        (text, "by the mean loss on the validation part after the last epoch; a"),
-        (others, "by the mean accuracy on the validation part after the last epoch; a"),
+        (text, "by the mean loss on the validation part after the last epoch; settings"),
+        (others, "by the mean accuracy on the validation part after the last epoch; settings"),
         (
             [*text, candidate(0.5, batch_size=8)],
-            "by the mean accuracy on the validation part after the last epoch, of bytes by the "
-            "loss; a",
+            "by the mean accuracy on the validation part after the last epoch, for bytes by the "
+            "loss; settings",
         ),
     ):
         (shown,) = EXPERIMENT.summaries(EXPERIMENT.tables(records))
@@ -205,7 +205,7 @@ def test_another_test_part_changes_no_choice() -> None:
 
 
 def test_a_seed_to_choose_by_must_not_be_judged_on() -> None:
-    with pytest.raises(ValidationError, match="seed 1 is among seeds and selection_seeds"):
+    with pytest.raises(ValidationError, match="seed 1 is in both seeds and selection_seeds"):
         GeneralizationGrid(**GRID.model_dump() | {"selection_seeds": [1, 7]})
 
 
