@@ -24,6 +24,9 @@ OK, FAILED, WRONG_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 CANNOT_TELL, CANNOT_GO_ON = 125, 128
 """Exit codes for ``git bisect run``: pass this commit over; end the bisection."""
 
+WIDTH = 80
+"""Columns of lines for people; those for programs are as long as they are."""
+
 FORMATS = ("html", "md")
 STYLES = ("screen", "paper", "slides")
 """Of figures; the first is that of the pages."""
@@ -84,7 +87,10 @@ def list_(kind: str | None) -> None:
         if kind is None:
             print(f"{each}:")
         for name, about in listing.KINDS[each]():
-            print(f"  {name:<18} {about}".rstrip() if kind is None else f"{name}\t{about}".rstrip())
+            line = f"  {name:<18} {about}" if kind is None else f"{name}\t{about}"
+            if kind is None:
+                line = textwrap.fill(line, WIDTH, subsequent_indent=" " * 21)
+            print(line.rstrip())
 
 
 @app.command(
@@ -94,7 +100,7 @@ def list_(kind: str | None) -> None:
         "run my.toml --out runs/mine",
         "run quick --budget 10m --report",
         "run cpu --only 'step_cost*resnet*' --dry-run",
-        "run quick --set generalization.epochs=5 --set step_cost.batch_sizes=[64]",
+        "run quick --set generalization.epochs=5 --device cuda",
         "run paper-generalization --executor ray --address 10.0.0.1:6379",
     ),
 )
@@ -462,8 +468,8 @@ def check(
     epilog=_examples(
         "compare git:main git:HEAD --call bench.py:prepare_step",
         "compare git:HEAD git:WORKTREE --call train.loop:prepare --budget 2m",
-        "compare git:main...HEAD git:HEAD --call b.py:f --build 'pip install -e .'",
-        "compare pip:lion-pytorch==0.1.4 pip:lion-pytorch --call bench.py:lion",
+        "compare git:main git:HEAD --call b.py:f --build 'pip install -e .'",
+        "compare pip:lion-pytorch==0.1.4 pip:lion-pytorch --call b.py:f",
         "compare git:v1 git:HEAD --suite my-suite.toml --markdown comment.md",
         "compare runs/monday runs/friday",
     ),
@@ -614,8 +620,8 @@ def compare(
     short_help="Find the commit that made a step slower or larger.",
     epilog=_examples(
         "bisect v1.0 main --call bench.py:prepare_step",
-        "bisect HEAD~50 HEAD --suite my-suite.toml --only '*f-gr*' --budget 1h",
-        "bisect v1.0 main --call train.loop:prepare --build 'pip install -e .' --json out.json",
+        "bisect HEAD~50 HEAD --suite my.toml --only '*f-gr*' --budget 1h",
+        "bisect v1.0 main --call b.py:f --build 'make' --json out.json",
     ),
 )
 @click.argument("good")
@@ -1018,8 +1024,9 @@ def claims(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 @app.command(
     short_help="Merge runs of one suite from several machines.",
     epilog=_examples(
-        "merge node-1/run node-2/run --out runs/whole",
-        "run cpu --only 'step_cost*' --out a && gr-bench run cpu --only 'gen*' --out b",
+        "run cpu --only 'step_cost*' --out a",
+        "run cpu --only 'gen*' --out b",
+        "merge a b --out whole",
     ),
 )
 @click.argument("folders", type=_PATH, metavar="RUN RUN...", nargs=-1, required=True)

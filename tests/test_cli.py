@@ -10,6 +10,7 @@ import pytest
 from processes import Warm
 
 import gr_bench
+from gr_bench.cli import app
 from gr_bench.experiments import all_experiments
 from gr_bench.registry import DATASETS, METHODS, MODELS, OPTIMIZERS
 from gr_bench.runs.shipped import shipped
@@ -53,25 +54,23 @@ def suite(tmp_path: Path) -> Path:
     [
         "",
         "--help",
-        "-h",
-        "run --help",
-        "list -h",
-        "report --help",
-        "calibrate --help",
-        "doctor --help",
-        "check --help",
-        "claims -h",
-        "compare -h",
-        "bisect -h",
-        "history -h",
-        "plan -h",
+        *(f"{name} {'-h' if n % 2 else '--help'}" for n, name in enumerate(app.commands)),
     ],
 )
-def test_help_has_examples(command: Warm, arguments: str) -> None:
+def test_help_has_examples_and_fits_a_terminal(command: Warm, arguments: str) -> None:
     ended = command(*arguments.split())
     assert (ended.code, ended.err) == (0, "")
     assert "Example" in ended.out
     assert "gr-bench" in ended.out
+    assert [line for line in ended.out.splitlines() if len(line) > 80] == []
+
+
+def test_what_there_is_fits_a_terminal_and_is_a_line_each_for_programs(command: Warm) -> None:
+    ended = command("list")
+    assert [line for line in ended.out.splitlines() if len(line) > 80] == []
+    names = [line.partition("\t")[0] for line in command("list", "methods").out.splitlines()]
+    assert "single-step-sam" in names
+    assert all(f"  {name}" in ended.out for name in names)
 
 
 def test_help_does_not_wait_for_pytorch() -> None:
