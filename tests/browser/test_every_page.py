@@ -58,6 +58,9 @@ def test_axe_finds_nothing_serious(page: Path, see: See, dark: bool) -> None:
 def test_it_is_dark_where_that_is_asked_for(page: Path, see: See) -> None:
     with see(page, dark=True) as opened:
         assert opened.luminance() < 0.1
+        opened.page.emulate_media(media="print", color_scheme="dark")  # paper is white
+        assert opened.luminance() > 0.8
+        assert opened.violations() == []
     with see(page) as opened:
         assert opened.luminance() > 0.8
 
