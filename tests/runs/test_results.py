@@ -121,7 +121,7 @@ def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pat
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_a_folder_that_is_no_runs_is_refused(tmp_path: Path, make) -> None:
     make(tmp_path / "x")
-    with pytest.raises(RequestError, match=r"no run's folder: it has no run\.json"):
+    with pytest.raises(RequestError, match=r"not a run's folder: it has no run\.json"):
         load(tmp_path / "x")
 
 
