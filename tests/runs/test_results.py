@@ -114,7 +114,7 @@ def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pat
     names = "generalization, training_curves, comparison, bits_comparison, time_to_target, "
     names += "selection, tuning_curves, tuning_budgets, step_times, aggregates, mean_ranks, "
     names += "performance_profiles, failures"
-    with pytest.raises(AttributeError, match=f"it has {names}"):
+    with pytest.raises(AttributeError, match=f"available are {names}"):
         _ = results.step_cost
 
 
