@@ -242,10 +242,10 @@ BAD = {
     "run's budget that is no time": (["run", "smoke", "--budget", "-1s"], "write it as 90s"),
     "plan of no suite": (["plan", "smok"], "did you mean 'smoke'?"),
     "plan for no memory": (["plan", "smoke", "--device-memory", "much"], "24GB, 24GiB or 800MB"),
-    "plan by no run": (["plan", "smoke", "--rates", "nowhere"], "no run's folder"),
-    "claims of nothing": (["claims", "nowhere"], "no run's folder"),
-    "report of nothing": (["report", "nowhere"], "no run's folder"),
-    "report of something else": (["report", "."], "no run's folder"),
+    "plan by no run": (["plan", "smoke", "--rates", "nowhere"], "not a run's folder"),
+    "claims of nothing": (["claims", "nowhere"], "not a run's folder"),
+    "report of nothing": (["report", "nowhere"], "not a run's folder"),
+    "report of something else": (["report", "."], "not a run's folder"),
     "unknown format": (["report", ".", "--format", "htm"], "did you mean 'html'?"),
 }
 

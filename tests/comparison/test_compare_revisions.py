@@ -366,7 +366,7 @@ def test_what_a_killed_comparison_leaves_is_removed_by_the_next(
         (["git:start", "git:start", "--suite", "negative.toml"], "gamma"),
         (["git:start", "git:start", "--json", "no/where.json"], "cannot write to"),
         (["git:start", "git:start", "--head-python", "/none"], "--head-python /none: there is no"),
-        (["nowhere", "elsewhere"], "no run's folder"),
+        (["nowhere", "elsewhere"], "not a run's folder"),
     ],
 )
 def test_a_wrong_request(

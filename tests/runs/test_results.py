@@ -114,14 +114,14 @@ def test_a_table_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pat
     names = "generalization, training_curves, comparison, bits_comparison, time_to_target, "
     names += "selection, tuning_curves, tuning_budgets, step_times, aggregates, mean_ranks, "
     names += "performance_profiles, failures"
-    with pytest.raises(AttributeError, match=f"it has {names}"):
+    with pytest.raises(AttributeError, match=f"available are {names}"):
         _ = results.step_cost
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_a_folder_that_is_no_runs_is_refused(tmp_path: Path, make) -> None:
     make(tmp_path / "x")
-    with pytest.raises(RequestError, match=r"no run's folder: it has no run\.json"):
+    with pytest.raises(RequestError, match=r"not a run's folder: it has no run\.json"):
         load(tmp_path / "x")
 
 

@@ -128,9 +128,7 @@ def test_a_run_lists_the_figures_that_it_has_data_for(tmp_path: Path) -> None:
     assert set(names) <= set(dir(run.figures))
     assert len(run.figures) == len(names)
     assert "Test accuracy and generalization gap" in repr(run.figures)
-    with pytest.raises(
-        AttributeError, match="this run has no figure 'step_time': available are test_"
-    ):
+    with pytest.raises(AttributeError, match="no figure 'step_time': available are test_"):
         _ = run.figures.step_time
     assert run.figures.test_accuracy_and_gap.__doc__.startswith("Test accuracy and general")
     assert "quantity" in repr(run.figures.test_accuracy_and_gap.__signature__)
