@@ -63,7 +63,7 @@ def test_its_cells_have_its_name_and_its_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("(Experiment[AngleGrid, AngleCell])", "", r"is no .*Experiment: write class Angles\("),
+        ("(Experiment[AngleGrid, AngleCell])", "", r"is not a .*Experiment: write class Angles\("),
         ('    name = "angles"\n', "", r'has no name: write name = "Angles"'),
         ("    title = ", "    other = ", r"has no title: write title = "),
         ("def measure", "def weigh", r"has no measure: write def measure\("),

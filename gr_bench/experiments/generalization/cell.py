@@ -386,6 +386,6 @@ class GeneralizationGrid(OptimizerGrid):
                 if size < self.trials:
                     raise ValueError(
                         f"{kind} has {size:.0f} of {self.trials} trials: list more learning_rates, "
-                        'weight_decays or numbers, or give a range, as "log(0.01, 0.5)"'
+                        'weight_decays or values, or give a range such as "log(0.01, 0.5)"'
                     )
         return self
