@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ MADE_FROM = "made-from.json"
 """The file by which a folder is known as a site; what each run's page was made from."""
 
 INDEX = "index.html"
+HOME = "../../index.html"
+"""The index, as pages of runs and suites lead there."""
+
 THRESHOLD = 0.02
 """Of changes in a history."""
 
@@ -163,7 +166,7 @@ def _write_run(name: str, folder: Path, about: Mapping[str, Any], out: Path) -> 
         results = Results(folder)
         failures = results.tables["failures"]
         head["failed"] = len(failures) - int(failures["unsupported"].sum())
-        write_report(folder, ("html",), out=target, home="../../index.html")
+        write_report(folder, ("html",), out=target, home=HOME)
     except RequestError as error:
         return Entry(**{"failed": 0, **head}, page=None, note=str(error))
     judged = None
@@ -192,28 +195,18 @@ def _write_suite(suite: str, runs: Mapping[str, Path], out: Path) -> dict[str, A
     found: dict[str, Any] = {"suite": suite, "runs": len(runs), "pages": {}, "notes": []}
     if len(runs) < 2:
         return found
-    last = list(runs.values())[-MOST_RUNS:]
-    drawn: Iterator[tuple[str, Path, Callable[[Path], list[Path]]]] = iter(
-        (
-            (
-                "side by side",
-                out / "side-by-side" / slug,
-                lambda target: write_side_by_side(last, target, ("html",), home="../../index.html"),
-            ),
-            (
-                "history",
-                out / "history" / slug,
-                lambda target: write_history(read_history([*runs.values()], THRESHOLD), target),
-            ),
-        )
-    )
-    for name, target, write in drawn:
+    folders = [*runs.values()]
+    writers: dict[str, Callable[[], list[Path]]] = {
+        "side by side": lambda: write_side_by_side(
+            folders[-MOST_RUNS:], out / "side-by-side" / slug, ("html",), home=HOME
+        ),
+        "history": lambda: write_history(read_history(folders, THRESHOLD), out / "history" / slug),
+    }
+    for name, write in writers.items():
         try:
-            page = write(target)[0]
+            found["pages"][name] = write()[0].relative_to(out).as_posix()
         except RequestError as error:
             found["notes"].append(f"no {name} of {suite}: {error}")
-        else:
-            found["pages"][name] = page.relative_to(out).as_posix()
     return found
 
 

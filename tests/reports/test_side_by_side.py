@@ -157,7 +157,7 @@ def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command:
     (tmp_path / "mine/thesis.tex").write_text("words")
     for argv, words in {
         ("one", "one"): "one is given twice",
-        ("one", "nowhere"): "nowhere is no run's folder",
+        ("one", "nowhere"): "nowhere is not a run's folder",
         ("one", "two"): "two has no results yet",
         ("one", "two", "--out", "mine"): "mine holds something else",
         ("one", "--out", "mine"): "mine holds something else",

@@ -122,7 +122,7 @@ def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command:
     (tmp_path / "mine/index.html").write_text("my page")
     for argv, words in {
         ("one", "one"): "one is given twice",
-        ("one", "nowhere"): "nowhere is no run's folder",
+        ("one", "nowhere"): "nowhere is not a run's folder",
         ("one", "--out", "mine"): "mine holds something else",
         ("one", "--out", "one/run.json"): "it is not a folder",
         (): "Missing argument 'RUN...'",

@@ -195,4 +195,4 @@ def test_failures_are_seen_and_words_of_others_do_not_reach_the_terminal_as_they
 def test_what_is_no_run_is_refused(tmp_path: Path, command: Warm) -> None:
     ended = command("watch", "nowhere", cwd=tmp_path)
     assert ended.code == 2
-    assert ended.err == "gr-bench: nowhere is no run's folder: it has no run.json\n"
+    assert ended.err == "gr-bench: nowhere is not a run's folder: it has no run.json\n"
