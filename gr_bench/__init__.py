@@ -146,7 +146,7 @@ def report(
         folders: a run's, finished or not; or those of several, which are columns of one page.
         formats: of ``html`` and ``md``.
         out: where it goes, a folder that is replaced as a whole; by default the run's ``report``,
-            and of several runs ``runs/side-by-side``.
+            and of several runs ``side-by-side``.
         style: ``paper`` or ``slides`` for the figures of a run in that look, too, in
             ``figures-paper`` or ``figures-slides`` beside the page.
         latex: also write ``latex`` beside it: tables, figures, a paragraph on how it was measured,

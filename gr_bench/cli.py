@@ -46,7 +46,8 @@ class _Commands(click.Group):
         """See :meth:`click.Group.invoke`, which would end with exit code 1 then."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it may be closed
+                sys.stdout.flush()
         except BrokenPipeError:
             _end_unread()
         return result
@@ -876,7 +877,7 @@ def plan(
     type=_PATH,
     metavar="DIR",
     help="Where it goes.",
-    show_default="RUN/report; of several runs runs/side-by-side",
+    show_default="RUN/report; of several runs side-by-side",
 )
 @click.option(
     "--format",
@@ -1093,7 +1094,8 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except OSError as error:
-        return _wrong(f"{error.filename or 'file'}: {error.strerror or error}")
+        place = f"{error.filename}: " if error.filename else ""
+        return _wrong(f"{place}{error.strerror or error}")
     return code if isinstance(code, int) else OK
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -28,24 +29,37 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+@dataclass(frozen=True)
+class Page:
+    """A folder that is written as a whole, and what of it tells that it may be replaced."""
+
+    marks: tuple[str, ...]
+    """Names of pages, of which it has one that names gr-bench."""
+
+    others: tuple[str, ...]
+    """All other names that it may have."""
+
+
 @contextmanager
-def whole_folder(target: Path, marks: Collection[str]) -> Iterator[Path]:
+def whole_folder(target: Path, page: Page) -> Iterator[Path]:
     """A fresh folder that takes the place of ``target`` when the context ends without an error.
 
     Args:
         target: made if it is not there, with the folders above it.
-        marks: names of which a folder that may be replaced has at least one.
+        page: the sort of folder that it is.
 
     Raises:
-        RequestError: ``target`` is a file, a folder that holds something else, or cannot be made.
+        RequestError: as :func:`check_replaceable`, or it cannot be made.
     """
-    check_replaceable(target, marks)
+    check_replaceable(target, page)
+    target = target.absolute()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
     except OSError as error:
         raise RequestError(f"cannot write to {target}: {error.strerror}") from error
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as made:
-        fresh = Path(made, target.name)
+    with made as folder:
+        fresh = Path(folder, target.name)
         fresh.mkdir()
         yield fresh
         if target.exists():
@@ -53,13 +67,32 @@ def whole_folder(target: Path, marks: Collection[str]) -> Iterator[Path]:
         fresh.rename(target)
 
 
-def check_replaceable(target: Path, marks: Collection[str]) -> None:
-    """Raise RequestError if ``target`` is there and is not an empty folder or one with a mark."""
+def check_replaceable(target: Path, page: Page) -> None:
+    """Make sure that nothing of anybody else's is lost with a folder.
+
+    Raises:
+        RequestError: ``target`` is there and is no folder, is the current one, or holds anything
+            else than such a page.
+    """
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise RequestError(f"cannot write to {target}: it is not a folder")
-    is_ours = any((target / mark).exists() for mark in marks)
-    if target.is_dir() and any(target.iterdir()) and not is_ours:
+    if not target.is_dir():
+        return
+    if target.resolve() == Path.cwd().resolve():
+        raise RequestError(f"{target} is the current folder: name a folder of its own")
+    names = {own.name for own in target.iterdir()}
+    strange = sorted(names - {*page.marks, *page.others})
+    if strange:
+        raise RequestError(f"{target} holds something else, {strange[0]}: name a folder of its own")
+    if names and not any(_is_ours(target / mark) for mark in page.marks):
         raise RequestError(f"{target} holds something else: name a folder of its own")
+
+
+def _is_ours(page: Path) -> bool:
+    try:
+        return "gr-bench" in page.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def check_writable(file: Path) -> None:

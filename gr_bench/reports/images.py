@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -78,9 +79,11 @@ def _processes() -> Executor:
 def _save(figure: Figure, stem: Path) -> str:
     """Write ``STEM.png`` and ``STEM.svg``; returns the image for a page."""
     png = stem.parent / f"{stem.name}.png"
-    figure.savefig(png)
-    figure.set_layout_engine("none")  # laid out once is enough
-    svg = _svg(figure)
+    with warnings.catch_warnings():  # names in scripts that the font lacks are boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(png)
+        figure.set_layout_engine("none")  # laid out once is enough
+        svg = _svg(figure)
     (stem.parent / f"{stem.name}.svg").write_bytes(svg)
     return _uri(svg) if len(svg) <= MOST_SVG_BYTES else _webp_uri(png)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from gr_bench.errors import RequestError
 from gr_bench.experiments import looks
 from gr_bench.experiments.experiment import Experiment, Picture, Summary
-from gr_bench.files import check_replaceable, whole_folder
+from gr_bench.files import Page, check_replaceable, whole_folder
 from gr_bench.reports.answers import NOT_MEASURED, answers
 from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.first_picture import first_picture
@@ -28,8 +29,10 @@ from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
 FOLDER = "report"
-MARKS = ("report.html", "report.md")
-"""Of which a folder that may be replaced has one."""
+PAGE = Page(
+    marks=("report.html", "report.md"),
+    others=("figures", "tables", "latex", *(f"figures-{name}" for name in looks.LOOKS), "claims"),
+)
 
 MOST_DRAWN = 12
 """Pairs of model and dataset that figures show: with more panels none can be read."""
@@ -86,10 +89,10 @@ def write_report(
         why = "".join(f" but those of {name}: {why}" for name, why in results.missing.items())
         raise RequestError(f"{folder} has no results yet{why}")
     target = folder / FOLDER if out is None else out
-    check_replaceable(target, MARKS)
+    check_replaceable(target, PAGE)
     drawn, left_out = _drawn(results.tables)
     names = []
-    with whole_folder(target, MARKS) as fresh:
+    with whole_folder(target, PAGE) as fresh:
         images = Images(fresh / "figures", many=bool(left_out))
         if first := first_picture(results.tables):
             images.add(first)
@@ -102,7 +105,7 @@ def write_report(
         shown = about(results) | {
             "compared": compared(results),
             "how_sure": how_sure(results.tables),
-            "folder": results.folder,
+            "again": shlex.join(["gr-bench", "report", str(results.folder)]),
             "home": home,
             "tables": [name for name, table in results.tables.items() if len(table)],
             "answers": [own for own in given if own.short != NOT_MEASURED],

@@ -35,6 +35,7 @@ def templates() -> jinja2.Environment:
     environment.filters["html_table"] = _html_table
     environment.filters["md_table"] = _md_table
     environment.filters["facts_md"] = _facts_md
+    environment.filters["md_code"] = _md_code
     environment.filters["pivot_md"] = _pivot_md
     return environment
 
@@ -93,6 +94,12 @@ def _md_table(table: pd.DataFrame) -> str:
 def _facts_md(facts: Mapping[str, Sequence[str]], labels: Iterable[str]) -> str:
     rows = [[name, *values] for name, values in facts.items()]
     return _md_table(pd.DataFrame(rows, columns=["", *labels]))
+
+
+def _md_code(text: str) -> str:
+    """A text as Markdown's code, whatever number of backticks it has."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
 
 
 def _pivot_md(pivot: Pivot) -> str:

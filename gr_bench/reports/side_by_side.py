@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from gr_bench.errors import RequestError
 from gr_bench.experiments import looks, style
 from gr_bench.experiments.columns import SETTINGS
 from gr_bench.experiments.experiment import Picture, Summary
-from gr_bench.files import check_replaceable, whole_folder
+from gr_bench.files import Page, check_replaceable, whole_folder
 from gr_bench.reports.answers import answers
 from gr_bench.reports.certainty import how_sure
 from gr_bench.reports.images import Images
@@ -35,9 +36,9 @@ from gr_bench.reports.pivots import (
 from gr_bench.runs.results import Results
 from gr_bench.version import __version__
 
-FOLDER = Path("runs/side-by-side")
+FOLDER = Path("side-by-side")
 NAME = "side-by-side"
-MARKS = (f"{NAME}.html", f"{NAME}.md")
+PAGE = Page(marks=(f"{NAME}.html", f"{NAME}.md"), others=("figures", "tables"))
 MOST_RUNS = 12
 """On a page: more columns cannot be read."""
 
@@ -88,7 +89,7 @@ def write_side_by_side(
             ``out`` holds something else.
     """
     check_distinct(folders)
-    check_replaceable(out, MARKS)
+    check_replaceable(out, PAGE)
     if not folders:
         raise RequestError("no run to report on: name a run's folder")
     if len(folders) > MOST_RUNS:
@@ -108,7 +109,7 @@ def write_side_by_side(
         "How sure": [how_sure(own.tables).removeprefix("How sure, ") for own in runs.values()],
     }
     names = []
-    with whole_folder(out, MARKS) as fresh:
+    with whole_folder(out, PAGE) as fresh:
         images = Images(fresh / "figures")
         for picture in pictures:
             images.add(picture)
@@ -125,7 +126,7 @@ def write_side_by_side(
             "sections": sections,
             "images": images.uris(progress),
             "tables": tables,
-            "command": f"gr-bench report {' '.join(map(str, folders))}",
+            "command": shlex.join(["gr-bench", "report", *map(str, folders)]),
             "version": __version__,
             "home": home,
         }

@@ -15,14 +15,14 @@ from gr_bench.comparison.history.history import read_history
 from gr_bench.comparison.history.page import write_page as write_history
 from gr_bench.errors import RequestError
 from gr_bench.experiments import style
-from gr_bench.files import check_replaceable, write_whole
+from gr_bench.files import Page, check_replaceable, write_whole
 from gr_bench.reports.answers import NOT_KNOWN, NOT_MEASURED, answers
 from gr_bench.reports.page import write_report
 from gr_bench.reports.pages import templates
 from gr_bench.reports.side_by_side import MOST_RUNS, check_distinct, labelled, write_side_by_side
 from gr_bench.runs.about import RUN, read_about
 from gr_bench.runs.results import Results
-from gr_bench.runs.store import journal_of
+from gr_bench.runs.store import LOCK, journal_of, locked
 from gr_bench.version import __version__
 
 FOLDER = Path("site")
@@ -30,6 +30,10 @@ MADE_FROM = "made-from.json"
 """The file by which a folder is known as a site; what each run's page was made from."""
 
 INDEX = "index.html"
+TOGETHER = ("side-by-side", "history")
+"""Folders of what several runs of a suite have together, a folder a suite."""
+
+PAGE = Page(marks=(MADE_FROM, INDEX), others=("runs", *TOGETHER, LOCK))
 HOME = "../../index.html"
 """The index, as pages of runs and suites lead there."""
 
@@ -93,16 +97,32 @@ def write_site(
     if not folders:
         raise RequestError("no run for the site: name a run's folder")
     check_distinct(folders)
-    check_replaceable(out, [MADE_FROM])
-    runs = {style.slug(label): folder for label, folder in labelled(folders).items()}
+    check_replaceable(out, PAGE)
+    for folder in folders:
+        if out.resolve() in folder.resolve().parents:
+            raise RequestError(f"{folder} is inside of the site's folder: choose another --out")
+    runs = {style.slug(label) or "run": folder for label, folder in labelled(folders).items()}
     if len(runs) < len(folders):
         raise RequestError("two runs have names that differ in punctuation alone: rename one")
     abouts = {name: read_about(folder) for name, folder in runs.items()}
     try:
-        (out / "runs").mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"cannot write to {out}: {error.strerror}") from error
-    made: dict[str, Any] = _made_from(out)
+    with locked(out):
+        return _bring_up_to_date(runs, abouts, out, progress)
+
+
+def _bring_up_to_date(
+    runs: Mapping[str, Path],
+    abouts: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    progress: Callable[[int, int], None] | None,
+) -> Site:
+    """See :func:`write_site`; runs and their descriptions by their names in the site."""
+    made = _made_from(out)
+    _write_json(out / MADE_FROM, made)
+    (out / "runs").mkdir(exist_ok=True)
     suites = _by_suite(abouts)
     total, done, written = len(runs) + len(suites), 0, 0
 
@@ -130,6 +150,10 @@ def write_site(
         together.append(_write_suite(suite, {name: runs[name] for name in having}, out))
         done += 1
     _write_json(out / MADE_FROM, made)
+    there = {style.slug(suite) for suite in suites}
+    for folder in (old for name in TOGETHER for old in (out / name).glob("*")):
+        if folder.name not in there:
+            shutil.rmtree(folder, ignore_errors=True)
     text = (
         templates()
         .get_template("site.html.j2")
@@ -196,11 +220,12 @@ def _write_suite(suite: str, runs: Mapping[str, Path], out: Path) -> dict[str, A
     if len(runs) < 2:
         return found
     folders = [*runs.values()]
+    beside, history = (out / name / slug for name in TOGETHER)
     writers: dict[str, Callable[[], list[Path]]] = {
         "side by side": lambda: write_side_by_side(
-            folders[-MOST_RUNS:], out / "side-by-side" / slug, ("html",), home=HOME
+            folders[-MOST_RUNS:], beside, ("html",), home=HOME
         ),
-        "history": lambda: write_history(read_history(folders, THRESHOLD), out / "history" / slug),
+        "history": lambda: write_history(read_history(folders, THRESHOLD), history),
     }
     for name, write in writers.items():
         try:
@@ -241,14 +266,18 @@ def _stamp(folder: Path) -> str:
 def _made_from(out: Path) -> dict[str, Any]:
     """The contents of the file; nothing is taken over from one that cannot be read."""
     try:
-        found = json.loads((out / MADE_FROM).read_text())
+        found: dict[str, Any] = json.loads((out / MADE_FROM).read_text())["runs"]
         entries = {name: Entry(**own["entry"]) for name, own in found.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
-    there = [name for name, own in entries.items() if not own.page or (out / own.page).exists()]
+    there = [
+        name
+        for name, own in entries.items()
+        if name == style.slug(name) and (not own.page or (out / own.page).exists())
+    ]
     return {name: found[name] for name in there}
 
 
-def _write_json(file: Path, content: object) -> None:
-    text = json.dumps(content, indent=1)
+def _write_json(file: Path, runs: object) -> None:
+    text = json.dumps({"made by": f"gr-bench {__version__}", "runs": runs}, indent=1)
     write_whole(file, lambda opened: opened.write(text.encode()))

@@ -11,6 +11,7 @@ from typing import Any
 from gr_bench.errors import RequestError
 from gr_bench.files import write_whole
 from gr_bench.plugins.place import renamed
+from gr_bench.runs.about_shape import fault_of
 
 RUN = "run.json"
 DATA = "data"
@@ -28,20 +29,6 @@ name that records have in their conditions."""
 
 Plain = dict[str, Any]
 
-SHAPE: dict[str, type] = {
-    "name": str,
-    "status": str,
-    "started": str,
-    "suite": dict,
-    "environment": dict,
-    "cells": int,
-    PLUGINS: list,
-    MERGED: list,
-    NODES: dict,
-    "tables": dict,
-}
-"""Keys of ``run.json`` that are read, and the kind of their values."""
-
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write a folder's ``run.json``."""
@@ -57,32 +44,15 @@ def read_about(folder: Path) -> dict[str, Any]:
     """
     try:
         about = json.loads((folder / RUN).read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RequestError(f"{folder} is not a run's folder: it has no {RUN}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{folder / RUN} cannot be read: {error}") from error
     if not isinstance(about, dict) or "suite" not in about:
         raise RequestError(f"{folder / RUN} is not a run's description")
-    for key, kind in SHAPE.items():
-        if key in about and not isinstance(about[key], kind):
-            own, right = _json_kind(about[key]), _json_kind(kind())
-            raise RequestError(
-                f"{folder / RUN} is not a run's description: its {key!r} is {own} and must be "
-                f"{right}"
-            )
-    for plugin in about.get(PLUGINS, ()):
-        if not (isinstance(plugin, dict) and {"kind", "name", "where", "source"} <= plugin.keys()):
-            raise RequestError(
-                f"{folder / RUN} is not a run's description: a plug-in needs kind, name, where "
-                f"and source, but one of its {PLUGINS!r} lacks them"
-            )
+    if fault := fault_of(about):
+        raise RequestError(f"{folder / RUN} is not a run's description: {fault}")
     return about
-
-
-def _json_kind(value: object) -> str:
-    """A plain value's kind as JSON calls it."""
-    words = {dict: "an object", list: "an array", str: "a string", int: "a number"}
-    return words.get(type(value), f"{json.dumps(value)}")
 
 
 def sources(about: Plain) -> dict[tuple[str, str], str]:

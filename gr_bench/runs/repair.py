@@ -43,8 +43,8 @@ def repair(folder: Path) -> Repair:
     its end is one of them.
 
     Raises:
-        RequestError: it is not a run's folder, it has no journal or one that cannot be read or written
-            to, it is in use, or a line is of a newer gr-bench.
+        RequestError: it is not a run's folder, it has no journal or one that cannot be read or
+            written to, it is in use, or a line is of a newer gr-bench.
     """
     read_about(folder)
     with locked(folder):

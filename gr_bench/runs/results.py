@@ -129,7 +129,7 @@ class Results:
         for name in names:
             try:
                 table = pd.read_parquet(self.folder / f"{name}.parquet")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 where = self.folder / f"{name}.parquet"
                 raise RequestError(f"{where} cannot be read: {error}") from error
             missing = {k: v for k, v in later.get(name, {}).items() if k not in table}
@@ -222,6 +222,8 @@ def _uncompressed_bytes(folder: Path) -> int | None:
         return None
     if journal.name != COMPRESSED_JOURNAL:
         return journal.stat().st_size
+    if journal.stat().st_size < 4:
+        raise RequestError(f"{journal} cannot be read: it is cut off")
     with open(journal, "rb") as file:
         file.seek(-4, os.SEEK_END)
         return int.from_bytes(file.read(4), "little")

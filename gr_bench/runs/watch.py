@@ -12,7 +12,7 @@ from gr_bench.runs.about import read_about
 from gr_bench.runs.published import read_progress
 from gr_bench.runs.results import Results
 from gr_bench.runs.so_far import SoFar, so_far
-from gr_bench.runs.store import LOCK
+from gr_bench.runs.store import LOCK, journal_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -91,7 +91,7 @@ def look(folder: Path) -> View:
         folder=folder,
         about=about,
         progress=read_progress(folder),
-        cells=len({own.cell.id for own in results.records}) if is_open else about["cells"],
+        cells=_cells(results),
         failures=tuple(
             f"{row['experiment']} / {row['model']} / {row['spec']}: {row['reason']}"
             for row in failed.to_dict("records")
@@ -99,6 +99,13 @@ def look(folder: Path) -> View:
         known=so_far(results.tables),
         open=is_open,
     )
+
+
+def _cells(results: Results) -> int:
+    """Cells with results: of a run that has lost its journal, as many as it had at its end."""
+    if journal_of(results.folder) is None:
+        return int(results.about["cells"])
+    return len({record.cell.id for record in results.records})
 
 
 def follow(folder: Path, console: Console) -> View:

@@ -152,15 +152,24 @@ def test_a_label_is_as_long_as_it_takes(paths: list[str], labels: list[str]) -> 
 
 
 def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command: Warm) -> None:
-    runs = runs_of(tmp_path, one=[*block(ratios={"sgd": 1.0, "sam": 2.0})], two=[])
+    done = [*block(ratios={"sgd": 1.0, "sam": 2.0})]
+    runs_of(tmp_path, one=done, one2=done, two=[])
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").write_text("words")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/report.md").write_text("my own report")
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both/side-by-side.md").write_text("written by gr-bench")
+    (tmp_path / "both/notes.txt").write_text("mine")
     for argv, words in {
         ("one", "one"): "one is given twice",
         ("one", "nowhere"): "nowhere is not a run's folder",
         ("one", "two"): "two has no results yet",
         ("one", "two", "--out", "mine"): "mine holds something else",
         ("one", "--out", "mine"): "mine holds something else",
+        ("one", "--out", "own"): "own holds something else",
+        ("one", "one2", "--out", "both"): "both holds something else, notes.txt",
+        ("one", "--out", "."): ". is the current folder",
         ("one", "two", "--latex"): "LaTeX is for the report of one run",
         ("one", "two", "--style", "paper"): "style paper is for the report of one run",
     }.items():
@@ -169,7 +178,15 @@ def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command:
         assert words in ended.err
         assert len(ended.err.splitlines()) == 1
     assert (tmp_path / "mine/thesis.tex").read_text() == "words"
-    assert sorted(own.name for own in tmp_path.iterdir()) == ["mine", *runs]
+    assert (tmp_path / "own/report.md").read_text() == "my own report"
+    assert sorted(own.name for own in tmp_path.iterdir()) == [
+        "both",
+        "mine",
+        "one",
+        "one2",
+        "own",
+        "two",
+    ]
     with pytest.raises(RequestError, match="name a run's folder"):
         gr_bench.report([])
 

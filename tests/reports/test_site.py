@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from synthetic import cost, failed, run_of
 
 from gr_bench.errors import RequestError
 from gr_bench.reports.site import write_site
+from gr_bench.runs.store import locked
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -72,13 +74,17 @@ def test_a_run_that_is_not_named_any_more_is_taken_out(tmp_path: Path) -> None:
 def test_a_site_that_is_broken_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = simple(tmp_path / "one"), simple(tmp_path / "two")
 
-    def interrupt(done: int, total: int) -> None:
-        if done == 1:
-            raise KeyboardInterrupt
+    def interrupt_at(number: int) -> Callable[[int, int], None]:
+        def interrupt(done: int, total: int) -> None:
+            if done == number:
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write_site([one, two], tmp_path / "site", interrupt)
-    assert write_site([one, two], tmp_path / "site").written == 1
+        return interrupt
+
+    for number, left in ((0, 2), (1, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            write_site([one, two], tmp_path / f"site{number}", interrupt_at(number))
+        assert write_site([one, two], tmp_path / f"site{number}").written == left
 
 
 def test_a_run_without_results_is_there_with_the_reason(tmp_path: Path, command: Warm) -> None:
@@ -125,6 +131,7 @@ def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command:
         ("one", "nowhere"): "nowhere is not a run's folder",
         ("one", "--out", "mine"): "mine holds something else",
         ("one", "--out", "one/run.json"): "it is not a folder",
+        ("one", "--out", "."): ". is the current folder",
         (): "Missing argument 'RUN...'",
     }.items():
         ended = command("site", *argv, cwd=tmp_path)
@@ -140,6 +147,52 @@ def test_wrong_requests_end_in_a_line_and_touch_nothing(tmp_path: Path, command:
 def test_a_record_of_the_site_that_cannot_be_read_makes_all_anew(tmp_path: Path) -> None:
     run = simple(tmp_path / "one")
     write_site([run], tmp_path / "site")
-    for content in ("{", "[]", '{"one": 1}', '{"one": {"stamp": "x", "entry": {"run": 1}}}'):
+    wrong = ("[]", '{"one": 1}', '{"one": {"stamp": "x", "entry": {"run": 1}}}')
+    for content in ("{", "[]", *(f'{{"runs": {own}}}' for own in wrong)):
         (tmp_path / "site/made-from.json").write_text(content)
         assert write_site([run], tmp_path / "site").written == 1
+
+
+def test_a_run_in_the_sites_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    write_site([simple(tmp_path / "one")], tmp_path / "site")
+    inside = simple(tmp_path / "site/runs/two")
+    with pytest.raises(RequestError, match="is inside of the site's folder"):
+        write_site([inside], tmp_path / "site")
+    assert (inside / "journal.jsonl").exists()
+
+
+def test_a_name_of_punctuation_alone_costs_nobody_a_page(tmp_path: Path) -> None:
+    site = write_site([simple(tmp_path / "one"), simple(tmp_path / "!!!")], tmp_path / "site")
+    for own in entries(site.index).values():
+        assert (site.index.parent / own["page"]).exists()
+    write_site([tmp_path / "one"], tmp_path / "site")
+    assert (tmp_path / "site/runs/one/report.html").exists()
+
+
+def test_names_in_a_sites_record_never_lead_out_of_it(tmp_path: Path) -> None:
+    run = simple(tmp_path / "one")
+    write_site([run], tmp_path / "site")
+    record = tmp_path / "site/made-from.json"
+    record.write_text(record.read_text().replace('"one": {', '"../../one": {', 1))
+    write_site([run], tmp_path / "site")
+    assert (run / "journal.jsonl").exists()
+
+
+def test_two_at_once_do_not_write_one_site(tmp_path: Path) -> None:
+    run = simple(tmp_path / "one")
+    write_site([run], tmp_path / "site")
+    with locked(tmp_path / "site"), pytest.raises(RequestError, match="is in use"):
+        write_site([run], tmp_path / "site")
+
+
+def test_suites_that_are_not_there_any_more_are_taken_out(tmp_path: Path) -> None:
+    one, two = simple(tmp_path / "one"), simple(tmp_path / "two")
+    write_site([one, two], tmp_path / "site")
+    assert (tmp_path / "site/side-by-side/synthetic").exists()
+    about = json.loads((two / "run.json").read_text())
+    (two / "run.json").write_text(json.dumps(about | {"name": "other"}))
+    write_site([one, two], tmp_path / "site")
+    assert not (tmp_path / "site/history/gone").exists()
+    (tmp_path / "site/history/gone").mkdir(parents=True)
+    write_site([one, two], tmp_path / "site")
+    assert not (tmp_path / "site/history/gone").exists()

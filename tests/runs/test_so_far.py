@@ -58,7 +58,7 @@ def test_each_method_has_its_mean_ratio_and_its_gain(tmp_path: Path) -> None:
     assert gains["f-gr"].startswith("-10.0 [")
     assert dict(rows["verdict"]) == {"sam": "ahead", "f-gr": "behind"}
     assert "means over 2 workloads" in found.caption
-    assert "at equal epochs: 1 workloads, 5 seeds" in found.caption
+    assert "at equal epochs: 1 workload, 5 seeds" in found.caption
 
 
 def test_a_method_that_has_no_time_yet_has_a_dash(tmp_path: Path) -> None:
@@ -196,3 +196,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path, command: Warm) -> None:
     ended = command("watch", "nowhere", cwd=tmp_path)
     assert ended.code == 2
     assert ended.err == "gr-bench: nowhere is not a run's folder: it has no run.json\n"
+
+
+def test_a_ratio_from_one_process_has_no_interval(tmp_path: Path) -> None:
+    found = known(tmp_path, *block(processes=1, ratios={"sgd": 1.0, "sam": 2.0}))
+    assert list(found.table["time over the baseline's"]) == ["2.00 (no interval)"]

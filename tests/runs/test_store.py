@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic import failed, trained, training
+from synthetic import about_of, failed, trained, training
 
 from gr_bench.errors import RequestError
 from gr_bench.experiments.lines import SCHEMA, decode, encode, with_checksum
@@ -22,7 +22,7 @@ from gr_bench.files import write_whole
 from gr_bench.runs.about import read_about
 from gr_bench.runs.store import current, latest, open_store, read_journal
 
-ABOUT = {"name": "test", "suite": {"title": "test"}}
+ABOUT = about_of(name="test", suite={"title": "test"})
 RECORDS = [
     trained(training(seed=seed), train=(0.1, 0.9), test=(0.2, 0.8 - seed / 10)) for seed in range(4)
 ]

@@ -358,9 +358,9 @@ def failed(cell: Any, reason: str = "RuntimeError: no such luck") -> Record:
     return failure(cell, reason)
 
 
-def run_of(folder: Path, *records: Record) -> Path:
-    """A run's folder with these records, as if it were still going on."""
-    about: dict[str, Any] = {
+def about_of(**more: Any) -> dict[str, Any]:
+    """The description of a run that is still going on."""
+    return {
         "name": "synthetic",
         "title": "Synthetic",
         "description": "",
@@ -370,8 +370,13 @@ def run_of(folder: Path, *records: Record) -> Path:
         "command": ["gr-bench"],
         "started": "now",
         "status": "running",
+        **more,
     }
-    with open_store(folder, about, fresh=False) as store:
+
+
+def run_of(folder: Path, *records: Record) -> Path:
+    """A run's folder with these records, as if it were still going on."""
+    with open_store(folder, about_of(), fresh=False) as store:
         for record in records:
             store.append(record)
     return folder
