@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def suite(dataset: str = DATA) -> Any:
 
 def cell(data: str, batch_size: int = 8) -> StepCostCell:
     (first, *_) = suite().cells
-    return StepCostCell(**(vars(first) | {"data": data, "batch_size": batch_size}))
+    return replace(first, data=data, batch_size=batch_size)
 
 
 @pytest.mark.slow  # four commands

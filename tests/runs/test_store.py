@@ -310,6 +310,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_else(tmp_path:
 def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     """No file can grow beyond the size at which the journal has two records and a half."""
     size = len(encode(RECORDS[0])) + 1
+    fill(tmp_path, [])  # run.json is longer than that
     child = os.fork()
     if not child:
         resource.setrlimit(resource.RLIMIT_FSIZE, (5 * size // 2,) * 2)
