@@ -34,8 +34,14 @@ def test_a_page_is_whole_offline_and_fits_a_phone(site: Path, see: See, name: st
         assert opened.outside == [] and opened.faults == []
 
 
+QUICKLY = ("index", "tutorial", "reference/cli", "gallery")
+
+
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name",
+    [own if own in QUICKLY else pytest.param(own, marks=pytest.mark.slow) for own in PAGES],
+)
 def test_a_page_can_be_read_by_everybody(site: Path, see: See, name: str, dark: bool) -> None:
     with see(site / f"{name}.html", dark=dark) as opened:
         assert (opened.luminance() < 0.2) == dark

@@ -364,6 +364,7 @@ def test_the_paper_s_own_setting_is_not_that_of_small_machines(claim: Claim) -> 
         assert not one.inside.cases
 
 
+@pytest.mark.slow
 def test_the_suite_measures_every_claim() -> None:
     """Its cells are what the rules look for."""
     suite = load_suite("papers-cpu")

@@ -17,6 +17,7 @@ from gr_bench.comparison.findings import Comparison
 from gr_bench.comparison.stored import Stored, compare_runs
 from gr_bench.errors import RequestError
 from gr_bench.experiments.record import Record
+from gr_bench.runs import environment
 from gr_bench.runs.store import read_about, write_about
 
 SGD, SAM = cost(), cost("sam")
@@ -62,7 +63,7 @@ def verdicts(comparison: Comparison) -> dict[tuple[str, str], str | None]:
 
 
 RATIO, TIME = "time over sgd's", "ms a step"
-OTHER_MACHINE = {"machine": {"host": "another"}}
+OTHER_MACHINE = {"machine": environment.describe("cpu")["machine"] | {"host": "another"}}
 
 
 def test_equal_runs_are_the_same(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from nights import night
-from outcomes import block, learned
+from outcomes import block
 from processes import Warm
 from synthetic import cost, failed, run_of
 
@@ -22,7 +22,7 @@ HOSTILE = "</script><script>alert(1)</script>"
 
 
 def simple(folder: Path, ratio: float = 2.0) -> Path:
-    return run_of(folder, *block(ratios={"sgd": 1.0, "sam": ratio}), *learned({"sgd": 0.8}))
+    return run_of(folder, *block(ratios={"sgd": 1.0, "sam": ratio}))
 
 
 def entries(index: Path) -> dict[str, dict[str, Any]]:

@@ -79,7 +79,9 @@ def test_with_one_gpu_fewer_what_may_be_on_any_goes_on_on_the_other() -> None:
 
 @pytest.mark.parametrize("device", ["cuda:1", "cuda:7"])
 def test_a_gpu_that_is_not_here_is_refused(device: str) -> None:
-    with pytest.raises(RequestError, match=f"device '{device}' is not here: 1 GPUs are visible"):
+    with pytest.raises(
+        RequestError, match=f"device '{device}' does not exist here: 1 GPUs are visible"
+    ):
         places_for(Job(units(device)), gpus=TWO[:1])
 
 

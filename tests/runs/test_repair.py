@@ -10,16 +10,15 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic import trained, training
+from synthetic import about_of, trained, training
 
 from gr_bench.cli import app
 from gr_bench.errors import RequestError
 from gr_bench.experiments.lines import encode
-from gr_bench.runs.about import RUN, read_about
 from gr_bench.runs.repair import DAMAGED, repair
 from gr_bench.runs.store import open_store, read_journal
 
-ABOUT = {"name": "test", "suite": {"title": "test"}}
+ABOUT = about_of(name="test", suite={"title": "test"})
 RECORDS = [trained(training(seed=s), train=(0.1, 0.9), test=(0.2, s / 10)) for s in range(6)]
 LINES = [encode(record).encode() for record in RECORDS]
 
@@ -121,31 +120,3 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     assert "\x1b" not in done.output
     done = CliRunner().invoke(app, ["repair", str(tmp_path)])
     assert "nothing to repair" in done.output
-
-
-# --- run.json
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "right"),
-    [
-        ("suite", [], "an object"),
-        ("environment", "here", "an object"),
-        ("plugins", {}, "an array"),
-        ("name", 3, "a string"),
-        ("cells", None, "a number"),
-        ("tables", [1], "an object"),
-    ],
-)
-def test_a_description_of_another_shape_is_named(
-    tmp_path: Path, key: str, value: object, right: str
-) -> None:
-    (tmp_path / RUN).write_text(json.dumps({**ABOUT, key: value}))
-    with pytest.raises(RequestError, match=f"its '{key}' is .* and must be {right}"):
-        read_about(tmp_path)
-
-
-def test_a_plug_in_without_its_source_is_named(tmp_path: Path) -> None:
-    (tmp_path / RUN).write_text(json.dumps({**ABOUT, "plugins": [{"kind": "method"}]}))
-    with pytest.raises(RequestError, match="plug-in needs kind, name, where and source"):
-        read_about(tmp_path)

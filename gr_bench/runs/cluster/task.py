@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -72,11 +73,19 @@ def measure(mailbox: Any, order: Order) -> None:
     units = [unit_from_plain(plain) for plain in order.units]
     names = [str(unit.folder) for unit in units if unit.folder is not None]
     node = ray.get_runtime_context().get_node_id()
-    begun = ray.get(mailbox.begin.remote(order.number, node, names, order.until))
-    if begun is not None:
-        with tempfile.TemporaryDirectory(prefix="gr-bench-") as scratch:
-            call = _Caller(mailbox, ray.get, order.number, begun)
-            _Attempt(order, units, Path(scratch), begun, call).run()
+    with ThreadPoolExecutor(1) as beside:
+
+        def get(reference: Any) -> Any:
+            """``ray.get`` in another thread than the task's: there it keeps the task's cores, which
+            Ray would lend to the next task while this one waits for an answer.
+            """
+            return beside.submit(ray.get, reference).result()
+
+        begun = get(mailbox.begin.remote(order.number, node, names, order.until))
+        if begun is not None:
+            with tempfile.TemporaryDirectory(prefix="gr-bench-") as scratch:
+                call = _Caller(mailbox, get, order.number, begun)
+                _Attempt(order, units, Path(scratch), begun, call).run()
 
 
 class _Caller:

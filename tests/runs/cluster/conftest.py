@@ -26,27 +26,27 @@ class TwoNodes:
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self._cluster.address
         self._count = 0
-        self._nodes: list[Any] = []
+        self.nodes: list[Any] = []
         self.add()
         self.add()
 
     def add(self) -> None:
         self._count += 1
         name = f"number-{self._count}"
-        self._nodes.append(self._cluster.add_node(num_cpus=1, node_name=name, **MEMORY))
+        self.nodes.append(self._cluster.add_node(num_cpus=1, node_name=name, **MEMORY))
 
     def workers(self, node: Any = None) -> list[psutil.Process]:
         """The processes that measure, on one node or on all."""
         found = []
-        for one in self._nodes if node is None else [node]:
+        for one in self.nodes if node is None else [node]:
             raylet = psutil.Process(one.all_processes["raylet"][0].process.pid)
             found += [child for child in raylet.children(recursive=True) if is_worker(child)]
         return found
 
     def kill_one_that_measures(self) -> None:
         """Kill a node with all that runs on it, and have another one join."""
-        node = next(node for node in self._nodes if self.workers(node))
-        self._nodes.remove(node)
+        node = next(node for node in self.nodes if self.workers(node))
+        self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
         self.add()
 

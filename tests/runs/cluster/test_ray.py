@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,25 @@ def test_a_run_on_two_nodes_is_that_of_one_machine(
         assert b["time_ratio_low"] <= a["time_ratio_high"]
     (page,) = gr_bench.report(tmp_path / "run", ["md"])
     assert all(f"On {name}" in page.read_text() for name in nodes)
+
+
+def test_a_node_of_one_core_measures_one_thing_at_a_time(two_nodes: Any, tmp_path: Path) -> None:
+    """Though its task waits for an answer at every word, when Ray would lend its core."""
+    seen: list[int] = []
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.wait(0.05):
+            seen.append(max(len(two_nodes.workers(node)) for node in two_nodes.nodes))
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    grid = TRAININGS | {"seeds": [0, 1, 2, 3], "epochs": 8}
+    suite = {"title": "One at a time", "generalization": [grid]}
+    gr_bench.run(suite, tmp_path / "run", executor="ray", address=two_nodes.address)
+    done.set()
+    counting.join()
+    assert max(seen) == 1
 
 
 class Killer(Unwatched):
