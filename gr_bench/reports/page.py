@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from gr_bench.errors import RequestError
@@ -177,25 +176,24 @@ def _pictures(
 def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], str]:
     """The tables as far as figures show them, and a sentence on what they leave out.
 
-    Of more than :data:`MOST_DRAWN` models and datasets, each with a panel of its own, rows of the
-    first :data:`DRAWN_OF_MORE`; rows over many workloads name none, and stay.
+    Of a table of more than :data:`MOST_DRAWN` models and datasets, each with a panel of its own,
+    rows of the first :data:`DRAWN_OF_MORE`; rows over many workloads name none, and stay.
     """
     keys = ["model", "dataset"]
-    named = [table[keys].dropna() for table in tables.values() if {*keys} <= {*table.columns}]
-    places = pd.concat(named).drop_duplicates() if named else pd.DataFrame(columns=keys)
-    if len(places) <= MOST_DRAWN:
-        return tables, ""
-    kept = {*places.head(DRAWN_OF_MORE).itertuples(index=False, name=None)}
-    drawn = {}
+    drawn, most = {}, 0
     for name, table in tables.items():
-        if {*keys} <= {*table.columns}:
-            own = zip(table["model"], table["dataset"], strict=True)
-            shown = [pd.isna(place[0]) or place in kept for place in own]
-            table = table[np.array(shown, dtype=bool)]
         drawn[name] = table
+        places = table[keys].dropna().drop_duplicates() if {*keys} <= {*table.columns} else ()
+        if len(places) > MOST_DRAWN:
+            most = max(most, len(places))
+            kept = {*places.head(DRAWN_OF_MORE).itertuples(index=False, name=None)}
+            own = zip(table["model"], table["dataset"], strict=True)
+            drawn[name] = table[[pd.isna(place[0]) or place in kept for place in own]]
+    if not most:
+        return tables, ""
     return drawn, (
-        f" The figure shows the first {DRAWN_OF_MORE} of {len(places)} pairs of model and dataset; "
-        "the tables contain all."
+        f" Of more than {MOST_DRAWN} pairs of model and dataset (here up to {most}), figures show "
+        f"the first {DRAWN_OF_MORE}; the tables contain all."
     )
 
 

@@ -206,7 +206,9 @@ def test_figures_of_many_workloads_show_some_and_say_so() -> None:
     assert len(tables["some"]) == DRAWN_OF_MORE
     assert list(tables["none"]) == ["model", "dataset", "n"]
     assert len(tables["over"]) == len(tables["other"]) == 1
-    assert f"first {DRAWN_OF_MORE} of {MOST_DRAWN + 1} pairs" in left_out
+    assert f"up to {MOST_DRAWN + 1}), figures show the first {DRAWN_OF_MORE};" in left_out
+    other = pd.DataFrame({"model": ["linear"], "dataset": ["sparse"]})
+    assert _drawn({"some": table, "own": other})[0]["own"] is other  # another experiment's
     few, nothing = _drawn({"some": table.head(MOST_DRAWN)})
     assert (len(few["some"]), nothing) == (MOST_DRAWN, "")
 
