@@ -183,7 +183,9 @@ def _drawn(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], st
     drawn, most = {}, 0
     for name, table in tables.items():
         drawn[name] = table
-        places = table[keys].dropna().drop_duplicates() if {*keys} <= {*table.columns} else ()
+        if not {*keys} <= {*table.columns}:
+            continue
+        places = table[keys].dropna().drop_duplicates()
         if len(places) > MOST_DRAWN:
             most = max(most, len(places))
             kept = {*places.head(DRAWN_OF_MORE).itertuples(index=False, name=None)}
