@@ -36,8 +36,8 @@ class Page:
     marks: tuple[str, ...]
     """Names of pages, of which it has one that names gr-bench."""
 
-    others: tuple[str, ...]
-    """All other names that it may have."""
+    others: tuple[str, ...] | None
+    """All other names that it may have; None: any."""
 
 
 @contextmanager
@@ -81,8 +81,8 @@ def check_replaceable(target: Path, page: Page) -> None:
     if target.resolve() == Path.cwd().resolve():
         raise RequestError(f"{target} is the current folder: name a folder of its own")
     names = {own.name for own in target.iterdir()}
-    strange = sorted(names - {*page.marks, *page.others})
-    if strange:
+    known = names if page.others is None else {*page.marks, *page.others}
+    if strange := sorted(names - known):
         raise RequestError(f"{target} holds something else, {strange[0]}: name a folder of its own")
     if names and not any(_is_ours(target / mark) for mark in page.marks):
         raise RequestError(f"{target} holds something else: name a folder of its own")

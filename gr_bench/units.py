@@ -79,3 +79,8 @@ def parse_share(text: str) -> float:
     if share >= 1:
         raise RequestError(f"cannot read the threshold {text!r}: write it as 2% or 0.02")
     return share
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 workload``, ``2 workloads``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

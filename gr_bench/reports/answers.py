@@ -16,12 +16,14 @@ from gr_bench.runs.costs_and_gains import (
     baseline_in_words,
     gains,
     is_baseline,
+    ratio_in_words,
     step_times,
     timed_workloads,
 )
 from gr_bench.runs.results import Results
 from gr_bench.runs.store import journal_of
 from gr_bench.stats import Interval
+from gr_bench.units import counted
 
 NOT_MEASURED = "not measured in this run"
 NOT_KNOWN = "nothing can be said"
@@ -63,14 +65,16 @@ def _cost(results: Results) -> Answer:
     first, last = order[0], order[-1]
     near = [spec for spec in order[1:] if ratios[spec].low <= ratios[first].high]
     base = _timed_baseline(results)
-    over = _count(timed_workloads(results.tables), "workload")
-    text = f"{names[first]} takes {_times(ratios[first])} times {base}'s time (mean of {over}"
+    over = counted(timed_workloads(results.tables), "workload")
+    text = (
+        f"{names[first]} takes {ratio_in_words(ratios[first])} times {base}'s time (mean of {over}"
+    )
     text += "; 95 % interval)"
     if near:
-        told = _list(f"{names[s]} {_times(ratios[s])}" for s in near)
+        told = _list(f"{names[s]} {ratio_in_words(ratios[s])}" for s in near)
         text += f"; {told} {'is' if len(near) == 1 else 'are'} not distinguishable from it"
     if last not in (first, *near):
-        text += f"; {names[last]} takes the most, {_times(ratios[last])}"
+        text += f"; {names[last]} takes the most, {ratio_in_words(ratios[last])}"
     if any(math.isnan(ratio.low) for ratio in ratios.values()):
         why = "some ratio is from a single process, which gives no interval"
         return Answer(question, NOT_KNOWN, f"{text}, but {why}.")
@@ -108,7 +112,7 @@ def _no_ratios(results: Results) -> str:
     if not own["time_ms"].notna().any():
         counts = own["status"].value_counts()
         lost = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return f"No step was timed: of {_count(len(own), 'cell')}, {lost or 'none has a result'}."
+        return f"No step was timed: of {counted(len(own), 'cell')}, {lost or 'none has a result'}."
     if (own["time_ratio"].notna() & ~is_baseline(own)).any():
         return "No workload was timed with all methods; the ratios of each are below."
     return "No method was timed together with the baseline."
@@ -131,7 +135,7 @@ def _generalization(results: Results) -> Answer:
     if found.of_errors:
         what = f"Test errors removed relative to {base}, % (minus: more errors)"
     where = (
-        f"{AT_COST[found.cost]} ({_count(found.workloads, 'workload')}, {found.seeds} seeds, "
+        f"{AT_COST[found.cost]} ({counted(found.workloads, 'workload')}, {found.seeds} seeds, "
         f"hyper-parameters {'chosen on the validation part' if found.chosen else 'as given'})"
     )
     names = style.short(own.method for own in found.methods)
@@ -220,12 +224,6 @@ FORWARD_OR_SAM = {
 """The questions about both, and what they ask for in a few words."""
 
 
-def _times(value: Interval) -> str:
-    if value.low != value.low:
-        return f"{value.center:.2f} (no interval)"
-    return f"{value.center:.2f} [{value.low:.2f}, {value.high:.2f}]"
-
-
 def _list(words: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``; of many, the first ones and the number of the others."""
     all_: Sequence[str] = list(words)
@@ -233,10 +231,6 @@ def _list(words: Iterable[str]) -> str:
         all_ = [*all_[:MOST], f"{len(all_) - MOST} more"]
     *first, last = all_
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _upper(text: str) -> str:

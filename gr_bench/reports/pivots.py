@@ -11,7 +11,7 @@ import pandas as pd
 
 from gr_bench.experiments import style
 from gr_bench.experiments.generalization.analysis.tables import without_choices
-from gr_bench.runs.costs_and_gains import AT_COST, COSTS, is_baseline
+from gr_bench.runs.costs_and_gains import AT_COST, COSTS, baseline_in_words, is_baseline
 from gr_bench.spec import parse
 from gr_bench.stats import Interval
 
@@ -159,7 +159,7 @@ def _words_of_times(rows: pd.DataFrame) -> Mapping[str, str]:
 
 def _words_of_accuracies(rows: pd.DataFrame) -> Mapping[str, str]:
     cost, base = str(rows["cost"].iloc[0]), str(rows["baseline"].iloc[0])
-    name = "SGD" if base == "sgd" else base
+    name = baseline_in_words(base)
     words = AT_COST.get(cost, f"at equal {cost}")
     return {
         "title": f"Test accuracy against {name}, {words}",

@@ -34,6 +34,7 @@ from gr_bench.reports.pivots import (
     has_doubles,
 )
 from gr_bench.runs.results import Results
+from gr_bench.units import counted
 from gr_bench.version import __version__
 
 FOLDER = Path("side-by-side")
@@ -43,9 +44,6 @@ MOST_RUNS = 12
 """On a page: more columns cannot be read."""
 
 MOST_PANELS = 12
-
-RUN_MARKERS = style.MARKERS
-"""A run's marker in figures, whose colours are the methods'."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def write_side_by_side(
     differing, alike = facts(runs, described)
     quality = {
         "Failures": [str(len(own["failures"])) for own in described.values()],
-        "How sure": [how_sure(own.tables).removeprefix("How sure, ") for own in runs.values()],
+        "How sure": [how_sure(own.tables) for own in runs.values()],
     }
     names = []
     with whole_folder(out, PAGE) as fresh:
@@ -240,7 +238,7 @@ def by_run(
         notes.append(f"{alone} of {len(parts)} workloads are in one run only: see every row.")
     single = [(title, part) for title, part in shared if not has_doubles(part)]
     if doubled := len(shared) - len(single):
-        notes.append(f"{doubled} workloads have several rows a method: see every row.")
+        notes.append(f"{counted(doubled, 'workload')} with several rows a method: see every row.")
     if not single:
         return None, notes
     names = style.short(rows["spec"])
@@ -344,7 +342,8 @@ def _picture(name: str, question: Question, rows: pd.DataFrame, runs: Sequence[s
 
 
 def _marker(place: int) -> str:
-    return RUN_MARKERS[place % len(RUN_MARKERS)]
+    """A run's marker; colours are the methods'."""
+    return style.MARKERS[place % len(style.MARKERS)]
 
 
 def _panel(

@@ -22,10 +22,9 @@ from gr_bench.reports.pages import templates
 from gr_bench.reports.side_by_side import MOST_RUNS, check_distinct, labelled, write_side_by_side
 from gr_bench.runs.about import RUN, read_about
 from gr_bench.runs.results import Results
-from gr_bench.runs.store import LOCK, journal_of, locked
+from gr_bench.runs.store import journal_of, locked
 from gr_bench.version import __version__
 
-FOLDER = Path("site")
 MADE_FROM = "made-from.json"
 """The file by which a folder is known as a site; what each run's page was made from."""
 
@@ -33,7 +32,9 @@ INDEX = "index.html"
 TOGETHER = ("side-by-side", "history")
 """Folders of what several runs of a suite have together, a folder a suite."""
 
-PAGE = Page(marks=(MADE_FROM, INDEX), others=("runs", *TOGETHER, LOCK))
+PAGE = Page(marks=(MADE_FROM,), others=None)
+"""A web server's own files, or git's, may be beside: a site deletes nothing but its pages."""
+
 HOME = "../../index.html"
 """The index, as pages of runs and suites lead there."""
 

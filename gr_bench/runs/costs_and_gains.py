@@ -55,6 +55,13 @@ def baseline_in_words(spec: str) -> str:
     return "SGD" if spec == "sgd" else spec
 
 
+def ratio_in_words(value: Interval) -> str:
+    """A ratio with its interval, if it has one: ``1.95 [1.91, 1.99]``."""
+    if not math.isfinite(value.high - value.low):
+        return f"{value.center:.2f} (no interval)"
+    return f"{value.center:.2f} [{value.low:.2f}, {value.high:.2f}]"
+
+
 def is_baseline(table: pd.DataFrame) -> pd.Series[bool]:
     """True for the rows of ``step_cost`` that hold the baseline against itself: exactly 1, with an
     interval of no width, or with none from one process.

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from gr_bench.experiments import style
-from gr_bench.runs.costs_and_gains import AT_COST, Gains, gains, step_times, timed_workloads
+from gr_bench.runs.costs_and_gains import (
+    AT_COST,
+    Gains,
+    baseline_in_words,
+    gains,
+    ratio_in_words,
+    step_times,
+    timed_workloads,
+)
 from gr_bench.spec import parse
-from gr_bench.stats import Interval
+from gr_bench.units import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,18 +74,12 @@ def so_far(tables: Mapping[str, pd.DataFrame]) -> SoFar:
         row = {"method": names[spec]}
         if times:
             value = times.get(spec)
-            row["time over the baseline's"] = _ratio(value) if value else NOTHING
+            row["time over the baseline's"] = ratio_in_words(value) if value else NOTHING
         if found:
             text, verdict = gained.get(of.get(spec, spec), (NOTHING, NOTHING))
             row |= {_title(found): text, "verdict": verdict}
         rows.append(row)
     return SoFar(pd.DataFrame(rows), _caption(tables, bool(times), found))
-
-
-def _ratio(value: Interval) -> str:
-    if not math.isfinite(value.high - value.low):
-        return f"{value.center:.2f} (no interval)"
-    return f"{value.center:.2f} [{value.low:.2f}, {value.high:.2f}]"
 
 
 def _title(found: Gains) -> str:
@@ -98,15 +100,11 @@ def _gained(found: Gains) -> dict[str, tuple[str, str]]:
 def _caption(tables: Mapping[str, pd.DataFrame], timed: bool, found: Gains | None) -> str:
     parts = []
     if timed:
-        parts.append(f"Times: means over {_count(timed_workloads(tables), 'workload')}.")
+        parts.append(f"Times: means over {counted(timed_workloads(tables), 'workload')}.")
     if found:
-        base = "SGD" if found.baseline == "sgd" else found.baseline
+        base = baseline_in_words(found.baseline)
         parts.append(
-            f"Gains over {base} {AT_COST[found.cost]}: {_count(found.workloads, 'workload')}, "
-            f"{_count(found.seeds, 'seed')}."
+            f"Gains over {base} {AT_COST[found.cost]}: {counted(found.workloads, 'workload')}, "
+            f"{counted(found.seeds, 'seed')}."
         )
     return " ".join([*parts, "95 % intervals."]) if parts else "Nothing is known yet."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -220,4 +220,4 @@ def test_methods_with_two_rows_in_a_run_are_left_to_the_table_of_rows(tmp_path: 
     doubled = pd.concat([rows, rows[rows["run"] == "two"]], ignore_index=True)
     pivot, notes = by_run(question, doubled, list(runs))
     assert pivot is None
-    assert notes == ["1 workloads have several rows a method: see every row."]
+    assert notes == ["1 workload with several rows a method: see every row."]

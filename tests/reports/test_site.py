@@ -148,7 +148,8 @@ def test_a_record_of_the_site_that_cannot_be_read_makes_all_anew(tmp_path: Path)
     run = simple(tmp_path / "one")
     write_site([run], tmp_path / "site")
     wrong = ("[]", '{"one": 1}', '{"one": {"stamp": "x", "entry": {"run": 1}}}')
-    for content in ("{", "[]", *(f'{{"runs": {own}}}' for own in wrong)):
+    by = '{"made by": "gr-bench"'
+    for content in (by, *(f'{by}, "runs": {own}}}' for own in wrong)):
         (tmp_path / "site/made-from.json").write_text(content)
         assert write_site([run], tmp_path / "site").written == 1
 
@@ -178,6 +179,15 @@ def test_names_in_a_sites_record_never_lead_out_of_it(tmp_path: Path) -> None:
     assert (run / "journal.jsonl").exists()
 
 
+def test_files_of_a_web_server_and_of_git_may_be_beside_the_pages(tmp_path: Path) -> None:
+    run = simple(tmp_path / "one")
+    write_site([run], tmp_path / "site")
+    for name in ("CNAME", ".git"):
+        (tmp_path / "site" / name).write_text("mine")
+    assert write_site([run], tmp_path / "site").written == 0
+    assert (tmp_path / "site/.git").read_text() == "mine"
+
+
 def test_two_at_once_do_not_write_one_site(tmp_path: Path) -> None:
     run = simple(tmp_path / "one")
     write_site([run], tmp_path / "site")
@@ -191,8 +201,6 @@ def test_suites_that_are_not_there_any_more_are_taken_out(tmp_path: Path) -> Non
     assert (tmp_path / "site/side-by-side/synthetic").exists()
     about = json.loads((two / "run.json").read_text())
     (two / "run.json").write_text(json.dumps(about | {"name": "other"}))
-    write_site([one, two], tmp_path / "site")
-    assert not (tmp_path / "site/history/gone").exists()
     (tmp_path / "site/history/gone").mkdir(parents=True)
     write_site([one, two], tmp_path / "site")
     assert not (tmp_path / "site/history/gone").exists()
